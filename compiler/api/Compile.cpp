@@ -1,0 +1,108 @@
+//===- Compile.cpp - gru_compile -------------------------------------------===//
+
+#include "compiler/api/Model.h"
+#include "compiler/jit/KernelCache.h"
+
+#include "gru/gru.h"
+
+using namespace gru;
+
+static gru_status fail(gru_status status, const std::string &message) {
+  gru_set_last_error(message.c_str());
+  return status;
+}
+
+static std::string text(const char *string) { return string ? string : ""; }
+
+/// The backend that a target name stands for, or empty.
+static std::string chooseBackend(const std::string &target) {
+  if (target.empty() || target == "auto" || target == "cpu")
+    return "cpu";
+  if (target == "reference")
+    return target;
+  return "";
+}
+
+/// Without a batch in the options: the model's own, else one row.
+static int64_t chooseBatch(const gru_model &model,
+                           const gru_compile_options &options) {
+  if (options.batch > 0)
+    return options.batch;
+  for (const TensorSpec &input : model.source->getInputs())
+    if (!input.shape.empty() && input.shape.front() > 0)
+      return input.shape.front();
+  return 1;
+}
+
+gru_status gru_compile(const gru_model *model,
+                       const gru_compile_options *given,
+                       gru_program **program) {
+  if (!program)
+    return fail(GRU_INVALID_ARGUMENT, "program: is null");
+  *program = nullptr;
+  if (!model)
+    return fail(GRU_INVALID_ARGUMENT, "model: is null");
+  gru_compile_options options{};
+  options.struct_size = sizeof(options);
+  if (given && given->struct_size != sizeof(options))
+    return fail(GRU_INVALID_ARGUMENT,
+                "options: struct_size is " +
+                    std::to_string(given->struct_size) + ", expected " +
+                    std::to_string(sizeof(options)));
+  if (given)
+    options = *given;
+  if (options.batch < 0)
+    return fail(GRU_INVALID_ARGUMENT, "batch: is " +
+                                          std::to_string(options.batch) +
+                                          ", expected 1 or more");
+  if (options.timesteps < 0)
+    return fail(GRU_INVALID_ARGUMENT, "timesteps: is " +
+                                          std::to_string(options.timesteps) +
+                                          ", expected 1 or more");
+  if (options.threads < 0)
+    return fail(GRU_INVALID_ARGUMENT, "threads: is " +
+                                          std::to_string(options.threads) +
+                                          ", expected 1 or more");
+  CompileTarget target;
+  target.backend = chooseBackend(text(options.target));
+  if (target.backend.empty())
+    return fail(GRU_UNSUPPORTED, "target: is '" + text(options.target) +
+                                     "', expected auto, cpu or reference");
+  std::string required = text(options.require_backend);
+  if (!required.empty() && required != target.backend)
+    return fail(GRU_UNSUPPORTED,
+                "require_backend: is '" + required +
+                    "', but the layers are compiled for '" + target.backend +
+                    "'");
+  target.cpu = text(options.mcpu);
+  target.batch = chooseBatch(*model, options);
+  target.timesteps = options.timesteps;
+  target.f64Outputs = options.f64_outputs && target.backend == "reference";
+  target.stopAfter = target.backend == "reference" ? text(options.stop_after)
+                                                   : std::string();
+  if (options.threads > 1 && options.on_remark)
+    options.on_remark(options.context,
+                      "threads: compiled for one thread; the cpu target does "
+                      "not split a run between threads");
+
+  PhaseObserver observer;
+  if (options.on_phase)
+    observer = [&](llvm::StringRef phase, double milliseconds) {
+      options.on_phase(options.context, phase.str().c_str(), milliseconds);
+    };
+  llvm::Expected<Kernel> kernel = getKernel(*model->source, target, observer);
+  if (!kernel)
+    return fail(GRU_INVALID_ARGUMENT, llvm::toString(kernel.takeError()));
+
+  std::vector<gru_weight> weights;
+  for (const WeightTensor &weight : model->source->getWeights())
+    weights.push_back({weight.name.c_str(), uint32_t(weight.dtype),
+                       uint32_t(weight.shape.size()), weight.shape.data(),
+                       weight.data.data()});
+  gru_artifact artifact{};
+  artifact.struct_size = sizeof(artifact);
+  artifact.kernel = kernel->entry;
+  artifact.plan = kernel->plan;
+  artifact.plan_size = kernel->planSize;
+  return gru_program_open(&artifact, weights.data(), weights.size(), program);
+}

@@ -1,0 +1,153 @@
+//===- Explain.cpp - which backend, and why --------------------------------===//
+
+#include "compiler/explain/Explain.h"
+
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+struct Candidate {
+  std::string backend;
+  SmallVector<std::string> unmet;
+  std::string fix;
+};
+
+struct LayerRow {
+  std::string name, operation;
+  bool kerasCudnnEligible;
+  SmallVector<std::string> kerasReasons;
+  SmallVector<Candidate> candidates;
+  /// Of one timestep of the batch that is compiled for.
+  int64_t flops, bytes;
+};
+} // namespace
+
+static std::string nameOf(Operation *op) {
+  if (auto name = op->getLoc()->findInstanceOf<NameLoc>())
+    return name.getName().str();
+  return "";
+}
+
+/// Keras's own rule for taking cuDNN, as far as the layer decides it. Masks are
+/// looked at when the program runs.
+static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
+  SmallVector<std::string> reasons;
+  if (layer.getCandidateActivation().getKind() != ActivationKind::tanh)
+    reasons.push_back("activation != tanh");
+  if (layer.getGateActivation().getKind() != ActivationKind::sigmoid)
+    reasons.push_back("recurrent_activation != sigmoid");
+  auto op = dyn_cast<GRUOp>(layer.getOperation());
+  if (op && op.getRecurrentDropout().convertToDouble() != 0)
+    reasons.push_back("recurrent_dropout != 0");
+  if (op && op.getUnroll())
+    reasons.push_back("unroll");
+  bool hasBias = op ? op.getBias() != nullptr
+                    : cast<CellOp>(layer.getOperation()).getBias() != nullptr;
+  if (!hasBias)
+    reasons.push_back("use_bias is False");
+  if (!layer.isResetAfter())
+    reasons.push_back("reset_after is False");
+  if (!op || op.getFromCell())
+    reasons.push_back("layer is an RNN around a cell");
+  return reasons;
+}
+
+/// Why the cpu target would refuse a layer.
+static Candidate cpuCandidate(RecurrentOpInterface layer) {
+  Candidate cpu{"cpu", {}, ""};
+  auto op = dyn_cast<GRUOp>(layer.getOperation());
+  if (op && op.getRecurrentDropoutMask())
+    cpu.unmet.push_back("recurrent dropout is not supported");
+  if (op && op.getDropoutMask() && op.getImplementation() == 1)
+    cpu.unmet.push_back("a dropout mask per gate is not supported");
+  if (!cpu.unmet.empty())
+    cpu.fix = "run for inference, or use the reference target";
+  return cpu;
+}
+
+static std::vector<LayerRow> collect(ModuleOp module,
+                                     const CompileTarget &target) {
+  std::vector<LayerRow> rows;
+  module.walk([&](RecurrentOpInterface layer) {
+    LayerRow row;
+    row.name = nameOf(layer);
+    row.operation = layer->getName().getStringRef();
+    row.kerasReasons = kerasCudnnReasons(layer);
+    row.kerasCudnnEligible = row.kerasReasons.empty();
+    row.candidates = {cpuCandidate(layer), {"reference", {}, ""}};
+    int64_t units = layer.getUnits(), features = layer.getFeatures();
+    auto input = cast<ShapedType>(layer->getOperand(0).getType());
+    int64_t batch = std::max<int64_t>(target.batch, 1);
+    int64_t bytes = std::max<int64_t>(1, input.getElementTypeBitWidth() / 8);
+    // A multiply and an add per weight and row; every weight read once.
+    row.flops = 2 * 3 * units * (units + features) * batch;
+    row.bytes = 3 * units * (units + features) * bytes;
+    rows.push_back(std::move(row));
+  });
+  return rows;
+}
+
+void gru::explainAsText(ModuleOp module, const CompileTarget &target,
+                        llvm::raw_ostream &os) {
+  for (const LayerRow &row : collect(module, target)) {
+    os << "layer '" << row.name << "' (" << row.operation
+       << "): " << target.backend << "\n";
+    for (const Candidate &candidate : row.candidates) {
+      if (candidate.unmet.empty())
+        continue;
+      os << "  " << candidate.backend
+         << " refuses: " << llvm::join(candidate.unmet, ", ") << "; "
+         << candidate.fix << "\n";
+    }
+    os << "  Keras would "
+       << (row.kerasCudnnEligible
+               ? std::string("take cuDNN, unless a mask is not right-padded")
+               : "not take cuDNN: " + llvm::join(row.kerasReasons, ", "))
+       << "\n";
+    os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights\n",
+                        row.flops, row.bytes);
+  }
+}
+
+void gru::explainAsJSON(ModuleOp module, const CompileTarget &target,
+                        llvm::raw_ostream &os) {
+  llvm::json::OStream json(os, /*IndentSize=*/2);
+  json.object([&] {
+    json.attributeArray("layers", [&] {
+      for (const LayerRow &row : collect(module, target))
+        json.object([&] {
+          json.attribute("name", row.name);
+          json.attribute("op", row.operation);
+          json.attribute("backend", target.backend);
+          json.attribute("keras_cudnn_eligible", row.kerasCudnnEligible);
+          json.attributeArray("keras_cudnn_reasons", [&] {
+            for (const std::string &reason : row.kerasReasons)
+              json.value(reason);
+          });
+          json.attributeArray("candidates", [&] {
+            for (const Candidate &candidate : row.candidates)
+              json.object([&] {
+                json.attribute("backend", candidate.backend);
+                json.attribute("accepted", candidate.unmet.empty());
+                json.attributeArray("unmet", [&] {
+                  for (const std::string &unmet : candidate.unmet)
+                    json.value(unmet);
+                });
+                json.attribute("fix", candidate.fix);
+              });
+          });
+          json.attribute("flops", row.flops);
+          json.attribute("bytes", row.bytes);
+          // Machines are not measured yet.
+          json.attribute("bound_ns", nullptr);
+        });
+    });
+  });
+  os << "\n";
+}

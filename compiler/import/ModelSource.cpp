@@ -1,0 +1,120 @@
+//===- ModelSource.cpp - recognises the format of a model ------------------===//
+
+#include "compiler/import/ModelSource.h"
+
+#include "compiler/import/ImportError.h"
+#include "compiler/import/keras/KerasImporter.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+using namespace gru;
+using namespace llvm;
+
+ModelSource::~ModelSource() = default;
+
+unsigned gru::getWeightTypeSize(WeightType type) {
+  switch (type) {
+  case WeightType::f32:
+    return 4;
+  case WeightType::f64:
+    return 8;
+  case WeightType::f16:
+  case WeightType::bf16:
+    return 2;
+  }
+  llvm_unreachable("unknown weight type");
+}
+
+StringRef gru::getWeightTypeName(WeightType type) {
+  switch (type) {
+  case WeightType::f32:
+    return "float32";
+  case WeightType::f64:
+    return "float64";
+  case WeightType::f16:
+    return "float16";
+  case WeightType::bf16:
+    return "bfloat16";
+  }
+  llvm_unreachable("unknown weight type");
+}
+
+/// An HDF5 file may start with a block of somebody else's; its signature then
+/// stands at 512, 1024, 2048, ...
+static bool isHdf5(StringRef bytes) {
+  StringRef signature("\x89HDF\r\n\x1a\n", 8);
+  if (bytes.starts_with(signature))
+    return true;
+  for (uint64_t offset = 512; offset < bytes.size(); offset *= 2)
+    if (bytes.substr(offset).starts_with(signature))
+      return true;
+  return false;
+}
+
+/// What to tell about formats that are known but not read; empty otherwise.
+static StringRef describeForeign(StringRef path, StringRef bytes) {
+  StringRef name = sys::path::filename(path);
+  StringRef extension = sys::path::extension(path);
+  if (extension == ".onnx")
+    return "found an ONNX model, which is not supported, expected a Keras model "
+           "(.keras or .h5): build the network in Keras with these weights and "
+           "save it as .keras";
+  if (extension == ".pt" || extension == ".pth" ||
+      bytes.starts_with(StringRef("\x80\x02", 2)))
+    return "found a PyTorch checkpoint, expected a Keras model; a pickle cannot "
+           "be read safely: set the weights in a Keras GRU and save that as "
+           ".keras";
+  if (name == "checkpoint" || extension == ".index" || extension == ".ckpt" ||
+      name.contains(".data-0"))
+    return "found a TensorFlow checkpoint, which holds no graph, expected a "
+           "Keras model: load it into the model in Python and save that as "
+           ".keras";
+  if (extension == ".pb")
+    return "found a TensorFlow graph, expected a Keras model: load it with "
+           "tf.keras.models.load_model and save it as .keras";
+  if (extension == ".tflite")
+    return "found a TensorFlow Lite model, expected the Keras model that it was "
+           "made from (.keras or .h5)";
+  return "";
+}
+
+Expected<std::unique_ptr<ModelSource>> gru::openModel(StringRef path,
+                                                      StringRef weightsPath) {
+  if (sys::fs::is_directory(path)) {
+    SmallString<128> inside(path);
+    sys::path::append(inside, "saved_model.pb");
+    if (sys::fs::exists(inside))
+      return importError(path, "found a TensorFlow SavedModel, expected a Keras "
+                               "model: load it with tf.keras.models.load_model "
+                               "and save it as .keras");
+    return importError(path, "found a directory, expected a Keras model (.keras "
+                             "or .h5)");
+  }
+  auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return importError(path, "cannot read the file: " +
+                                 buffer.getError().message());
+  StringRef bytes = (*buffer)->getBuffer();
+  if (bytes.empty())
+    return importError(path, "the file is empty");
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06"))
+    return keras::openArchive(path, bytes, weightsPath);
+  if (isHdf5(bytes))
+    return keras::openHdf5(path, bytes, weightsPath);
+  StringRef text = bytes;
+  text.consume_front("\xEF\xBB\xBF");
+  if (text.ltrim().starts_with("{"))
+    return keras::openJson(path, bytes, weightsPath);
+  if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
+    return importError(path, foreign);
+  StringRef extension = sys::path::extension(path);
+  if (extension == ".keras")
+    return importError(path, "found no zip archive, expected a Keras model");
+  if (extension == ".h5" || extension == ".hdf5")
+    return importError(path, "found no HDF5 file, expected a Keras model");
+  return importError(path, "found an unknown format, expected a Keras model "
+                           "(.keras, .h5, or a JSON config with its weights)");
+}

@@ -1,0 +1,108 @@
+//===- ModelSource.h - a model that can be compiled ---------------*- C++ -*-===//
+//
+// What the compiler knows of a model before it is specialised: its structure,
+// checked, and its weights in Keras form. A source holds no MLIR, so that a
+// warm start, which finds its kernel in the cache by the hash of the structure,
+// creates no MLIR context; `import` makes the module when it is needed.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_COMPILER_IMPORT_MODELSOURCE_H
+#define GRU_COMPILER_IMPORT_MODELSOURCE_H
+
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace llvm {
+class raw_ostream;
+namespace json {
+class Object;
+} // namespace json
+} // namespace llvm
+
+namespace mlir {
+class MLIRContext;
+class ModuleOp;
+} // namespace mlir
+
+namespace gru {
+
+/// Element type of a weight. The numbers are those of `gru_dtype` in a plan.
+enum class WeightType { f32 = 1, f64 = 2, f16 = 3, bf16 = 4 };
+
+/// Bytes of one element.
+unsigned getWeightTypeSize(WeightType type);
+/// "float32", "float64", ... as Keras writes them.
+llvm::StringRef getWeightTypeName(WeightType type);
+
+/// A trained weight in Keras form: gates in the order z, r, h by columns, row
+/// major, in the byte order of this machine.
+struct WeightTensor {
+  /// "layer/kernel": the name in `gru.weight`, unique in a model.
+  std::string name;
+  std::vector<int64_t> shape;
+  WeightType dtype = WeightType::f32;
+  std::vector<char> data;
+};
+
+struct ImportOptions {
+  /// Size of the batch; 0: dynamic, unless a stateful layer has it fixed.
+  int64_t batch = 0;
+  /// Number of timesteps; 0: dynamic, unless an unrolled layer has it fixed.
+  int64_t timesteps = 0;
+  /// Import for training, where dropout acts.
+  bool training = false;
+};
+
+/// A model file or a description, read and checked. Constant after creation,
+/// so that several threads may import from one source, each into a context of
+/// its own.
+class ModelSource {
+public:
+  virtual ~ModelSource();
+
+  /// Makes a module with one function `main`: model inputs, states of stateful
+  /// layers and weights as arguments, outputs and new states as results. The
+  /// weight arguments stand in the order of `getWeights`.
+  virtual llvm::Expected<mlir::OwningOpRef<mlir::ModuleOp>>
+  import(mlir::MLIRContext &context, const ImportOptions &options) const = 0;
+
+  llvm::ArrayRef<WeightTensor> getWeights() const { return weights; }
+
+  /// Writes the bytes that decide what code is made: the configuration with
+  /// everything that only training reads left out, names, types and shapes of
+  /// the weights, but not their values.
+  virtual void hashStructure(llvm::raw_ostream &os) const = 0;
+
+protected:
+  std::vector<WeightTensor> weights;
+};
+
+/// Reads a model. The format is recognised by the file's content: a Keras
+/// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
+/// needs `weightsPath`, an HDF5 file. With `weightsPath` the weights of an
+/// archive or HDF5 model are replaced by those of that file.
+llvm::Expected<std::unique_ptr<ModelSource>>
+openModel(llvm::StringRef path, llvm::StringRef weightsPath = "");
+
+/// A model without a file: one recurrent layer over an input `x` of shape
+/// [batch, timesteps, features]. `layerConfig` is a Keras layer config, either
+/// of a GRU ({"units": 32, ...}) or with its class ({"class_name": "RNN",
+/// "config": {...}}). An argument that is absent has Keras's default; an
+/// unknown one is an error. The weights are named kernel, recurrent_kernel and
+/// bias. `kerasVersion`, 2 or 3, chooses the meaning of hard_sigmoid.
+llvm::Expected<std::unique_ptr<ModelSource>>
+buildKerasLayerModel(llvm::json::Object layerConfig,
+                     std::vector<WeightTensor> weights, int64_t features,
+                     unsigned kerasVersion = 3);
+
+} // namespace gru
+
+#endif // GRU_COMPILER_IMPORT_MODELSOURCE_H

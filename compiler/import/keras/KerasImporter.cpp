@@ -1,0 +1,1022 @@
+//===- KerasImporter.cpp - Keras files to MLIR -----------------------------===//
+//
+// Walks the graph of a model and calls the import function of each layer. The
+// walk is made once when a file is opened, to check it and to load its weights,
+// and again for each import, to create operations; see KerasLayers.h.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/import/keras/KerasImporter.h"
+
+#include "compiler/import/ImportError.h"
+#include "compiler/import/archive/Json.h"
+#include "compiler/import/archive/ZipArchive.h"
+#include "compiler/import/keras/KerasConfig.h"
+#include "compiler/import/keras/KerasLayers.h"
+#include "compiler/import/keras/KerasWeights.h"
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <map>
+
+using namespace gru;
+using namespace gru::keras;
+using namespace llvm;
+
+//===----------------------------------------------------------------------===//
+// Inputs
+//===----------------------------------------------------------------------===//
+
+/// What the whole model says about its inputs' shapes.
+namespace {
+struct ShapeRules {
+  int64_t batch = 0, timesteps = 0;
+  bool timeMajor = false, stateful = false, unrolled = false;
+};
+} // namespace
+
+static ShapeRules getShapeRules(const Model &model,
+                                const ImportOptions &options) {
+  ShapeRules rules;
+  rules.batch = options.batch;
+  rules.timesteps = options.timesteps;
+  for (const Layer &layer : model.layers) {
+    const LayerClass *layerClass = findLayerClass(layer.className);
+    if (!layerClass || !layerClass->recurrent)
+      continue;
+    rules.timeMajor |= isFlagSet(layer, "time_major");
+    rules.stateful |= isFlagSet(layer, "stateful");
+    rules.unrolled |= isFlagSet(layer, "unroll");
+  }
+  return rules;
+}
+
+/// The type of an InputLayer. The sizes of batch and time in the file are those
+/// of the training run more often than a promise, so they stay dynamic unless
+/// something needs them.
+static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
+                                     const ShapeRules &rules) {
+  std::string layerWhere = "layer '" + printable(layer.name) + "'";
+  if (!where.empty())
+    layerWhere = (where + ": " + layerWhere).str();
+  const json::Array *shape = layer.config.getArray("batch_shape");
+  if (!shape)
+    shape = layer.config.getArray("batch_input_shape");
+  if (!shape)
+    return importError(layerWhere, "batch_shape is missing");
+  Tensor tensor;
+  for (const json::Value &value : *shape) {
+    constexpr int64_t largest = std::numeric_limits<int32_t>::max();
+    std::optional<int64_t> size = value.getAsInteger();
+    if (value.getAsNull())
+      tensor.shape.push_back(kDynamicSize);
+    else if (size && *size > 0 && *size <= largest)
+      tensor.shape.push_back(*size);
+    else {
+      std::string text;
+      raw_string_ostream(text) << value;
+      return importError(layerWhere, "batch_shape holds " + printable(text) +
+                                         ", expected null or a positive size");
+    }
+  }
+  if (tensor.shape.empty())
+    return importError(layerWhere, "batch_shape is empty, expected at least "
+                                   "the batch");
+  const json::Value *dtype = layer.config.get("dtype");
+  std::optional<StringRef> name;
+  if (!dtype || dtype->getAsNull())
+    name = "float32";
+  else if (!(name = dtype->getAsString()))
+    if (std::optional<ObjectConfig> policy = getObjectConfig(*dtype))
+      name = policy->config->getString("name");
+  bool known = false;
+  for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i1,
+                           ElementType::i32, ElementType::i64})
+    if (name == getElementTypeName(type)) {
+      tensor.type = type;
+      known = true;
+    }
+  if (!known)
+    return importError(layerWhere,
+                       "dtype is '" + printable(name.value_or("")) +
+                           "', expected float32, float64, bool, int32 or "
+                           "int64");
+  for (StringRef key : {"sparse", "ragged"})
+    if (isFlagSet(layer, key))
+      return importError(layerWhere, Twine(key) + " inputs are not supported");
+
+  // A sequence of feature vectors, or of tokens or mask bits.
+  bool isFloat = tensor.type == ElementType::f32 || tensor.type == ElementType::f64;
+  bool hasTime = tensor.shape.size() == (isFloat ? 3 : 2);
+  bool timeFirst = hasTime && rules.timeMajor;
+  int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
+  if (rules.batch > 0)
+    batch = rules.batch;
+  else if (!rules.stateful)
+    batch = kDynamicSize;
+  if (hasTime) {
+    int64_t &time = tensor.shape[timeFirst ? 0 : 1];
+    if (rules.timesteps > 0)
+      time = rules.timesteps;
+    else if (!rules.unrolled)
+      time = kDynamicSize;
+  }
+  return tensor;
+}
+
+//===----------------------------------------------------------------------===//
+// The walk over the graph
+//===----------------------------------------------------------------------===//
+
+namespace {
+class Walk;
+
+/// One call of one layer during a walk.
+class CallContext final : public LayerContext {
+public:
+  CallContext(Walk &walk, const Layer &layer);
+
+  Expected<Tensor> getWeight(StringRef role, StringRef folder, unsigned index,
+                             WeightType type, ArrayRef<int64_t> shape,
+                             StringRef meaning, Transform transform) override;
+  Tensor getState(ArrayRef<int64_t> shape, ElementType type) override;
+  void setState(const Tensor &state) override;
+
+private:
+  Walk &walk;
+};
+
+/// Visits the calls of a model's layers in an order in which every input is
+/// there before it is used.
+class Walk {
+public:
+  /// Checks the model and takes its weights out of `store` into `weights`.
+  Walk(StringRef file, const Model &model, Weights &store,
+       std::vector<WeightTensor> &weights, const ImportOptions &options)
+      : file(file), model(model), options(options), store(&store),
+        weights(weights) {}
+
+  /// Creates the body of `function`; `weights` are those of the first walk.
+  Walk(StringRef file, const Model &model, std::vector<WeightTensor> &weights,
+       const ImportOptions &options, mlir::func::FuncOp function)
+      : file(file), model(model), options(options), weights(weights),
+        function(function),
+        builder(mlir::OpBuilder::atBlockBegin(function.addEntryBlock())) {}
+
+  Error run();
+
+private:
+  friend class CallContext;
+  using Key = std::pair<std::string, int64_t>;
+
+  /// A state of a stateful layer, with the value it has at this point.
+  struct State {
+    std::string layer;
+    Tensor value;
+  };
+
+  Error addInputs();
+  Expected<bool> tryCall(const Layer &layer, int64_t index);
+  Error call(const Layer &layer, const Node &node, int64_t index);
+  Expected<SmallVector<Tensor>> resolve(const Layer &layer,
+                                        const Argument &argument);
+  Error readArguments(LayerContext &context, const Node &node,
+                      const LayerClass &layerClass);
+  Error finish();
+
+  mlir::Type getType(const Tensor &tensor) const;
+  /// Appends an argument to one of the three groups of the function's
+  /// arguments: inputs, states, weights.
+  mlir::Value addArgument(const Tensor &tensor, unsigned &group,
+                          unsigned before, mlir::Attribute location,
+                          mlir::ArrayRef<mlir::NamedAttribute> attributes);
+  bool isEmitting() const { return builder.has_value(); }
+
+  StringRef file;
+  const Model &model;
+  const ImportOptions &options;
+  Weights *store = nullptr;
+  std::vector<WeightTensor> &weights;
+
+  mlir::func::FuncOp function;
+  std::optional<mlir::OpBuilder> builder;
+  unsigned numInputs = 0, numStates = 0, numWeights = 0;
+  SmallVector<mlir::DictionaryAttr> argumentAttributes;
+
+  std::map<Key, SmallVector<Tensor>> results;
+  StringMap<const Layer *> layers;
+  StringMap<Tensor> weightTensors;
+  std::vector<State> states;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// CallContext
+//===----------------------------------------------------------------------===//
+
+CallContext::CallContext(Walk &walk, const Layer &layer)
+    : LayerContext(walk.file, layer, walk.model.version, walk.options),
+      walk(walk) {
+  if (!walk.isEmitting())
+    return;
+  builder = &*walk.builder;
+  location = mlir::NameLoc::get(builder->getStringAttr(layer.name));
+}
+
+Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
+                                        unsigned index, WeightType type,
+                                        ArrayRef<int64_t> shape,
+                                        StringRef meaning,
+                                        Transform transform) {
+  std::string name = (layer.name + "/" + role).str();
+  // A shared layer has its weights once, however often it is called.
+  auto known = walk.weightTensors.find(name);
+  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}};
+  if (known != walk.weightTensors.end()) {
+    if (known->second.shape != tensor.shape ||
+        known->second.type != tensor.type)
+      return error(role + " is " + shapeText(known->second.shape) +
+                   " from an earlier call, expected " + shapeText(shape) +
+                   " (" + meaning + ")");
+    return known->second;
+  }
+  if (walk.isEmitting()) {
+    tensor.value = walk.addArgument(
+        tensor, walk.numWeights,
+        walk.numInputs + walk.numStates + walk.numWeights, location,
+        {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
+  } else {
+    Expected<WeightTensor> weight =
+        walk.store->take({layer, role, folder, index, type});
+    if (!weight)
+      return weight.takeError();
+    auto mismatch = [&]() -> Error {
+      return importError(walk.store->getName(),
+                         "layer '" + printable(layer.name) + "': " + role +
+                             " is " + shapeText(weight->shape) + ", expected " +
+                             shapeText(shape) + " (" + meaning + ")");
+    };
+    int64_t found = 1, expected = 1;
+    for (int64_t size : weight->shape)
+      found *= size;
+    for (int64_t size : shape)
+      if (MulOverflow(expected, size, expected))
+        return mismatch();
+    // A transform may change the shape but not the number of elements, and it
+    // relies on that number.
+    if (transform && found == expected &&
+        (ArrayRef(weight->shape) == shape || weight->shape.size() == 1))
+      transform(*weight);
+    if (ArrayRef(weight->shape) != shape)
+      return mismatch();
+    weight->name = name;
+    walk.weights.push_back(std::move(*weight));
+  }
+  walk.weightTensors[name] = tensor;
+  return tensor;
+}
+
+Tensor CallContext::getState(ArrayRef<int64_t> shape, ElementType type) {
+  for (Walk::State &state : walk.states)
+    if (state.layer == layer.name)
+      return state.value;
+  Tensor tensor{SmallVector<int64_t>(shape), type, {}};
+  if (walk.isEmitting())
+    tensor.value = walk.addArgument(
+        tensor, walk.numStates, walk.numInputs + walk.numStates, location,
+        {builder->getNamedAttr(kStateAttr,
+                               builder->getI64IntegerAttr(walk.states.size())),
+         builder->getNamedAttr(kNameAttr, builder->getStringAttr(layer.name))});
+  walk.states.push_back({layer.name, tensor});
+  return tensor;
+}
+
+void CallContext::setState(const Tensor &state) {
+  for (Walk::State &entry : walk.states)
+    if (entry.layer == layer.name)
+      entry.value = state;
+}
+
+//===----------------------------------------------------------------------===//
+// Walk
+//===----------------------------------------------------------------------===//
+
+static mlir::Type getElementType(mlir::OpBuilder builder, ElementType type) {
+  switch (type) {
+  case ElementType::f32:
+    return builder.getF32Type();
+  case ElementType::f64:
+    return builder.getF64Type();
+  case ElementType::i1:
+    return builder.getI1Type();
+  case ElementType::i32:
+    return builder.getI32Type();
+  case ElementType::i64:
+    return builder.getI64Type();
+  }
+  llvm_unreachable("unknown element type");
+}
+
+mlir::Type Walk::getType(const Tensor &tensor) const {
+  return mlir::RankedTensorType::get(tensor.shape,
+                                     ::getElementType(*builder, tensor.type));
+}
+
+mlir::Value
+Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
+                  mlir::Attribute location,
+                  mlir::ArrayRef<mlir::NamedAttribute> attributes) {
+  ++group;
+  argumentAttributes.insert(argumentAttributes.begin() + before,
+                            builder->getDictionaryAttr(attributes));
+  return function.getBody().front().insertArgument(
+      before, getType(tensor),
+      mlir::Location(cast<mlir::LocationAttr>(location)));
+}
+
+Error Walk::addInputs() {
+  ShapeRules rules = getShapeRules(model, options);
+  for (const TensorRef &ref : model.inputs) {
+    auto found = layers.find(ref.layer);
+    if (found == layers.end() || found->second->className != "InputLayer")
+      return importError(file, "input '" + printable(ref.layer) +
+                                   "' is not an InputLayer of the model");
+    const Layer &layer = *found->second;
+    Expected<Tensor> tensor = getInputType(file, layer, rules);
+    if (!tensor)
+      return tensor.takeError();
+    SmallVector<Tensor> &slot = results[{layer.name, 0}];
+    if (!slot.empty())
+      return importError(file, "input '" + printable(ref.layer) +
+                                   "' is listed twice in input_layers");
+    if (isEmitting())
+      tensor->value = addArgument(
+          *tensor, numInputs, numInputs,
+          mlir::NameLoc::get(builder->getStringAttr(layer.name)),
+          {builder->getNamedAttr(kNameAttr,
+                                 builder->getStringAttr(layer.name))});
+    slot = {std::move(*tensor)};
+  }
+  return Error::success();
+}
+
+/// Calls `visit` on every tensor in a node's arguments; stops where it is
+/// false.
+static bool allTensors(const Argument &argument,
+                       function_ref<bool(const TensorRef &)> visit) {
+  if (argument.kind == Argument::Tensor)
+    return visit(argument.tensor);
+  return all_of(argument.elements, [&](const Argument &element) {
+    return allTensors(element, visit);
+  });
+}
+
+static bool allTensors(const Node &node,
+                       function_ref<bool(const TensorRef &)> visit) {
+  return all_of(node.positional,
+                [&](auto &argument) { return allTensors(argument, visit); }) &&
+         all_of(node.named,
+                [&](auto &entry) { return allTensors(entry.second, visit); });
+}
+
+Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
+                                            const Argument &argument) {
+  auto where = [&] {
+    std::string text = "layer '" + printable(layer.name) + "'";
+    return file.empty() ? text : (file + ": " + text).str();
+  };
+  Expected<std::vector<TensorRef>> refs = argument.getTensors();
+  if (!refs)
+    return importError(where(), toString(refs.takeError()));
+  SmallVector<Tensor> tensors;
+  for (const TensorRef &ref : *refs) {
+    ArrayRef<Tensor> outputs = results.find({ref.layer, ref.node})->second;
+    if (ref.tensor >= int64_t(outputs.size()))
+      return importError(where(), "uses output " + Twine(ref.tensor) +
+                                      " of layer '" + printable(ref.layer) +
+                                      "', which has " + Twine(outputs.size()));
+    tensors.push_back(outputs[ref.tensor]);
+  }
+  return tensors;
+}
+
+/// Sorts the arguments of a call into what layers understand. Whatever is left
+/// over and says something is an error, because ignoring it would give other
+/// numbers than Keras.
+Error Walk::readArguments(LayerContext &context, const Node &node,
+                          const LayerClass &layerClass) {
+  auto take = [&](const Argument &argument,
+                  SmallVector<Tensor> &target) -> Error {
+    Expected<SmallVector<Tensor>> tensors = resolve(context.layer, argument);
+    if (!tensors)
+      return tensors.takeError();
+    target.append(tensors->begin(), tensors->end());
+    return Error::success();
+  };
+  auto isFalse = [](const Argument &argument) {
+    return argument.isNone() || (argument.kind == Argument::Literal &&
+                                 argument.literal.getAsBoolean() == false);
+  };
+  auto takeNamed = [&](StringRef name, const Argument &argument) -> Error {
+    if (argument.isNone())
+      return Error::success();
+    if (name == "initial_state" && layerClass.recurrent)
+      return take(argument, context.initialState);
+    if (name == "training" && isFalse(argument))
+      return Error::success();
+    if (name == "mask")
+      return context.error("called with a mask, which is not supported");
+    return context.error("called with argument '" + printable(name) +
+                         "', which is not supported");
+  };
+  // The order of Keras 3; Keras 2 writes all but the first by name.
+  constexpr StringLiteral recurrentNames[] = {"sequence", "initial_state",
+                                              "mask", "training"};
+  for (auto [index, argument] : llvm::enumerate(node.positional)) {
+    if (index == 0) {
+      if (Error error = take(argument, context.inputs))
+        return error;
+      // Keras 2 lists the initial states behind the input.
+      if (layerClass.recurrent && context.inputs.size() > 1) {
+        context.initialState.append(context.inputs.begin() + 1,
+                                    context.inputs.end());
+        context.inputs.truncate(1);
+      }
+      continue;
+    }
+    std::string name =
+        layerClass.recurrent && index < std::size(recurrentNames)
+            ? recurrentNames[index].str()
+            : "number " + std::to_string(index + 1);
+    if (Error error = takeNamed(name, argument))
+      return error;
+  }
+  for (const auto &[name, argument] : node.named)
+    if (Error error = takeNamed(name, argument))
+      return error;
+  return Error::success();
+}
+
+Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
+  CallContext context(*this, layer);
+  const LayerClass *layerClass = findLayerClass(layer.className);
+  if (!layerClass)
+    return context.error("class '" + printable(layer.className) +
+                         "' is not supported; supported: " +
+                         listLayerClasses());
+  if (!layerClass->function)
+    return context.error("an input is called on tensors");
+  if (Error error = readArguments(context, node, *layerClass))
+    return error;
+  Expected<SmallVector<Tensor>> outputs = layerClass->function(context);
+  if (!outputs)
+    return outputs.takeError();
+  // The type inferred by the operation is the last word.
+  for (Tensor &output : *outputs)
+    if (output.value)
+      output.shape.assign(
+          cast<mlir::ShapedType>(output.value.getType()).getShape().begin(),
+          cast<mlir::ShapedType>(output.value.getType()).getShape().end());
+  results[{layer.name, index}] = std::move(*outputs);
+  return Error::success();
+}
+
+/// Calls a layer if its inputs are there; false if they are not yet.
+Expected<bool> Walk::tryCall(const Layer &layer, int64_t index) {
+  const Node &node = layer.nodes[index];
+  std::string unknown;
+  bool ready = allTensors(node, [&](const TensorRef &ref) {
+    auto found = layers.find(ref.layer);
+    if (found == layers.end())
+      unknown = ref.layer;
+    return results.count({ref.layer, ref.node}) > 0;
+  });
+  if (!unknown.empty())
+    return CallContext(*this, layer)
+        .error("uses layer '" + printable(unknown) +
+               "', which the model does not have");
+  if (!ready)
+    return false;
+  if (Error error = call(layer, node, index))
+    return error;
+  return true;
+}
+
+Error Walk::run() {
+  for (const Layer &layer : model.layers)
+    layers[layer.name] = &layer;
+  // Say at once what is not supported, even behind another error's back.
+  for (const Layer &layer : model.layers)
+    if (!findLayerClass(layer.className))
+      return CallContext(*this, layer)
+          .error("class '" + printable(layer.className) +
+                 "' is not supported; supported: " + listLayerClasses());
+  if (Error error = addInputs())
+    return error;
+
+  // Files hold layers in an order of use but for shared layers, whose later
+  // calls wait for layers further down; so nearly everything happens in the
+  // first round.
+  std::vector<std::pair<const Layer *, int64_t>> waiting;
+  for (const Layer &layer : model.layers)
+    for (int64_t index = 0, e = layer.nodes.size(); index < e; ++index)
+      waiting.emplace_back(&layer, index);
+  while (!waiting.empty()) {
+    std::vector<std::pair<const Layer *, int64_t>> left;
+    for (auto [layer, index] : waiting) {
+      Expected<bool> done = tryCall(*layer, index);
+      if (!done)
+        return done.takeError();
+      if (!*done)
+        left.emplace_back(layer, index);
+    }
+    if (left.size() == waiting.size())
+      return CallContext(*this, *left.front().first)
+          .error("its inputs are never computed: they form a cycle, or name a "
+                 "call that does not exist");
+    waiting = std::move(left);
+  }
+  return finish();
+}
+
+/// Checks the outputs; when emitting, ends the function.
+Error Walk::finish() {
+  SmallVector<mlir::Value> values;
+  SmallVector<mlir::DictionaryAttr> attributes;
+  for (auto [index, ref] : llvm::enumerate(model.outputs)) {
+    auto found = results.find({ref.layer, ref.node});
+    if (found == results.end() ||
+        ref.tensor >= int64_t(found->second.size()))
+      return importError(file, "output " + Twine(index) +
+                                   " of the model is output " +
+                                   Twine(ref.tensor) + " of call " +
+                                   Twine(ref.node) + " of layer '" +
+                                   printable(ref.layer) +
+                                   "', which does not exist");
+    if (!isEmitting())
+      continue;
+    values.push_back(found->second[ref.tensor].value);
+    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+        kNameAttr, builder->getStringAttr("output_" + Twine(index)))));
+  }
+  if (!isEmitting())
+    return store->checkAllTaken();
+
+  for (auto [index, state] : llvm::enumerate(states)) {
+    values.push_back(state.value.value);
+    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+        kStateAttr, builder->getI64IntegerAttr(index))));
+  }
+  mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
+  mlir::Block &body = function.getBody().front();
+  function.setFunctionType(builder->getFunctionType(
+      body.getArgumentTypes(), mlir::ValueRange(values).getTypes()));
+  function.setAllArgAttrs(argumentAttributes);
+  function.setAllResultAttrs(attributes);
+  return Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// The source
+//===----------------------------------------------------------------------===//
+
+namespace {
+class KerasSource final : public ModelSource {
+public:
+  KerasSource(StringRef file, Model model, const json::Object &config)
+      : file(file), model(std::move(model)) {
+    raw_string_ostream os(structure);
+    os << "keras " << this->model.version << '\n';
+    writeStructure(os, json::Object(config));
+  }
+
+  Error load(Weights &store) {
+    ImportOptions options;
+    return Walk(file, model, store, weights, options).run();
+  }
+
+  Expected<mlir::OwningOpRef<mlir::ModuleOp>>
+  import(mlir::MLIRContext &context,
+         const ImportOptions &options) const override;
+
+  void hashStructure(raw_ostream &os) const override {
+    os << structure << '\n';
+    for (const WeightTensor &weight : weights)
+      os << weight.name << ' ' << shapeText(weight.shape) << ' '
+         << getWeightTypeName(weight.dtype) << '\n';
+  }
+
+private:
+  static void writeStructure(raw_ostream &os, const json::Value &value);
+
+  std::string file;
+  Model model;
+  std::string structure;
+};
+} // namespace
+
+/// Writes a config without what only training or Keras itself reads, so that a
+/// model saved again after more training finds its kernels.
+void KerasSource::writeStructure(raw_ostream &os, const json::Value &value) {
+  if (const json::Array *array = value.getAsArray()) {
+    os << '[';
+    for (const json::Value &element : *array) {
+      writeStructure(os, element);
+      os << ',';
+    }
+    os << ']';
+    return;
+  }
+  const json::Object *object = value.getAsObject();
+  if (!object) {
+    os << value;
+    return;
+  }
+  auto isLeftOut = [](StringRef key) {
+    return key.ends_with("_initializer") || key.ends_with("_regularizer") ||
+           key.ends_with("_constraint") || key == "shared_object_id" ||
+           key == "build_config" || key == "compile_config" ||
+           key == "trainable" || key == "seed";
+  };
+  SmallVector<StringRef> keys;
+  for (const auto &entry : *object)
+    if (!isLeftOut(entry.first))
+      keys.push_back(entry.first);
+  llvm::sort(keys);
+  os << '{';
+  for (StringRef key : keys) {
+    os << json::Value(key) << ':';
+    writeStructure(os, *object->get(key));
+    os << ',';
+  }
+  os << '}';
+}
+
+Expected<mlir::OwningOpRef<mlir::ModuleOp>>
+KerasSource::import(mlir::MLIRContext &context,
+                    const ImportOptions &options) const {
+  constexpr int64_t largest = std::numeric_limits<int32_t>::max();
+  for (auto [name, size] : {std::pair<StringRef, int64_t>{"batch", options.batch},
+                            {"timesteps", options.timesteps}})
+    if (size < 0 || size > largest)
+      return importError(file, name + " is " + Twine(size) +
+                                   ", expected a positive number, or 0 for a "
+                                   "dynamic size");
+  context.loadDialect<GRUDialect, mlir::func::FuncDialect,
+                      mlir::tensor::TensorDialect>();
+  auto location = mlir::FileLineColLoc::get(&context, file, 0, 0);
+  mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
+  auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
+  auto function = mlir::func::FuncOp::create(
+      builder, location, "main", builder.getFunctionType({}, {}));
+  // The emitting walk reads names only; it never writes to the weights.
+  auto &constWeights = const_cast<std::vector<WeightTensor> &>(weights);
+  if (Error error =
+          Walk(file, model, constWeights, options, function).run())
+    return error;
+  // The importer has checked every shape, but a handler may be listening and
+  // a module that does not verify must not leave here.
+  std::string message;
+  mlir::ScopedDiagnosticHandler handler(
+      &context, [&](mlir::Diagnostic &diagnostic) {
+        if (message.empty())
+          message = diagnostic.str();
+        return mlir::success();
+      });
+  if (failed(mlir::verify(*module)))
+    return importError(file, message);
+  return module;
+}
+
+/// Checks the graph and the weights; the common end of all the ways in.
+static ExpectedSource finishSource(StringRef file, Model model,
+                                   const json::Object &config,
+                                   Weights &store) {
+  auto source = std::make_unique<KerasSource>(file, model, config);
+  if (Error error = source->load(store))
+    return error;
+  return source;
+}
+
+static Expected<std::string> readFile(StringRef path) {
+  auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return importError(path, "cannot read the file: " +
+                                 buffer.getError().message());
+  return (*buffer)->getBuffer().str();
+}
+
+static ExpectedSource finishWithHdf5(StringRef file, Model model,
+                                     const json::Object &config,
+                                     const Hdf5File &weights) {
+  Expected<std::unique_ptr<Weights>> store = openWeights(weights, model);
+  if (!store)
+    return store.takeError();
+  return finishSource(file, std::move(model), config, **store);
+}
+
+static ExpectedSource finishWithWeightsFile(StringRef file, Model model,
+                                            const json::Object &config,
+                                            StringRef weightsPath) {
+  Expected<std::string> bytes = readFile(weightsPath);
+  if (!bytes)
+    return bytes.takeError();
+  Expected<Hdf5File> weights = Hdf5File::open(weightsPath, *bytes);
+  if (!weights)
+    return weights.takeError();
+  return finishWithHdf5(file, std::move(model), config, *weights);
+}
+
+/// Keras's major version out of "2.2.4-tf" or "3.15.1".
+static Expected<unsigned> parseVersion(StringRef where, StringRef text) {
+  StringRef major = text.split('.').first;
+  if (major == "2")
+    return 2;
+  if (major == "3")
+    return 3;
+  return importError(where, "keras_version is '" + printable(text) +
+                                "', expected 2.x or 3.x" +
+                                (major == "1" ? "; load the model with Keras "
+                                                "2.0 to 2.2 and save it again"
+                                              : ""));
+}
+
+//===----------------------------------------------------------------------===//
+// Ways in
+//===----------------------------------------------------------------------===//
+
+ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
+                                       StringRef weightsPath) {
+  constexpr uint64_t largestText = uint64_t(256) << 20;
+  constexpr uint64_t largestWeights = uint64_t(4) << 30;
+  Expected<ZipArchive> archive = ZipArchive::open(path, bytes);
+  if (!archive)
+    return archive.takeError();
+  if (!archive->contains("config.json")) {
+    if (archive->containsSuffix("data.pkl"))
+      return importError(path, "found a PyTorch checkpoint, expected a Keras "
+                               "model; a pickle cannot be read safely: set the "
+                               "weights in a Keras GRU and save that as .keras");
+    return importError(path, "found a zip archive without config.json, "
+                             "expected a Keras model");
+  }
+  auto readObject = [&](StringRef entry) -> Expected<json::Object> {
+    Expected<std::vector<char>> text = archive->read(entry, largestText);
+    if (!text)
+      return text.takeError();
+    return parseJsonObject((path + ": " + entry).str(),
+                           StringRef(text->data(), text->size()));
+  };
+  Expected<json::Object> metadata = readObject("metadata.json");
+  if (!metadata)
+    return metadata.takeError();
+  Expected<unsigned> version =
+      parseVersion((path + ": metadata.json").str(),
+                   metadata->getString("keras_version").value_or(""));
+  if (!version)
+    return version.takeError();
+  Expected<json::Object> config = readObject("config.json");
+  if (!config)
+    return config.takeError();
+  Expected<Model> model = parseModel(path, *config, *version);
+  if (!model)
+    return model.takeError();
+  if (!weightsPath.empty())
+    return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+  Expected<std::vector<char>> image =
+      archive->read("model.weights.h5", largestWeights);
+  if (!image)
+    return image.takeError();
+  Expected<Hdf5File> weights = Hdf5File::open(
+      (path + ": model.weights.h5").str(), StringRef(image->data(), image->size()));
+  if (!weights)
+    return weights.takeError();
+  return finishWithHdf5(path, std::move(*model), *config, *weights);
+}
+
+ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
+                                    StringRef weightsPath) {
+  Expected<Hdf5File> file = Hdf5File::open(path, bytes);
+  if (!file)
+    return file.takeError();
+  auto text = file->readString("", "model_config");
+  if (!text)
+    return text.takeError();
+  if (!*text)
+    return importError(path, "attribute 'model_config' is missing, expected a "
+                             "whole Keras model; for a file of weights only, "
+                             "give the model's JSON config and this file as "
+                             "its weights");
+  auto versionText = file->readString("", "keras_version");
+  if (!versionText)
+    return versionText.takeError();
+  unsigned version = 2;
+  if (*versionText) {
+    Expected<unsigned> parsed = parseVersion(path, **versionText);
+    if (!parsed)
+      return parsed.takeError();
+    version = *parsed;
+  }
+  Expected<json::Object> config =
+      parseJsonObject((path + ": model_config").str(), **text);
+  if (!config)
+    return config.takeError();
+  Expected<Model> model = parseModel(path, *config, version);
+  if (!model)
+    return model.takeError();
+  if (!weightsPath.empty())
+    return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+  return finishWithHdf5(path, std::move(*model), *config, *file);
+}
+
+ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
+                                    StringRef weightsPath) {
+  Expected<json::Object> config = parseJsonObject(path, text);
+  if (!config)
+    return config.takeError();
+  Expected<Model> model = parseModel(path, *config, 0);
+  if (!model)
+    return model.takeError();
+  if (weightsPath.empty())
+    return importError(path, "a model config holds no weights, expected a file "
+                             "of weights (.weights.h5 or .h5) beside it");
+  return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+}
+
+//===----------------------------------------------------------------------===//
+// Layers without a file
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// An argument of a Keras class with its default.
+struct Default {
+  StringLiteral key;
+  json::Value value;
+};
+} // namespace
+
+/// Fills in defaults; an argument that Keras does not have is an error, as it
+/// is in Keras.
+static Error completeConfig(StringRef where, StringRef className,
+                            json::Object &config,
+                            ArrayRef<Default> arguments) {
+  for (const auto &entry : config) {
+    StringRef key = entry.first;
+    if (any_of(arguments, [&](auto &known) { return known.key == key; }))
+      continue;
+    StringRef closest;
+    unsigned distance = 4;
+    for (const Default &known : arguments)
+      if (unsigned d = key.edit_distance(known.key, true, distance);
+          d < distance) {
+        distance = d;
+        closest = known.key;
+      }
+    return importError(where, "found the argument '" + printable(key) +
+                                  "', which " + className + " does not have" +
+                                  (closest.empty()
+                                       ? std::string()
+                                       : "; did you mean '" + closest.str() +
+                                             "'?"));
+  }
+  for (const Default &known : arguments)
+    // Units have no default; their absence is reported by the layer.
+    if (!config.get(known.key) && !known.value.getAsNull())
+      config[known.key] = known.value;
+  return Error::success();
+}
+
+static std::vector<Default> cellArguments(unsigned version) {
+  std::vector<Default> arguments = {
+      {"units", nullptr},
+      {"activation", "tanh"},
+      {"recurrent_activation", "sigmoid"},
+      {"use_bias", true},
+      {"reset_after", true},
+      {"dropout", 0.0},
+      {"recurrent_dropout", 0.0},
+      {"implementation", 2},
+      {"seed", nullptr},
+      {"name", nullptr},
+      {"dtype", "float32"},
+      {"trainable", true},
+      {"use_cudnn", "auto"},
+  };
+  for (StringRef weight : {"kernel", "recurrent", "bias"})
+    for (StringRef what : {"initializer", "regularizer", "constraint"}) {
+      static constexpr StringLiteral keys[3][3] = {
+          {"kernel_initializer", "kernel_regularizer", "kernel_constraint"},
+          {"recurrent_initializer", "recurrent_regularizer",
+           "recurrent_constraint"},
+          {"bias_initializer", "bias_regularizer", "bias_constraint"}};
+      unsigned row = weight == "kernel" ? 0 : weight == "recurrent" ? 1 : 2;
+      unsigned column =
+          what == "initializer" ? 0 : what == "regularizer" ? 1 : 2;
+      arguments.push_back({keys[row][column], nullptr});
+    }
+  return arguments;
+}
+
+static void addLoopArguments(std::vector<Default> &arguments,
+                             unsigned version) {
+  for (StringLiteral key : {StringLiteral("return_sequences"),
+                            StringLiteral("return_state"),
+                            StringLiteral("go_backwards"),
+                            StringLiteral("stateful"), StringLiteral("unroll"),
+                            StringLiteral("zero_output_for_mask")})
+    arguments.push_back({key, false});
+  arguments.push_back({"activity_regularizer", nullptr});
+  // Keras 3 has no time-major layout.
+  if (version == 2)
+    arguments.push_back({"time_major", false});
+}
+
+ExpectedSource gru::buildKerasLayerModel(json::Object layerConfig,
+                                         std::vector<WeightTensor> weights,
+                                         int64_t features,
+                                         unsigned kerasVersion) {
+  std::string className = "GRU";
+  json::Object config = std::move(layerConfig);
+  if (std::optional<StringRef> name = config.getString("class_name")) {
+    className = name->str();
+    json::Object inner;
+    if (const json::Object *object = config.getObject("config"))
+      inner = *object;
+    config = std::move(inner);
+  }
+  if (kerasVersion != 2 && kerasVersion != 3)
+    return importError("", "the Keras version is " + Twine(kerasVersion) +
+                               ", expected 2 or 3");
+  if (className != "GRU" && className != "RNN")
+    return importError("", "found the layer class '" + printable(className) +
+                               "', expected GRU or RNN");
+  Layer layer;
+  layer.className = className;
+  layer.name = config.getString("name").value_or("gru").str();
+  std::string where = "layer '" + printable(layer.name) + "'";
+  if (layer.name == "x")
+    return importError(where, "the name is taken by the input");
+  if (features < 1 || features > std::numeric_limits<int32_t>::max())
+    return importError(where, "features is " + Twine(features) +
+                                  ", expected a positive integer");
+
+  std::vector<Default> arguments = cellArguments(kerasVersion);
+  if (className == "RNN") {
+    json::Object *cell = config.getObject("cell");
+    json::Object *cellConfig = cell ? cell->getObject("config") : nullptr;
+    if (cellConfig)
+      if (Error error =
+              completeConfig(where, "GRUCell", *cellConfig, arguments))
+        return error;
+    arguments = {{"cell", nullptr},
+                 {"name", nullptr},
+                 {"dtype", "float32"},
+                 {"trainable", true}};
+  }
+  addLoopArguments(arguments, kerasVersion);
+  if (Error error = completeConfig(where, className, config, arguments))
+    return error;
+  layer.config = std::move(config);
+
+  Model model;
+  model.version = kerasVersion;
+  Layer input;
+  input.className = "InputLayer";
+  input.name = "x";
+  // An input has the type of the layer, so that a float64 layer needs no cast.
+  const json::Object *typed = &layer.config;
+  if (const json::Object *cell = layer.config.getObject("cell"))
+    if (const json::Object *cellConfig = cell->getObject("config"))
+      typed = cellConfig;
+  const json::Value *dtype = typed->get("dtype");
+  input.config = json::Object{
+      {"name", "x"},
+      {"batch_shape", json::Array{nullptr, nullptr, features}},
+      {"dtype", dtype ? *dtype : json::Value("float32")}};
+  Argument argument;
+  argument.kind = Argument::Tensor;
+  argument.tensor = {"x", 0, 0};
+  Node node;
+  node.positional.push_back(std::move(argument));
+  layer.nodes.push_back(std::move(node));
+  model.inputs = {{"x", 0, 0}};
+  model.outputs = {{layer.name, 0, 0}};
+  if (isFlagSet(layer, "return_state"))
+    model.outputs.push_back({layer.name, 0, 1});
+  json::Object structure{{"class_name", className},
+                         {"features", features},
+                         {"config", json::Object(layer.config)}};
+  model.layers.push_back(std::move(input));
+  model.layers.push_back(std::move(layer));
+  std::unique_ptr<Weights> store = makeGivenWeights(std::move(weights));
+  return finishSource("", std::move(model), structure, *store);
+}

@@ -1,0 +1,137 @@
+/*===- gru/gru.h - the compiler's C interface --------------------------*- C -*-===*\
+|*
+|* Loads or builds a model and compiles it into a program for gru/runtime.h:
+|*
+|*   gru_model *model;
+|*   gru_program *program;
+|*   gru_compile_options options = {.struct_size = sizeof(options), .batch = 1};
+|*   if (gru_model_load("denoise.keras", NULL, &model) ||
+|*       gru_compile(model, &options, &program))
+|*     return fail(gru_last_error());
+|*
+|* The rules of gru/runtime.h hold here too: statuses with gru_last_error(),
+|* dense row-major tensors, structs that start with their size, nothing printed,
+|* no exception, no exit.
+|*
+\*===----------------------------------------------------------------------===*/
+
+#ifndef GRU_GRU_H
+#define GRU_GRU_H
+
+#include "gru/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*--- Models ----------------------------------------------------------------*/
+
+/* A model with its weights, read and checked. Never changes; may be used by
+   many threads at once. */
+typedef struct gru_model gru_model;
+
+/* Reads a model file: a Keras archive (.keras), a Keras HDF5 model (.h5,
+   .hdf5), or a Keras JSON config, which needs `weights_path`. The format is
+   recognised by content. `weights_path` may be NULL.
+   Errors name the file, and where they can the layer and the argument. */
+GRU_API gru_status gru_model_load(const char *path, const char *weights_path,
+                                  gru_model **model);
+
+/* Keras's arguments of a GRU layer. gru_gru_options_init sets Keras's defaults,
+   which stand here; `units` has none. Strings are copied. What only training
+   reads (initialisers, regularisers, constraints) is accepted, as Keras's
+   identifier or JSON, and does not change the program. */
+typedef struct gru_gru_options {
+  uint32_t struct_size; /* sizeof(gru_gru_options) */
+  uint32_t keras_version; /* 3; 2 chooses Keras 2's hard_sigmoid */
+  int64_t units;
+  const char *activation;           /* "tanh"; NULL is linear */
+  const char *recurrent_activation; /* "sigmoid"; NULL is linear */
+  const char *kernel_initializer;   /* "glorot_uniform" */
+  const char *recurrent_initializer; /* "orthogonal" */
+  const char *bias_initializer;     /* "zeros" */
+  const char *kernel_regularizer;   /* NULL, and so on to bias_constraint */
+  const char *recurrent_regularizer;
+  const char *bias_regularizer;
+  const char *activity_regularizer;
+  const char *kernel_constraint;
+  const char *recurrent_constraint;
+  const char *bias_constraint;
+  double dropout;            /* 0 */
+  double recurrent_dropout;  /* 0 */
+  int32_t use_bias;          /* 1 */
+  int32_t reset_after;       /* 1 */
+  int32_t return_sequences;  /* 0 */
+  int32_t return_state;      /* 0 */
+  int32_t go_backwards;      /* 0 */
+  int32_t stateful;          /* 0 */
+  int32_t unroll;            /* 0 */
+  int32_t time_major;        /* 0 */
+  int32_t zero_output_for_mask; /* 0 */
+  int32_t implementation;    /* 2 */
+  const char *name;          /* "gru" */
+  const char *dtype;         /* "float32" */
+} gru_gru_options;
+
+GRU_API void gru_gru_options_init(gru_gru_options *options);
+
+/* A model of one GRU layer without a file. Its input is `x` [batch, timesteps,
+   features]. Weights, named in Keras's way and copied:
+     kernel           [features, 3 units], gates z, r, h
+     recurrent_kernel [units, 3 units]
+     bias             [2, 3 units] with reset_after, else [3 units]; none without
+                      use_bias */
+GRU_API gru_status gru_model_build_gru(const gru_gru_options *options,
+                                       int64_t features,
+                                       const gru_weight *weights,
+                                       size_t num_weights, gru_model **model);
+
+/* NULL is allowed. Programs do not need their model any more. */
+GRU_API void gru_model_destroy(gru_model *model);
+
+/* Inputs, outputs and weights of the model; -1 for dimensions that the program
+   or the run decides. Names are the model's. */
+GRU_API size_t gru_model_num_tensors(const gru_model *model,
+                                     gru_tensor_kind kind);
+GRU_API gru_status gru_model_tensor(const gru_model *model,
+                                    gru_tensor_kind kind, size_t index,
+                                    gru_tensor_info *info);
+/* The values of weight `index`: dense, row-major, owned by the model. NULL where
+   there is no such weight. */
+GRU_API const void *gru_model_weight_data(const gru_model *model, size_t index);
+
+/*--- Compiling -------------------------------------------------------------*/
+
+typedef struct gru_compile_options {
+  uint32_t struct_size; /* sizeof(gru_compile_options) */
+  int32_t threads;      /* threads of a run; 0 and 1: the caller's alone */
+  int64_t batch;        /* rows of every run; 0: as the model says, else 1 */
+  int64_t timesteps;    /* 0: decided by each run */
+  const char *target;   /* "auto" (NULL), "cpu" or "reference" (float64) */
+  const char *mcpu;     /* an LLVM CPU name; NULL: this machine's */
+  const char *require_backend; /* NULL, or fail unless this backend is chosen */
+  const char *stop_after; /* for bisecting: with target reference, run the cpu
+                             pipeline in float64 up to this phase first */
+  int32_t f64_outputs;  /* with target reference: do not narrow the outputs */
+  int32_t reserved;     /* 0 */
+  /* Called on the compiling thread; both may be NULL. on_phase after each phase
+     with its duration; not when the kernel was in the cache. on_remark with
+     every choice that is worth knowing. */
+  void (*on_phase)(void *context, const char *phase, double milliseconds);
+  void (*on_remark)(void *context, const char *text);
+  void *context;
+} gru_compile_options;
+
+/* Compiles the model for the options, or takes the kernel from the process's
+   cache, and packs the weights. Slow (milliseconds); may be called by many
+   threads at once. `options` may be NULL. The program has one reference, the
+   caller's. */
+GRU_API gru_status gru_compile(const gru_model *model,
+                               const gru_compile_options *options,
+                               gru_program **program);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRU_GRU_H */

@@ -1,0 +1,234 @@
+//===- gru/gru.hpp - the compiler's C++ interface ---------------*- C++ -*-===//
+//
+// A thin layer over gru/gru.h.
+//
+//   auto model = gru::Model::load("denoise.keras");
+//   if (!model)
+//     return fail(model.error().message());
+//   auto program = gru::compile(*model, {.batch = 1});
+//   gru::Session session = program->session();
+//   session.run({{x, {1, 10, 42}}}, {{y, {1, 10, 22}}});
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_GRU_HPP
+#define GRU_GRU_HPP
+
+#include "gru/gru.h"
+#include "gru/runtime.hpp"
+
+#include <functional>
+
+namespace gru {
+
+/// Keras's arguments of a GRU layer with Keras's defaults. An empty
+/// activation is linear (Keras's None).
+struct GRU {
+  int64_t units = 0;
+  std::string activation = "tanh";
+  std::string recurrent_activation = "sigmoid";
+  bool use_bias = true;
+  std::string kernel_initializer = "glorot_uniform";
+  std::string recurrent_initializer = "orthogonal";
+  std::string bias_initializer = "zeros";
+  std::string kernel_regularizer = {};
+  std::string recurrent_regularizer = {};
+  std::string bias_regularizer = {};
+  std::string activity_regularizer = {};
+  std::string kernel_constraint = {};
+  std::string recurrent_constraint = {};
+  std::string bias_constraint = {};
+  double dropout = 0;
+  double recurrent_dropout = 0;
+  bool return_sequences = false;
+  bool return_state = false;
+  bool go_backwards = false;
+  bool stateful = false;
+  bool unroll = false;
+  bool reset_after = true;
+  bool time_major = false;
+  bool zero_output_for_mask = false;
+  int implementation = 2;
+  std::string name = "gru";
+  std::string dtype = "float32";
+  unsigned keras_version = 3;
+};
+
+/// Weights of a GRU layer in Keras's form (see gru_model_build_gru); copied.
+struct GRUWeights {
+  std::span<const float> kernel;
+  std::span<const float> recurrent_kernel;
+  std::span<const float> bias = {};
+};
+
+/// A weight of a model, owned by the model.
+struct WeightView {
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> dims;
+  const void *data;
+};
+
+/// A model with its weights. Move-only; may be used by many threads at once.
+class Model {
+public:
+  static Result<Model> load(const std::string &path,
+                            const std::string &weights = {}) {
+    gru_model *model;
+    if (gru_status status = gru_model_load(
+            path.c_str(), weights.empty() ? nullptr : weights.c_str(), &model))
+      return Error::last(status);
+    return Model(model);
+  }
+
+  /// A model of one layer without a file; the number of features follows from
+  /// the kernel.
+  static Result<Model> build(const GRU &layer, const GRUWeights &weights) {
+    gru_gru_options raw;
+    gru_gru_options_init(&raw);
+    auto text = [](const std::string &s) {
+      return s.empty() ? nullptr : s.c_str();
+    };
+    raw.keras_version = layer.keras_version;
+    raw.units = layer.units;
+    raw.activation = text(layer.activation);
+    raw.recurrent_activation = text(layer.recurrent_activation);
+    raw.kernel_initializer = text(layer.kernel_initializer);
+    raw.recurrent_initializer = text(layer.recurrent_initializer);
+    raw.bias_initializer = text(layer.bias_initializer);
+    raw.kernel_regularizer = text(layer.kernel_regularizer);
+    raw.recurrent_regularizer = text(layer.recurrent_regularizer);
+    raw.bias_regularizer = text(layer.bias_regularizer);
+    raw.activity_regularizer = text(layer.activity_regularizer);
+    raw.kernel_constraint = text(layer.kernel_constraint);
+    raw.recurrent_constraint = text(layer.recurrent_constraint);
+    raw.bias_constraint = text(layer.bias_constraint);
+    raw.dropout = layer.dropout;
+    raw.recurrent_dropout = layer.recurrent_dropout;
+    raw.use_bias = layer.use_bias;
+    raw.reset_after = layer.reset_after;
+    raw.return_sequences = layer.return_sequences;
+    raw.return_state = layer.return_state;
+    raw.go_backwards = layer.go_backwards;
+    raw.stateful = layer.stateful;
+    raw.unroll = layer.unroll;
+    raw.time_major = layer.time_major;
+    raw.zero_output_for_mask = layer.zero_output_for_mask;
+    raw.implementation = layer.implementation;
+    raw.name = layer.name.c_str();
+    raw.dtype = layer.dtype.c_str();
+
+    int64_t columns = 3 * layer.units;
+    auto rows = [&](std::span<const float> weight) {
+      return columns > 0 ? static_cast<int64_t>(weight.size()) / columns : 0;
+    };
+    int64_t kernel[] = {rows(weights.kernel), columns};
+    int64_t recurrent[] = {rows(weights.recurrent_kernel), columns};
+    int64_t bias[] = {rows(weights.bias), columns};
+    gru_weight list[] = {
+        {"kernel", GRU_F32, 2, kernel, weights.kernel.data()},
+        {"recurrent_kernel", GRU_F32, 2, recurrent,
+         weights.recurrent_kernel.data()},
+        {"bias", GRU_F32, layer.reset_after ? 2u : 1u,
+         layer.reset_after ? bias : bias + 1, weights.bias.data()}};
+    // A length that is no whole number of rows would pass unnoticed.
+    for (auto [name, weight] :
+         {std::pair{"kernel", weights.kernel},
+          std::pair{"recurrent_kernel", weights.recurrent_kernel},
+          std::pair{"bias", weights.bias}})
+      if (columns > 0 && weight.size() % columns != 0)
+        return Error(GRU_INVALID_ARGUMENT,
+                     "layer '" + layer.name + "': " + name + " has " +
+                         std::to_string(weight.size()) +
+                         " elements, expected a multiple of 3*units = " +
+                         std::to_string(columns));
+    gru_model *model;
+    if (gru_status status =
+            gru_model_build_gru(&raw, kernel[0], list,
+                                weights.bias.empty() ? 2 : 3, &model))
+      return Error::last(status);
+    return Model(model);
+  }
+
+  Model(Model &&other) noexcept
+      : handle(std::exchange(other.handle, nullptr)) {}
+  Model &operator=(Model &&other) noexcept {
+    std::swap(handle, other.handle);
+    return *this;
+  }
+  ~Model() { gru_model_destroy(handle); }
+
+  /// For the C interface; stays owned by this object.
+  gru_model *get() const { return handle; }
+
+  std::vector<TensorInfo> inputs() const { return tensors(GRU_KIND_INPUT); }
+  std::vector<TensorInfo> outputs() const { return tensors(GRU_KIND_OUTPUT); }
+  std::vector<WeightView> weights() const {
+    std::vector<WeightView> result;
+    std::vector<TensorInfo> infos = tensors(GRU_KIND_WEIGHT);
+    for (size_t i = 0; i < infos.size(); ++i)
+      result.push_back({infos[i].name, infos[i].dtype, infos[i].dims,
+                        gru_model_weight_data(handle, i)});
+    return result;
+  }
+
+private:
+  explicit Model(gru_model *model) : handle(model) {}
+
+  std::vector<TensorInfo> tensors(gru_tensor_kind kind) const {
+    std::vector<TensorInfo> result;
+    gru_tensor_info info;
+    for (size_t i = 0, e = gru_model_num_tensors(handle, kind); i < e; ++i)
+      if (gru_model_tensor(handle, kind, i, &info) == GRU_OK)
+        result.emplace_back(info);
+    return result;
+  }
+
+  gru_model *handle = nullptr;
+};
+
+/// See gru_compile_options.
+struct CompileOptions {
+  int64_t batch = 0;
+  int64_t timesteps = 0;
+  int threads = 1;
+  std::string target = "auto";
+  std::string mcpu = {};
+  std::string require_backend = {};
+  std::string stop_after = {};
+  bool f64_outputs = false;
+  std::function<void(std::string_view phase, double milliseconds)> on_phase =
+      {};
+  std::function<void(std::string_view text)> on_remark = {};
+};
+
+inline Result<Program> compile(const Model &model,
+                               const CompileOptions &options = {}) {
+  gru_compile_options raw{};
+  raw.struct_size = sizeof(raw);
+  raw.threads = options.threads;
+  raw.batch = options.batch;
+  raw.timesteps = options.timesteps;
+  raw.target = options.target.c_str();
+  raw.mcpu = options.mcpu.c_str();
+  raw.require_backend = options.require_backend.c_str();
+  raw.stop_after = options.stop_after.c_str();
+  raw.f64_outputs = options.f64_outputs;
+  raw.context = const_cast<CompileOptions *>(&options);
+  if (options.on_phase)
+    raw.on_phase = [](void *context, const char *phase, double milliseconds) {
+      static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
+    };
+  if (options.on_remark)
+    raw.on_remark = [](void *context, const char *text) {
+      static_cast<CompileOptions *>(context)->on_remark(text);
+    };
+  gru_program *program;
+  if (gru_status status = gru_compile(model.get(), &raw, &program))
+    return Error::last(status);
+  return Program::adopt(program);
+}
+
+} // namespace gru
+
+#endif // GRU_GRU_HPP

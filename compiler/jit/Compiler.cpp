@@ -1,0 +1,238 @@
+//===- Compiler.cpp - from a model's IR to machine code --------------------===//
+
+#include "compiler/jit/Compiler.h"
+
+#include "compiler/jit/PlanWriter.h"
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Analysis/CGSCCPassManager.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/SubtargetFeature.h"
+
+#include <chrono>
+#include <mutex>
+
+using namespace mlir;
+using namespace gru;
+
+//===----------------------------------------------------------------------===//
+// Target
+//===----------------------------------------------------------------------===//
+
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+gru::createTargetMachine(const CompileTarget &target) {
+  static std::once_flag initialised;
+  std::call_once(initialised, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmPrinters();
+    llvm::InitializeAllAsmParsers();
+  });
+  llvm::Triple triple(target.triple.empty() ? llvm::sys::getProcessTriple()
+                                            : target.triple);
+  std::string problem;
+  const llvm::Target *llvmTarget =
+      llvm::TargetRegistry::lookupTarget(triple, problem);
+  if (!llvmTarget)
+    return llvm::createStringError("mtriple: " + problem);
+  std::string cpu = target.cpu;
+  llvm::SubtargetFeatures features;
+  bool host = target.triple.empty() && (cpu.empty() || cpu == "native");
+  if (host) {
+    cpu = llvm::sys::getHostCPUName().str();
+    for (auto &feature : llvm::sys::getHostCPUFeatures())
+      features.AddFeature(feature.first(), feature.second);
+  }
+  std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
+      llvmTarget->createMCSubtargetInfo(triple, "", ""));
+  if (!cpu.empty() && subtarget && !subtarget->isCPUStringValid(cpu))
+    return llvm::createStringError("mcpu: '" + cpu + "' is no CPU of " +
+                                   triple.str());
+  std::unique_ptr<llvm::TargetMachine> machine(llvmTarget->createTargetMachine(
+      triple, cpu, features.getString(), llvm::TargetOptions(),
+      llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      // Higher levels cost time and gain nothing on code that is vectors
+      // already (docs/decisions/0004-compile-time.md).
+      llvm::CodeGenOptLevel::Less));
+  if (!machine)
+    return llvm::createStringError("no code generator for " + triple.str());
+  return machine;
+}
+
+/// All features that a CPU has, as one string for the cost model.
+static std::string allFeatures(const llvm::TargetMachine &machine) {
+  const llvm::MCSubtargetInfo &subtarget = *machine.getMCSubtargetInfo();
+  std::string text;
+  for (const llvm::SubtargetFeatureKV &feature :
+       subtarget.getEnabledProcessorFeatures())
+    text += std::string("+") + feature.Key + ",";
+  return text;
+}
+
+llvm::Expected<PipelineOptions>
+gru::getPipelineOptions(const CompileTarget &target,
+                        const llvm::TargetMachine &machine) {
+  PipelineOptions options;
+  options.target = TargetDescription::fromFeatures(
+      machine.getTargetTriple().getArchName(), allFeatures(machine));
+  options.batch = target.batch;
+  options.timesteps = target.timesteps;
+  options.width = target.width;
+  options.rows = target.rows;
+  options.f64Outputs = target.f64Outputs;
+  if (!target.stopAfter.empty()) {
+    options.stopAfter = parsePhase(target.stopAfter);
+    if (!options.stopAfter)
+      return llvm::createStringError("stop-after: unknown phase '" +
+                                     target.stopAfter + "', expected one of " +
+                                     phaseNames());
+  }
+  return options;
+}
+
+//===----------------------------------------------------------------------===//
+// Diagnostics
+//===----------------------------------------------------------------------===//
+
+DiagnosticCollector::DiagnosticCollector(MLIRContext &context)
+    : handler(&context, [this](Diagnostic &diagnostic) {
+        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+          return success();
+        if (!text.empty())
+          return success();
+        llvm::raw_string_ostream os(text);
+        // A layer's name says more to its owner than a position in our IR.
+        if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation()))
+          os << "layer '" << name.getName().getValue() << "': ";
+        os << diagnostic;
+        return success();
+      }) {}
+
+llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
+  return llvm::createStringError(text.empty() ? otherwise.str() : text);
+}
+
+//===----------------------------------------------------------------------===//
+// Lowering
+//===----------------------------------------------------------------------===//
+
+llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
+                             const llvm::TargetMachine &machine) {
+  llvm::Expected<PipelineOptions> options =
+      getPipelineOptions(target, machine);
+  if (!options)
+    return options.takeError();
+  MLIRContext *context = module.getContext();
+  PassManager pm(context);
+#ifdef NDEBUG
+  // Compiling is on the user's clock; tests run with --verify-each.
+  pm.enableVerifier(false);
+#endif
+  if (target.backend == "reference")
+    buildReferencePipeline(pm, *options);
+  else
+    buildCPUPipeline(pm, *options);
+  DiagnosticCollector diagnostics(*context);
+  if (failed(pm.run(module)))
+    return diagnostics.takeError("lowering failed without a reason");
+  return llvm::Error::success();
+}
+
+/// Names the CPU in each function, and says that vectors may be as wide as they
+/// are: some CPUs are tuned to prefer narrower ones than they have.
+static void setTargetAttributes(llvm::Module &module,
+                                const llvm::TargetMachine &machine) {
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", machine.getTargetCPU());
+    if (!machine.getTargetFeatureString().empty())
+      function.addFnAttr("target-features", machine.getTargetFeatureString());
+    function.addFnAttr("prefer-vector-width", "512");
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+}
+
+static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager graph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graph, modules);
+  llvm::ModulePassManager passes;
+  // The IR is vector code already: clean up addresses and descriptors, no more.
+  llvm::cantFail(builder.parsePassPipeline(
+      passes, "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+              "loop-mssa(licm),early-cse)"));
+  passes.run(module, modules);
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>>
+gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
+                     llvm::TargetMachine &machine,
+                     const PhaseObserver &observer) {
+  auto begin = std::chrono::steady_clock::now();
+  auto phase = [&](StringRef name) {
+    auto now = std::chrono::steady_clock::now();
+    if (observer)
+      observer(name,
+               std::chrono::duration<double, std::milli>(now - begin).count());
+    begin = now;
+  };
+  std::string plan;
+  for (auto func : module.getOps<LLVM::LLVMFuncOp>())
+    if (auto attr = func->getAttrOfType<DictionaryAttr>(kPlanAttr)) {
+      llvm::Expected<std::string> bytes = writePlan(attr);
+      if (!bytes)
+        return bytes.takeError();
+      plan = std::move(*bytes);
+      func->removeAttr(kPlanAttr);
+    }
+  DiagnosticCollector diagnostics(*module.getContext());
+  std::unique_ptr<llvm::Module> result = translateModuleToLLVMIR(
+      module, context, "gru", /*disableVerification=*/true);
+  if (!result)
+    return diagnostics.takeError("translation to LLVM IR failed");
+  result->setTargetTriple(machine.getTargetTriple());
+  result->setDataLayout(machine.createDataLayout());
+  if (!plan.empty()) {
+    llvm::Constant *bytes = llvm::ConstantDataArray::getString(
+        context, plan, /*AddNull=*/false);
+    auto *global = new llvm::GlobalVariable(
+        *result, bytes->getType(), /*isConstant=*/true,
+        llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");
+    global->setAlignment(llvm::Align(8));
+  }
+  setTargetAttributes(*result, machine);
+  phase("translate");
+  optimise(*result, machine);
+  phase("optimise");
+  return result;
+}
+
+llvm::Error gru::emitCode(llvm::Module &module, llvm::TargetMachine &machine,
+                          llvm::CodeGenFileType type,
+                          llvm::SmallVectorImpl<char> &code) {
+  llvm::raw_svector_ostream stream(code);
+  llvm::legacy::PassManager passes;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
+    return llvm::createStringError("the code generator of " +
+                                   machine.getTargetTriple().str() +
+                                   " cannot write this kind of file");
+  passes.run(module);
+  return llvm::Error::success();
+}

@@ -1,0 +1,83 @@
+//===- Compiler.h - from a model's IR to machine code -------------*- C++ -*-===//
+//
+// One compile worker is an MLIRContext, a target machine and a pass manager;
+// the pool hands each thread one of its own, so that many may compile at once.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_COMPILER_JIT_COMPILER_H
+#define GRU_COMPILER_JIT_COMPILER_H
+
+#include "compiler/import/ModelSource.h"
+#include "lowering/Pipelines.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/Error.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace gru {
+
+/// What a program is specialised for. Everything here shapes code, so all of it
+/// is part of the key of the kernel cache.
+struct CompileTarget {
+  std::string backend = "cpu"; ///< cpu or reference
+  std::string triple;          ///< empty: this machine
+  std::string cpu;             ///< empty: this machine's
+  int64_t batch = 0;           ///< 0: as in the model
+  int64_t timesteps = 0;       ///< 0: dynamic
+  int64_t width = 0, rows = 0; ///< 0: the cost model chooses
+  bool f64Outputs = false;
+  std::string stopAfter; ///< a phase, for bisecting
+};
+
+/// Called after each phase with its name and duration.
+using PhaseObserver =
+    std::function<void(llvm::StringRef phase, double milliseconds)>;
+
+/// A target machine for the triple and CPU, with the host's features where the
+/// CPU is the host's.
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const CompileTarget &target);
+
+/// Options of the pipelines for a target. Errors: an unknown phase.
+llvm::Expected<PipelineOptions>
+getPipelineOptions(const CompileTarget &target,
+                   const llvm::TargetMachine &machine);
+
+/// Diagnostics of MLIR while it is alive, as the text of one error. The first
+/// error is what counts; notes and remarks go along.
+class DiagnosticCollector {
+public:
+  explicit DiagnosticCollector(mlir::MLIRContext &context);
+  /// An error with what was collected, or `otherwise`.
+  llvm::Error takeError(llvm::StringRef otherwise);
+
+private:
+  std::string text;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+/// Lowers an imported module to the LLVM dialect, in place.
+llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,
+                        const llvm::TargetMachine &machine);
+
+/// Translates a lowered module, adds the plan as the constant `gru_plan`, and
+/// optimises.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translateModule(mlir::ModuleOp module, llvm::LLVMContext &context,
+                llvm::TargetMachine &machine, const PhaseObserver &observer);
+
+/// Machine code as an object file or as assembly.
+llvm::Error emitCode(llvm::Module &module, llvm::TargetMachine &machine,
+                     llvm::CodeGenFileType type,
+                     llvm::SmallVectorImpl<char> &code);
+
+} // namespace gru
+
+#endif // GRU_COMPILER_JIT_COMPILER_H

@@ -1,0 +1,680 @@
+//===- GRUOps.cpp - verifiers, type inference, effects ---------------------===//
+//
+// Tags such as gru_gru_c3 name the rules listed in GRUOps.td.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/TypeUtilities.h"
+
+using namespace mlir;
+using namespace gru;
+
+#define GET_OP_CLASSES
+#include "dialect/GRUOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Shapes in messages
+//===----------------------------------------------------------------------===//
+
+/// "64x?x192", the way users write shapes; "scalar" for rank 0.
+static std::string shapeText(ArrayRef<int64_t> shape) {
+  if (shape.empty())
+    return "scalar";
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::interleave(
+      shape, os,
+      [&](int64_t size) {
+        if (ShapedType::isDynamic(size))
+          os << '?';
+        else
+          os << size;
+      },
+      "x");
+  return text;
+}
+
+static bool fits(int64_t found, int64_t expected) {
+  return ShapedType::isDynamic(found) || ShapedType::isDynamic(expected) ||
+         found == expected;
+}
+
+static ArrayRef<int64_t> shapeOf(Value value) {
+  return cast<ShapedType>(value.getType()).getShape();
+}
+
+/// Checks an operand's shape; `meaning` says where the expected sizes come from.
+static LogicalResult checkShape(Operation *op, StringRef argument, Value value,
+                                ArrayRef<int64_t> expected,
+                                StringRef meaning) {
+  if (!value)
+    return success();
+  ArrayRef<int64_t> found = shapeOf(value);
+  if (found.size() == expected.size() &&
+      llvm::all_of(llvm::zip(found, expected),
+                   [](auto p) { return fits(std::get<0>(p), std::get<1>(p)); }))
+    return success();
+  return op->emitOpError() << argument << " is " << shapeText(found)
+                           << ", expected " << shapeText(expected) << " ("
+                           << meaning << ")";
+}
+
+static LogicalResult checkElementTypes(Operation *op, Value reference,
+                                       ArrayRef<std::pair<StringRef, Value>> others) {
+  Type expected = getElementTypeOrSelf(reference.getType());
+  for (auto [name, value] : others)
+    if (value && getElementTypeOrSelf(value.getType()) != expected)
+      return op->emitOpError()
+             << name << " has element type "
+             << getElementTypeOrSelf(value.getType()) << ", expected "
+             << expected << " like the input";
+  return success();
+}
+
+/// Rules c1 to c4 and c9 that gru.gru and gru.cell share.
+template <typename OpTy>
+static LogicalResult verifyWeights(OpTy op, int64_t features) {
+  Operation *raw = op.getOperation();
+  ArrayRef<int64_t> kernel = shapeOf(op.getKernel());
+  ArrayRef<int64_t> recurrent = shapeOf(op.getRecurrentKernel());
+  int64_t units = recurrent[0];
+  if (ShapedType::isDynamic(units) || units < 1)
+    return op.emitOpError() << "recurrent_kernel is " << shapeText(recurrent)
+                            << ", expected a static number of units";
+  // gru_gru_c1
+  if (!fits(kernel[0], features))
+    return op.emitOpError() << "kernel is " << shapeText(kernel)
+                            << ", expected its rows to be the "
+                            << shapeText({features}) << " features of the input";
+  // gru_gru_c3
+  if (recurrent[1] != 3 * units)
+    return op.emitOpError()
+           << "recurrent_kernel is " << shapeText(recurrent) << ", expected "
+           << shapeText({units, 3 * units}) << " (units x 3*units)";
+  // gru_gru_c2
+  if (kernel[1] != 3 * units)
+    return op.emitOpError()
+           << "kernel is " << shapeText(kernel) << ", expected "
+           << shapeText({features, 3 * units}) << " (features x 3*units)";
+  // gru_gru_c4
+  if (op.getResetAfter()) {
+    if (failed(checkShape(raw, "bias", op.getBias(), {2, 3 * units},
+                          "2 x 3*units with reset_after")))
+      return failure();
+  } else if (failed(checkShape(raw, "bias", op.getBias(), {3 * units},
+                               "3*units without reset_after"))) {
+    return failure();
+  }
+  // gru_gru_c9
+  if (op.getClip() && !(op.getClipAttr().getValueAsDouble() > 0))
+    return op.emitOpError() << "clip is " << op.getClipAttr().getValueAsDouble()
+                            << ", expected a positive number";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// gru.gru
+//===----------------------------------------------------------------------===//
+
+LogicalResult GRUOp::verify() {
+  ArrayRef<int64_t> input = shapeOf(getInput());
+  int64_t batch = input[getBatchDim()], time = input[getTimeDim()];
+  int64_t features = input[2];
+  if (failed(verifyWeights(*this, features)))
+    return failure();
+  int64_t units = getUnits();
+  Operation *op = getOperation();
+  SmallVector<int64_t> batchTime =
+      getTimeMajor() ? SmallVector<int64_t>{time, batch}
+                     : SmallVector<int64_t>{batch, time};
+  StringRef maskMeaning =
+      getTimeMajor() ? "timesteps x batch" : "batch x timesteps";
+  // gru_gru_c5
+  if (failed(checkShape(op, "initial_state", getInitialState(), {batch, units},
+                        "batch x units")) ||
+      failed(checkShape(op, "mask", getMask(), batchTime, maskMeaning)) ||
+      failed(checkShape(op, "lengths", getLengths(), {batch}, "batch")) ||
+      failed(checkShape(op, "reset", getReset(), batchTime, maskMeaning)) ||
+      failed(checkShape(op, "recurrent_dropout_mask", getRecurrentDropoutMask(),
+                        {3, batch, units}, "3 x batch x units")))
+    return failure();
+  // gru_gru_c6
+  if (getMask() && getLengths())
+    return emitOpError() << "has both mask and lengths, expected one of them";
+  // gru_gru_c7
+  if (getImplementation() != 1 && getImplementation() != 2)
+    return emitOpError() << "implementation is " << getImplementation()
+                         << ", expected 1 or 2";
+  if (failed(checkShape(op, "dropout_mask", getDropoutMask(),
+                        {getImplementation() == 1 ? 3 : 1, batch, features},
+                        "gates x batch x features; 3 gates for "
+                        "implementation 1, 1 for 2")))
+    return failure();
+  // gru_gru_c8
+  for (auto [name, rate] :
+       {std::pair<StringRef, double>{"dropout", getDropout().convertToDouble()},
+        {"recurrent_dropout", getRecurrentDropout().convertToDouble()}})
+    if (!(rate >= 0 && rate <= 1))
+      return emitOpError() << name << " is " << rate
+                           << ", expected a rate from 0 to 1";
+  return checkElementTypes(
+      op, getInput(),
+      {{"kernel", getKernel()},
+       {"recurrent_kernel", getRecurrentKernel()},
+       {"bias", getBias()},
+       {"initial_state", getInitialState()},
+       {"dropout_mask", getDropoutMask()},
+       {"recurrent_dropout_mask", getRecurrentDropoutMask()}});
+}
+
+LogicalResult GRUOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                      ValueRange operands,
+                                      DictionaryAttr attributes,
+                                      OpaqueProperties properties,
+                                      RegionRange regions,
+                                      SmallVectorImpl<Type> &types) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  auto input = cast<RankedTensorType>(adaptor.getInput().getType());
+  int64_t units = shapeOf(adaptor.getRecurrentKernel())[0];
+  SmallVector<int64_t> sequence(input.getShape());
+  sequence[2] = units;
+  int64_t batch = sequence[adaptor.getTimeMajor() ? 1 : 0];
+  Type element = input.getElementType();
+  auto row = RankedTensorType::get({batch, units}, element);
+  types.assign({RankedTensorType::get(sequence, element), row, row});
+  return success();
+}
+
+LogicalResult GRUOp::reifyResultShapes(OpBuilder &b,
+                                       ReifiedRankedShapedTypeDims &shapes) {
+  auto size = [&](int64_t dim) {
+    return tensor::getMixedSize(b, getLoc(), getInput(), dim);
+  };
+  OpFoldResult units = b.getIndexAttr(getUnits());
+  shapes.assign({{size(0), size(1), units},
+                 {size(getBatchDim()), units},
+                 {size(getBatchDim()), units}});
+  return success();
+}
+
+int64_t GRUOp::getUnits() { return shapeOf(getRecurrentKernel())[0]; }
+int64_t GRUOp::getFeatures() { return shapeOf(getKernel())[0]; }
+ActAttr GRUOp::getCandidateActivation() { return getActivation(); }
+ActAttr GRUOp::getGateActivation() { return getRecurrentActivation(); }
+bool GRUOp::isResetAfter() { return getResetAfter(); }
+bool GRUOp::isGoBackwards() { return getGoBackwards(); }
+bool GRUOp::isMasked() { return getMask() || getLengths(); }
+
+namespace {
+/// A constant operand that changes nothing: an all-true mask, a dropout mask of
+/// ones (inactive dropout), an initial state of zeros.
+struct DropNeutralOperands : OpRewritePattern<GRUOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  static bool isSplat(Value value, double number) {
+    DenseElementsAttr attr;
+    if (!value || !matchPattern(value, m_Constant(&attr)) || !attr.isSplat())
+      return false;
+    if (isa<FloatType>(attr.getElementType()))
+      return attr.getSplatValue<APFloat>().convertToDouble() == number;
+    return attr.getSplatValue<APInt>().getZExtValue() == uint64_t(number);
+  }
+
+  LogicalResult matchAndRewrite(GRUOp op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<MutableOperandRange> neutral;
+    if (isSplat(op.getMask(), 1))
+      neutral.push_back(op.getMaskMutable());
+    if (isSplat(op.getReset(), 0))
+      neutral.push_back(op.getResetMutable());
+    if (isSplat(op.getDropoutMask(), 1))
+      neutral.push_back(op.getDropoutMaskMutable());
+    if (isSplat(op.getRecurrentDropoutMask(), 1))
+      neutral.push_back(op.getRecurrentDropoutMaskMutable());
+    if (isSplat(op.getInitialState(), 0))
+      neutral.push_back(op.getInitialStateMutable());
+    if (neutral.empty())
+      return failure();
+    // Last first: clearing an operand moves those behind it.
+    rewriter.modifyOpInPlace(op, [&] {
+      llvm::sort(neutral, [](auto &a, auto &b) {
+        return OperandRange(a).getBeginOperandIndex() >
+               OperandRange(b).getBeginOperandIndex();
+      });
+      for (MutableOperandRange &range : neutral)
+        range.clear();
+    });
+    return success();
+  }
+};
+} // namespace
+
+void GRUOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                        MLIRContext *context) {
+  patterns.add<DropNeutralOperands>(context);
+}
+
+//===----------------------------------------------------------------------===//
+// gru.cell
+//===----------------------------------------------------------------------===//
+
+LogicalResult CellOp::verify() {
+  ArrayRef<int64_t> input = shapeOf(getInput());
+  if (failed(verifyWeights(*this, input[1])))
+    return failure();
+  if (failed(checkShape(getOperation(), "state", getStateIn(),
+                        {input[0], getUnits()}, "batch x units")))
+    return failure();
+  return checkElementTypes(getOperation(), getInput(),
+                           {{"state", getStateIn()},
+                            {"kernel", getKernel()},
+                            {"recurrent_kernel", getRecurrentKernel()},
+                            {"bias", getBias()}});
+}
+
+LogicalResult CellOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                       ValueRange operands,
+                                       DictionaryAttr attributes,
+                                       OpaqueProperties properties,
+                                       RegionRange regions,
+                                       SmallVectorImpl<Type> &types) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  types.assign({adaptor.getStateIn().getType()});
+  return success();
+}
+
+int64_t CellOp::getUnits() { return shapeOf(getRecurrentKernel())[0]; }
+int64_t CellOp::getFeatures() { return shapeOf(getKernel())[0]; }
+ActAttr CellOp::getCandidateActivation() { return getActivation(); }
+ActAttr CellOp::getGateActivation() { return getRecurrentActivation(); }
+bool CellOp::isResetAfter() { return getResetAfter(); }
+bool CellOp::isGoBackwards() { return false; }
+bool CellOp::isMasked() { return false; }
+
+//===----------------------------------------------------------------------===//
+// gru.dense
+//===----------------------------------------------------------------------===//
+
+LogicalResult DenseOp::verify() {
+  ArrayRef<int64_t> input = shapeOf(getInput()), kernel = shapeOf(getKernel());
+  // gru_dense_c1
+  if (input.empty() || !fits(kernel[0], input.back()))
+    return emitOpError() << "kernel is " << shapeText(kernel)
+                         << ", expected its rows to be the last dimension of "
+                            "the input, which is "
+                         << shapeText(input);
+  // gru_dense_c2
+  if (failed(checkShape(getOperation(), "bias", getBias(), {kernel[1]},
+                        "columns of the kernel")))
+    return failure();
+  return checkElementTypes(getOperation(), getInput(),
+                           {{"kernel", getKernel()}, {"bias", getBias()}});
+}
+
+LogicalResult DenseOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                        ValueRange operands,
+                                        DictionaryAttr attributes,
+                                        OpaqueProperties properties,
+                                        RegionRange regions,
+                                        SmallVectorImpl<Type> &types) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  auto input = cast<RankedTensorType>(adaptor.getInput().getType());
+  if (input.getRank() == 0)
+    return failure();
+  SmallVector<int64_t> shape(input.getShape());
+  shape.back() = shapeOf(adaptor.getKernel())[1];
+  types.assign({RankedTensorType::get(shape, input.getElementType())});
+  return success();
+}
+
+LogicalResult DenseOp::reifyResultShapes(OpBuilder &b,
+                                         ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(b, getLoc(), getInput());
+  sizes.back() = tensor::getMixedSize(b, getLoc(), getKernel(), 1);
+  shapes.assign({sizes});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// gru.activation
+//===----------------------------------------------------------------------===//
+
+LogicalResult ActivationOp::verify() {
+  // gru_activation_c1
+  if (getKind().isRowwise()) {
+    auto type = dyn_cast<RankedTensorType>(getType());
+    if (!type || type.getRank() == 0)
+      return emitOpError() << "'" << stringifyActivationKind(getKind().getKind())
+                           << "' acts on rows: expected a tensor of rank 1 or "
+                              "more, found "
+                           << getType();
+  }
+  return success();
+}
+
+OpFoldResult ActivationOp::fold(FoldAdaptor) {
+  if (getKind().getKind() == ActivationKind::linear)
+    return getInput();
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// gru.reverse
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReverseOp::verify() {
+  int64_t rank = cast<RankedTensorType>(getType()).getRank();
+  // gru_reverse_c1
+  if (int64_t dim = getDim(); dim < 0 || dim >= rank)
+    return emitOpError() << "dim is " << dim << ", expected 0 to "
+                         << rank - 1;
+  return success();
+}
+
+OpFoldResult ReverseOp::fold(FoldAdaptor) {
+  auto inner = getInput().getDefiningOp<ReverseOp>();
+  if (inner && inner.getDim() == getDim())
+    return inner.getInput();
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// gru.pack
+//===----------------------------------------------------------------------===//
+
+/// Shape of the packed result, or why there is none.
+static FailureOr<SmallVector<int64_t>>
+packedShape(std::optional<Location> loc, ArrayRef<int64_t> source,
+            PackPart part, int64_t gates, int64_t width) {
+  auto error = [&]() -> InFlightDiagnostic {
+    return emitError(*loc) << "'gru.pack' op ";
+  };
+  auto fail = [&](auto message) -> FailureOr<SmallVector<int64_t>> {
+    if (loc)
+      error() << message;
+    return failure();
+  };
+  // gru_pack_c3
+  if (width < 1)
+    return fail("width is " + std::to_string(width) + ", expected 1 or more");
+  // gru_pack_c1
+  int64_t columns = source.back();
+  if (gates < 1 || ShapedType::isDynamic(columns) || columns % gates != 0)
+    return fail("source is " + shapeText(source) +
+                ", expected columns that are a multiple of gates = " +
+                std::to_string(gates));
+  int64_t blocks = llvm::divideCeilSigned(columns / gates, width);
+  // gru_pack_c2
+  switch (part) {
+  case PackPart::all:
+    if (source.size() == 1)
+      return SmallVector<int64_t>{blocks, gates, width};
+    return SmallVector<int64_t>{blocks, source[0], gates, width};
+  case PackPart::gates:
+  case PackPart::candidate:
+    if (source.size() != 2 || gates != 3)
+      break;
+    return SmallVector<int64_t>{blocks, source[0],
+                                part == PackPart::gates ? 2 : 1, width};
+  case PackPart::input_bias:
+  case PackPart::recurrent_bias:
+    if (source.size() != 2 || source[0] != 2 || gates != 3)
+      break;
+    return SmallVector<int64_t>{blocks, part == PackPart::input_bias ? 3 : 1,
+                                width};
+  }
+  return fail("source is " + shapeText(source) + " of " +
+              std::to_string(gates) + " gates, not what part '" +
+              stringifyPackPart(part).str() + "' takes");
+}
+
+LogicalResult PackOp::verify() {
+  FailureOr<SmallVector<int64_t>> shape = packedShape(
+      getLoc(), shapeOf(getSource()), getPart(), getGates(), getWidth());
+  if (failed(shape))
+    return failure();
+  return checkShape(getOperation(), "result", getResult(), *shape,
+                    "blocks of width units");
+}
+
+LogicalResult PackOp::inferReturnTypes(MLIRContext *,
+                                       std::optional<Location> loc,
+                                       ValueRange operands,
+                                       DictionaryAttr attributes,
+                                       OpaqueProperties properties,
+                                       RegionRange regions,
+                                       SmallVectorImpl<Type> &types) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  auto source = cast<RankedTensorType>(adaptor.getSource().getType());
+  FailureOr<SmallVector<int64_t>> shape =
+      packedShape(loc, source.getShape(), adaptor.getPart(),
+                  adaptor.getGates(), adaptor.getWidth());
+  if (failed(shape))
+    return failure();
+  types.assign({RankedTensorType::get(*shape, source.getElementType())});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Destination style: effects of the memref form
+//===----------------------------------------------------------------------===//
+
+/// Reads of inputs, writes of destinations; destinations in `read` are read
+/// too. Tensors have no effects.
+static void destinationEffects(
+    DestinationStyleOpInterface op, ArrayRef<Value> readInits,
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  auto add = [&](OpOperand &operand, MemoryEffects::Effect *effect) {
+    if (isa<MemRefType>(operand.get().getType()))
+      effects.emplace_back(effect, &operand, SideEffects::DefaultResource::get());
+  };
+  for (OpOperand *operand : op.getDpsInputOperands())
+    add(*operand, MemoryEffects::Read::get());
+  for (OpOperand &operand : op.getDpsInitsMutable()) {
+    if (llvm::is_contained(readInits, operand.get()))
+      add(operand, MemoryEffects::Read::get());
+    add(operand, MemoryEffects::Write::get());
+  }
+}
+
+/// Results of a destination-style op are its tensor destinations, in order.
+template <typename OpTy>
+static LogicalResult verifyResults(OpTy op) {
+  SmallVector<Type> expected;
+  for (OpOperand &init : op.getDpsInitsMutable())
+    if (isa<TensorType>(init.get().getType()))
+      expected.push_back(init.get().getType());
+  if (llvm::equal(op->getResultTypes(), expected))
+    return success();
+  return op.emitOpError() << "has " << op->getNumResults()
+                          << " results, expected one of the same type per "
+                             "tensor destination";
+}
+
+//===----------------------------------------------------------------------===//
+// gru.packed_dense
+//===----------------------------------------------------------------------===//
+
+void PackedDenseOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  destinationEffects(cast<DestinationStyleOpInterface>(getOperation()), {},
+                     effects);
+}
+
+LogicalResult PackedDenseOp::verify() {
+  ArrayRef<int64_t> input = shapeOf(getInput()), kernel = shapeOf(getKernel());
+  ArrayRef<int64_t> init = shapeOf(getInit());
+  // gru_packed_dense_c1
+  if (input.empty() || !fits(input.back(), kernel[1]))
+    return emitOpError() << "kernel is " << shapeText(kernel)
+                         << ", expected the last dimension of the input, "
+                            "which is "
+                         << shapeText(input) << ", as its second";
+  // gru_packed_dense_c2
+  if (failed(checkShape(getOperation(), "bias", getBias(),
+                        {kernel[0], kernel[2], kernel[3]},
+                        "blocks x gates x width of the kernel")))
+    return failure();
+  // gru_packed_dense_c3
+  if (isProjection()) {
+    if (input.size() != 3)
+      return emitOpError() << "input is " << shapeText(input)
+                           << ", expected rank 3 for a projection";
+    int64_t time = input[getTimeMajor() ? 0 : 1],
+            batch = input[getTimeMajor() ? 1 : 0];
+    if (failed(checkShape(getOperation(), "destination", getInit(),
+                          {time, batch, kernel[0], kernel[2], kernel[3]},
+                          "timesteps x batch x blocks x gates x width")))
+      return failure();
+  } else {
+    SmallVector<int64_t> expected(input);
+    expected.back() = init.empty() ? 0 : init.back();
+    if (failed(checkShape(getOperation(), "destination", getInit(), expected,
+                          "leading dimensions of the input x columns")))
+      return failure();
+    if (kernel[2] != 1 || init.back() > kernel[0] * kernel[3])
+      return emitOpError() << "kernel is " << shapeText(kernel)
+                           << ", expected blocks of one gate that cover the "
+                           << init.back() << " columns of the destination";
+  }
+  return verifyResults(*this);
+}
+
+//===----------------------------------------------------------------------===//
+// gru.recur
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange RecurOp::getDpsInitsMutable() {
+  auto [begin, ignored] = getODSOperandIndexAndLength(5);
+  return MutableOperandRange(getOperation(), begin,
+                             getNumOperands() - begin);
+}
+
+void RecurOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  destinationEffects(cast<DestinationStyleOpInterface>(getOperation()),
+                     {getState()}, effects);
+}
+
+LogicalResult RecurOp::verify() {
+  ArrayRef<int64_t> projection = shapeOf(getProjection());
+  int64_t time = projection[0], batch = projection[1], blocks = projection[2];
+  int64_t width = projection[4], units = getUnits();
+  Operation *op = getOperation();
+  // gru_recur_c2
+  size_t numKernels = getResetAfter() ? 1 : 2;
+  if (getKernels().size() != numKernels)
+    return emitOpError() << "has " << getKernels().size()
+                         << " kernels, expected " << numKernels
+                         << (getResetAfter() ? " with" : " without")
+                         << " reset_after";
+  // gru_recur_c1
+  if (ShapedType::isDynamic(units) || projection[3] != 3 ||
+      ShapedType::isDynamic(blocks) || ShapedType::isDynamic(width) ||
+      blocks != llvm::divideCeilSigned(units, width))
+    return emitOpError() << "projection is " << shapeText(projection)
+                         << ", expected timesteps x batch x blocks x 3 x width "
+                            "with blocks that cover the "
+                         << shapeText({units}) << " units of the state";
+  for (auto [index, kernel] : llvm::enumerate(getKernels())) {
+    int64_t gates = getResetAfter() ? 3 : (index == 0 ? 2 : 1);
+    if (failed(checkShape(op, "kernel", kernel, {blocks, units, gates, width},
+                          "blocks x units x gates x width")))
+      return failure();
+  }
+  SmallVector<int64_t> batchTime =
+      getTimeMajor() ? SmallVector<int64_t>{time, batch}
+                     : SmallVector<int64_t>{batch, time};
+  SmallVector<int64_t> sequence(batchTime);
+  sequence.push_back(units);
+  if (getRecurrentBias() && !getResetAfter())
+    return emitOpError() << "has a recurrent bias, expected none without "
+                            "reset_after";
+  if (failed(checkShape(op, "recurrent_bias", getRecurrentBias(),
+                        {blocks, 1, width}, "blocks x 1 x width")) ||
+      failed(checkShape(op, "mask", getMask(), batchTime, "batch, timesteps")) ||
+      failed(checkShape(op, "reset", getReset(), batchTime, "batch, timesteps")) ||
+      failed(checkShape(op, "state", getState(), {batch, units},
+                        "batch x units")) ||
+      failed(checkShape(op, "sequence", getSequence(), sequence,
+                        "batch, timesteps, units")) ||
+      failed(checkShape(op, "last", getLast(), {batch, units},
+                        "batch x units")))
+    return failure();
+  return verifyResults(*this);
+}
+
+//===----------------------------------------------------------------------===//
+// gru.step
+//===----------------------------------------------------------------------===//
+
+void StepOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  auto *resource = SideEffects::DefaultResource::get();
+  for (OpOperand &operand : getOperation()->getOpOperands()) {
+    Value value = operand.get();
+    bool intermediate = value == getUpdate() || value == getResetState();
+    bool written = value == getNewState() || value == getOutput() ||
+                   value == getPreactivations() ||
+                   (intermediate && getPhase() == StepPhase::gates);
+    effects.emplace_back(written ? static_cast<MemoryEffects::Effect *>(
+                                       MemoryEffects::Write::get())
+                                 : MemoryEffects::Read::get(),
+                         &operand, resource);
+  }
+}
+
+LogicalResult StepOp::verify() {
+  ArrayRef<int64_t> projection = shapeOf(getProjection());
+  int64_t batch = projection[0], blocks = projection[1], width = projection[3];
+  int64_t units = getUnits();
+  Operation *op = getOperation();
+  bool all = getPhase() == StepPhase::all;
+  int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
+  SmallVector<int64_t> padded{batch, blocks * width};
+  if (failed(checkShape(op, "projection", getProjection(),
+                        {batch, blocks, 3, width},
+                        "batch x blocks x 3 x width")) ||
+      failed(checkShape(op, "kernel", getKernel(),
+                        {blocks, units, gates, width},
+                        "blocks x units x gates x width")) ||
+      failed(checkShape(op, "recurrent_bias", getRecurrentBias(),
+                        {blocks, 1, width}, "blocks x 1 x width")) ||
+      failed(checkShape(op, "state", getState(), padded, "batch x padded units")) ||
+      failed(checkShape(op, "preactivations", getPreactivations(),
+                        {batch, 3, blocks * width},
+                        "batch x 3 x padded units")) ||
+      failed(checkShape(op, "update", getUpdate(), padded, "batch x padded units")) ||
+      failed(checkShape(op, "reset_state", getResetState(), padded,
+                        "batch x padded units")) ||
+      failed(checkShape(op, "new_state", getNewState(), padded,
+                        "batch x padded units")) ||
+      failed(checkShape(op, "output", getOutput(), {batch, units},
+                        "batch x units")) ||
+      failed(checkShape(op, "mask", getMask(), {batch}, "batch")) ||
+      failed(checkShape(op, "emit", getEmit(), {batch}, "batch")))
+    return failure();
+  bool finishes = getPhase() != StepPhase::gates;
+  if (finishes != bool(getNewState()))
+    return emitOpError() << "phase " << stringifyStepPhase(getPhase())
+                         << (finishes ? " needs" : " takes no") << " new_state";
+  if (hasRowwiseActivation() && !getPreactivations())
+    return emitOpError() << "has a row-wise activation and needs "
+                            "preactivations";
+  if (!all != bool(getUpdate()) || !all != bool(getResetState()))
+    return emitOpError() << "phase " << stringifyStepPhase(getPhase())
+                         << (all ? " takes no" : " needs")
+                         << " update and reset_state";
+  return success();
+}

@@ -1,0 +1,444 @@
+//===- GRUOps.td - operations of the gru dialect --------------*- tablegen -*-===//
+//
+// Numbered tags such as gru_gru_c3 tie a rule here to its check in GRUOps.cpp
+// and to its test in test/dialect/invalid.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_OPS_TD
+#define GRU_OPS_TD
+
+include "dialect/GRUAttrs.td"
+include "dialect/GRUInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class GRU_Op<string mnemonic, list<Trait> traits = []> : Op<GRU_Dialect, mnemonic, traits>;
+
+def GRU_Float : AnyTypeOf<[F32, F64, F16, BF16], "f32, f64, f16 or bf16">;
+class GRU_TensorOf<list<int> ranks> : TensorRankOf<[GRU_Float], ranks>;
+def GRU_Tensor : RankedTensorOf<[GRU_Float]>;
+def GRU_MaskTensor : TensorRankOf<[I1], [2]>;
+class GRU_ShapedOf<list<int> ranks>
+    : AnyTypeOf<[TensorRankOf<[GRU_Float], ranks>, MemRefRankOf<[GRU_Float], ranks>]>;
+def GRU_Shaped : AnyTypeOf<[RankedTensorOf<[GRU_Float]>, MemRefOf<[GRU_Float]>]>;
+def GRU_MaskShaped : AnyTypeOf<[TensorRankOf<[I1], [2]>, MemRefRankOf<[I1], [2]>]>;
+
+//===----------------------------------------------------------------------===//
+// Layer level
+//===----------------------------------------------------------------------===//
+
+def GRU_GRUOp : GRU_Op<"gru", [Pure, AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>,
+    DeclareOpInterfaceMethods<InferTypeOpInterface>,
+    DeclareOpInterfaceMethods<GRU_RecurrentOpInterface>]> {
+  let summary = "a whole GRU layer";
+  let description = [{
+    Runs a gated recurrent unit over a sequence. With x the input at one
+    timestep, h the state before it, the kernels split by columns into
+    W = [Wz | Wr | Wh] and U = [Uz | Ur | Uh], s = `recurrent_activation` and
+    g = `activation`:
+
+        z  = s(x Wz + bz + h Uz + cz)
+        r  = s(x Wr + br + h Ur + cr)
+        hh = g(x Wh + bh + r * (h Uh + ch))       with reset_after
+        hh = g(x Wh + bh + (r * h) Uh)            without
+        h' = z * h + (1 - z) * hh
+
+    Operands (see the dialect's page for the letters):
+
+    * `input`: [B, T, F]; with `time_major` [T, B, F]
+    * `kernel`: [F, 3H]; `recurrent_kernel`: [H, 3H]
+    * `bias`: [2, 3H] with `reset_after` (row 0: b, row 1: c), else [3H]
+    * `initial_state`: [B, H]; zeros where absent
+    * `mask`: [B, T] (with `time_major` [T, B]), false where a step is skipped:
+      the state keeps its value and the output repeats the previous output,
+      which before the first unmasked step is zeros, not the initial state.
+      With `zero_output_for_mask` the output is zeros there.
+    * `lengths`: [B], the valid timesteps of each row, outputs after them are
+      zeros; not together with `mask`
+    * `reset`: [B, T]: where true, the state becomes zeros before that step
+    * `dropout_mask`: [G, B, F], multiplies the input; G = 1 for
+      `implementation` 2, G = 3 (z, r, h) for 1
+    * `recurrent_dropout_mask`: [3, B, H], multiplies the state in front of the
+      three recurrent products (not in z * h)
+
+    Results: `sequence` [B, T, H] (with `time_major` [T, B, H]), `last`
+    [B, H] the last output, `state` [B, H] the last state. They differ where
+    steps are masked. A result without a use is not computed.
+
+    With `go_backwards` the input (and mask) is read from its end, and
+    `sequence` stands in the order of processing, as in Keras. Keras's unrolled
+    loop has a quirk that is kept: with `unroll`, `go_backwards` and
+    `zero_output_for_mask` together, outputs are zeroed by the mask in its
+    original order.
+
+    `unroll`, `implementation`, `dropout`, `recurrent_dropout` and `from_cell`
+    (the layer was an RNN around a GRUCell) do not change the formula; backends
+    and `--explain` ask for them. `clip` bounds the pre-activations to
+    [-clip, clip] (ONNX).
+
+    Example:
+
+    ```mlir
+    %seq, %last, %state = gru.gru %x kernel(%W, %U) bias(%b : tensor<2x192xf32>)
+        {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+        : tensor<?x?x42xf32>, tensor<42x192xf32>, tensor<64x192xf32>
+        -> tensor<?x?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32>
+    ```
+
+    The verifier rejects: a kernel whose rows are not the features
+    (gru_gru_c1), whose columns are not 3H (c2), a recurrent kernel that is not
+    [H, 3H] (c3), a bias of another shape than reset_after asks for (c4), an
+    initial state, mask, lengths, reset or dropout mask of a wrong shape (c5),
+    mask together with lengths (c6), an implementation other than 1 or 2 (c7),
+    a rate outside [0, 1] (c8), a clip that is not positive (c9).
+  }];
+  let arguments = (ins
+    GRU_TensorOf<[3]>:$input, GRU_TensorOf<[2]>:$kernel, GRU_TensorOf<[2]>:$recurrent_kernel,
+    Optional<GRU_TensorOf<[1, 2]>>:$bias, Optional<GRU_TensorOf<[2]>>:$initial_state,
+    Optional<GRU_MaskTensor>:$mask, Optional<TensorRankOf<[I32], [1]>>:$lengths,
+    Optional<GRU_MaskTensor>:$reset, Optional<GRU_TensorOf<[3]>>:$dropout_mask,
+    Optional<GRU_TensorOf<[3]>>:$recurrent_dropout_mask,
+    GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
+    UnitAttr:$reset_after, UnitAttr:$go_backwards, UnitAttr:$time_major,
+    UnitAttr:$zero_output_for_mask, UnitAttr:$unroll, UnitAttr:$from_cell,
+    DefaultValuedAttr<I64Attr, "2">:$implementation,
+    DefaultValuedAttr<F64Attr, "0.0">:$dropout,
+    DefaultValuedAttr<F64Attr, "0.0">:$recurrent_dropout,
+    OptionalAttr<F64Attr>:$clip);
+  let results = (outs GRU_TensorOf<[3]>:$sequence, GRU_TensorOf<[2]>:$last, GRU_TensorOf<[2]>:$state);
+  let assemblyFormat = [{
+    $input `kernel` `(` $kernel `,` $recurrent_kernel `)`
+    oilist(`bias` `(` $bias `:` type($bias) `)`
+      | `initial_state` `(` $initial_state `:` type($initial_state) `)`
+      | `mask` `(` $mask `:` type($mask) `)`
+      | `lengths` `(` $lengths `:` type($lengths) `)`
+      | `reset` `(` $reset `:` type($reset) `)`
+      | `dropout_mask` `(` $dropout_mask `:` type($dropout_mask) `)`
+      | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`)
+    attr-dict `:` type($input) `,` type($kernel) `,` type($recurrent_kernel)
+    `->` type($sequence) `,` type($last) `,` type($state)
+  }];
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// Position of the time dimension in input, sequence and mask.
+    int64_t getTimeDim() { return getTimeMajor() ? 0 : 1; }
+    int64_t getBatchDim() { return getTimeMajor() ? 1 : 0; }
+  }];
+}
+
+def GRU_CellOp : GRU_Op<"cell", [Pure,
+    DeclareOpInterfaceMethods<InferTypeOpInterface>,
+    DeclareOpInterfaceMethods<GRU_RecurrentOpInterface>]> {
+  let summary = "one step of a GRU";
+  let description = [{
+    One timestep of the formula of `gru.gru`: input [B, F] and state [B, H] give
+    the new state [B, H]. Canonicalisation keeps it; `gru-legalize` turns it
+    into a `gru.gru` of one timestep.
+
+    ```mlir
+    %h1 = gru.cell %x, %h0 kernel(%W, %U) bias(%b : tensor<2x12xf32>)
+        {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+        : tensor<?x3xf32>, tensor<?x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<?x4xf32>
+    ```
+
+    The verifier applies the rules of `gru.gru` (gru_gru_c1 to c5, c9).
+  }];
+  let arguments = (ins
+    GRU_TensorOf<[2]>:$input, GRU_TensorOf<[2]>:$state_in, GRU_TensorOf<[2]>:$kernel,
+    GRU_TensorOf<[2]>:$recurrent_kernel, Optional<GRU_TensorOf<[1, 2]>>:$bias,
+    GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation, UnitAttr:$reset_after,
+    OptionalAttr<F64Attr>:$clip);
+  let results = (outs GRU_TensorOf<[2]>:$state);
+  let assemblyFormat = [{
+    $input `,` $state_in `kernel` `(` $kernel `,` $recurrent_kernel `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)?
+    attr-dict `:` type($input) `,` type($state_in) `,` type($kernel) `,` type($recurrent_kernel) `->` type($state)
+  }];
+  let hasVerifier = 1;
+}
+
+def GRU_DenseOp : GRU_Op<"dense", [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "a product with a weight, a bias and an activation";
+  let description = [{
+    y = activation(x W + b) over all leading dimensions of x: input [..., K],
+    kernel [K, N], bias [N], result [..., N]. Keras's Dense, a matrix product
+    with a weight, and a 1x1 convolution are all this operation.
+
+    ```mlir
+    %y = gru.dense %x, %W bias(%b : tensor<24xf32>) {activation = #gru.act<tanh>}
+        : tensor<?x?x42xf32>, tensor<42x24xf32> -> tensor<?x?x24xf32>
+    ```
+
+    The verifier rejects a kernel whose rows are not the last dimension of the
+    input (gru_dense_c1) and a bias that is not [N] (gru_dense_c2).
+  }];
+  let arguments = (ins GRU_Tensor:$input, GRU_TensorOf<[2]>:$kernel, Optional<GRU_TensorOf<[1]>>:$bias,
+                       GRU_ActAttr:$activation);
+  let results = (outs GRU_Tensor:$result);
+  let assemblyFormat = [{
+    $input `,` $kernel (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict
+    `:` type($input) `,` type($kernel) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def GRU_ActivationOp : GRU_Op<"activation", [Pure, SameOperandsAndResultType]> {
+  let summary = "an activation function";
+  let description = [{
+    Applies `#gru.act` to a scalar, to each element of a vector or tensor, or,
+    for the kinds that act on rows, along the last axis of a tensor.
+
+    ```mlir
+    %y = gru.activation %x {kind = #gru.act<softplus>} : tensor<?x8xf32>
+    %v = gru.activation %u {kind = #gru.act<tanh>} : vector<16xf32>
+    ```
+
+    It does not carry the upstream trait for elementwise operations, which would
+    be a lie for the row-wise kinds.
+
+    The verifier rejects a row-wise kind on anything but a tensor of rank 1 or
+    more (gru_activation_c1).
+  }];
+  let arguments = (ins FloatLike:$input, GRU_ActAttr:$kind);
+  let results = (outs FloatLike:$result);
+  let assemblyFormat = "$input attr-dict `:` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def GRU_ReverseOp : GRU_Op<"reverse", [Pure, SameOperandsAndResultType]> {
+  let summary = "reverses a tensor along one dimension";
+  let description = [{
+    result[..., i, ...] = input[..., n-1-i, ...] in dimension `dim`. Two
+    reversals of the same dimension fold away; one behind a `go_backwards`
+    layer folds into the order of its loop when the layer is lowered.
+
+    ```mlir
+    %y = gru.reverse %x {dim = 1} : tensor<?x?x8xf32>
+    ```
+
+    The verifier rejects a dimension outside the rank (gru_reverse_c1).
+  }];
+  let arguments = (ins AnyRankedTensor:$input, I64Attr:$dim);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Sequence level
+//===----------------------------------------------------------------------===//
+
+def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "brings a weight into the order in which a kernel reads it";
+  let description = [{
+    The columns of a weight are G gates of H units: column g H + u. The packed
+    form has NB = ceil(H / W) blocks of W units, padded with zeros, so that the
+    G gates of the same units stand together:
+
+        matrix [K, G H] -> [NB, K, G, W]    result[n, k, g, i] = source[k, g H + n W + i]
+        vector [G H]    -> [NB, G, W]       result[n, g, i]    = source[g H + n W + i]
+
+    `part` says what is taken:
+
+    | part | source | result |
+    | --- | --- | --- |
+    | `all` | [K, G H] or [G H] | all gates |
+    | `gates` | [K, 3H] | z and r only: G = 2 |
+    | `candidate` | [K, 3H] | h only: G = 1 |
+    | `input_bias` | [2, 3H] | row 0, plus row 1 for z and r: [NB, 3, W] |
+    | `recurrent_bias` | [2, 3H] | row 1 of h only: [NB, 1, W] |
+
+    z and r may add both biases beforehand because only their sum occurs in the
+    formula; the candidate's recurrent bias stays apart since r multiplies it.
+
+    ```mlir
+    %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
+        : tensor<64x192xf32> -> tensor<4x64x3x16xf32>
+    ```
+
+    The verifier rejects columns that are no multiple of `gates` (gru_pack_c1),
+    a part that asks for another source shape (gru_pack_c2) and a width below 1
+    (gru_pack_c3).
+  }];
+  let arguments = (ins GRU_TensorOf<[1, 2]>:$source, GRU_PackPartAttr:$part, I64Attr:$gates, I64Attr:$width);
+  let results = (outs GRU_TensorOf<[3, 4]>:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+class GRU_DestinationOp<string mnemonic, list<Trait> traits = []>
+    : GRU_Op<mnemonic, !listconcat([DestinationStyleOpInterface,
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>], traits)>;
+
+def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
+  let summary = "a product with a packed weight";
+  let description = [{
+    out = activation(x W + b) with W and b packed by `gru.pack`. Two forms,
+    told apart by the destination:
+
+    * x [..., K], W [NB, K, 1, V], out [..., N]: a dense layer, N <= NB V
+    * x [B, T, K] (with `time_major` [T, B, K]), W [NB, K, G, V], out
+      [T, B, NB, G, V]: the input projection of a recurrent layer, time first
+      and in the block order of the weights, so that a step reads it in one
+      sweep
+
+    `rows`, when present, is the number of rows that are computed together.
+
+    ```mlir
+    %p = gru.packed_dense ins(%x, %Wp : tensor<1x?x42xf32>, tensor<4x42x3x16xf32>)
+        bias(%bp : tensor<4x3x16xf32>) outs(%e : tensor<?x1x4x3x16xf32>)
+        {activation = #gru.act<linear>} -> tensor<?x1x4x3x16xf32>
+    ```
+
+    The verifier rejects disagreeing K (gru_packed_dense_c1), a bias that does
+    not match the weight (c2) and a destination that matches neither form (c3).
+  }];
+  let arguments = (ins GRU_Shaped:$input, GRU_ShapedOf<[4]>:$kernel, Optional<GRU_ShapedOf<[3]>>:$bias,
+                       GRU_Shaped:$init, GRU_ActAttr:$activation, UnitAttr:$time_major,
+                       OptionalAttr<I64Attr>:$rows);
+  let results = (outs Optional<GRU_Tensor>:$result);
+  let assemblyFormat = [{
+    `ins` `(` $input `,` $kernel `:` type($input) `,` type($kernel) `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $init `:` type($init) `)`
+    attr-dict (`->` type($result)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    /// True for the second form: the input projection of a recurrent layer.
+    bool isProjection() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()).getRank() == 5; }
+    ::mlir::ShapedType getKernelType() { return ::llvm::cast<::mlir::ShapedType>(getKernel().getType()); }
+    ::mlir::ShapedType getInputType() { return ::llvm::cast<::mlir::ShapedType>(getInput().getType()); }
+    ::mlir::ShapedType getInitType() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()); }
+  }];
+}
+
+def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
+  let summary = "the recurrence of a GRU over projected inputs";
+  let description = [{
+    Runs the recurrent part of `gru.gru` over a sequence whose input projection
+    (with all biases but the candidate's recurrent one) has been computed:
+
+    * `projection` [T, B, NB, 3, W]
+    * `kernels`: with `reset_after` one, [NB, H, 3, W]; without two,
+      [NB, H, 2, W] (z and r) and [NB, H, 1, W] (candidate), because the second
+      product waits for r * h
+    * `recurrent_bias` [NB, 1, W]: only with `reset_after`
+    * `mask`, `reset`: as in `gru.gru`
+
+    Destinations: `state` [B, H] is the initial state on entry and the last
+    state afterwards; `sequence` and `last` are optional, are only written, and
+    have the meaning they have in `gru.gru`. `order` says how time runs.
+
+    Masked steps are a select over the states: with s_t the state after step t,
+    output_t = e_t ? s_t : 0, where e_t is the mask for `zero_output_for_mask`
+    and otherwise "some step up to t was unmasked". `zero_by_position` takes the
+    mask at the position written instead of the time read. `zero_initial_state`
+    says that the initial state is zeros, so that no select is needed.
+
+    ```mlir
+    %h, %seq = gru.recur ins(%p : tensor<?x1x4x3x16xf32>) kernels(%U : tensor<4x64x3x16xf32>)
+        recurrent_bias(%c : tensor<4x1x16xf32>) state(%h0 : tensor<1x64xf32>)
+        sequence(%e : tensor<1x?x64xf32>)
+        {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>,
+         order = #gru.order<forward>, reset_after}
+        -> tensor<1x64xf32>, tensor<1x?x64xf32>
+    ```
+
+    The verifier rejects a projection, kernel, bias, state, mask or destination
+    that does not fit the others (gru_recur_c1), and another number of kernels
+    than reset_after asks for (gru_recur_c2).
+  }];
+  let arguments = (ins GRU_ShapedOf<[5]>:$projection, Variadic<GRU_ShapedOf<[4]>>:$kernels,
+    Optional<GRU_ShapedOf<[3]>>:$recurrent_bias, Optional<GRU_MaskShaped>:$mask, Optional<GRU_MaskShaped>:$reset,
+    GRU_ShapedOf<[2]>:$state, Optional<GRU_ShapedOf<[3]>>:$sequence, Optional<GRU_ShapedOf<[2]>>:$last,
+    GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation, GRU_TimeOrderAttr:$order,
+    UnitAttr:$reset_after, UnitAttr:$time_major, UnitAttr:$zero_output_for_mask,
+    UnitAttr:$zero_by_position, UnitAttr:$zero_initial_state, UnitAttr:$unroll,
+    OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
+  let results = (outs Variadic<GRU_Tensor>:$results);
+  let assemblyFormat = [{
+    `ins` `(` $projection `:` type($projection) `)` `kernels` `(` $kernels `:` type($kernels) `)`
+    oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
+      | `mask` `(` $mask `:` type($mask) `)`
+      | `reset` `(` $reset `:` type($reset) `)`)
+    `state` `(` $state `:` type($state) `)`
+    (`sequence` `(` $sequence^ `:` type($sequence) `)`)?
+    (`last` `(` $last^ `:` type($last) `)`)?
+    attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable();
+    ::mlir::ShapedType getProjectionType() { return ::llvm::cast<::mlir::ShapedType>(getProjection().getType()); }
+    int64_t getUnits() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(1); }
+    int64_t getBatch() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(0); }
+    int64_t getWidth() { return getProjectionType().getDimSize(4); }
+    bool hasRowwiseActivation() { return getActivation().isRowwise() || getRecurrentActivation().isRowwise(); }
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Step level
+//===----------------------------------------------------------------------===//
+
+def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "one timestep of a recurrence, or one of its phases";
+  let description = [{
+    Computes the new state of one timestep for all rows of the batch.
+
+    * `projection` [B, NB, 3, W], `kernel` [NB, H, G, W], `recurrent_bias`
+      [NB, 1, W]: as in `gru.recur`
+    * `state` [B, NB W]: the state before the step, padded to whole blocks
+    * `new_state` [B, NB W]: written
+    * `output` [B, H]: optional, written: the step's output, not padded
+    * `mask` [B]: optional; rows where it is false keep their state
+    * `emit` [B]: optional; rows where it is false output zeros
+
+    `phase`: `all` is the whole step (reset_after). Without reset_after a step
+    has two phases: `gates` computes z into `update` [B, NB W] and r * h into
+    `reset_state` [B, NB W]; `candidate` reads both and finishes the step.
+
+    A step whose activations are pointwise is finished in registers; one with a
+    row-wise activation stores its sums in `preactivations` [B, 3, NB W] first
+    (see `convert-gru-step-to-vector`).
+  }];
+  let arguments = (ins GRU_StepPhaseAttr:$phase,
+    MemRefRankOf<[GRU_Float], [4]>:$projection, MemRefRankOf<[GRU_Float], [4]>:$kernel,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
+    MemRefRankOf<[GRU_Float], [2]>:$state,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$preactivations,
+    Optional<MemRefRankOf<[GRU_Float], [2]>>:$update, Optional<MemRefRankOf<[GRU_Float], [2]>>:$reset_state,
+    Optional<MemRefRankOf<[GRU_Float], [2]>>:$new_state, Optional<MemRefRankOf<[GRU_Float], [2]>>:$output,
+    Optional<MemRefRankOf<[I1], [1]>>:$mask, Optional<MemRefRankOf<[I1], [1]>>:$emit,
+    I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
+    OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
+  let extraClassDeclaration = [{
+    bool hasRowwiseActivation() {
+      return (getPhase() != StepPhase::gates && getActivation().isRowwise()) ||
+             (getPhase() != StepPhase::candidate && getRecurrentActivation().isRowwise());
+    }
+  }];
+  let assemblyFormat = [{
+    $phase `projection` `(` $projection `:` type($projection) `)` `kernel` `(` $kernel `:` type($kernel) `)`
+    oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
+      | `preactivations` `(` $preactivations `:` type($preactivations) `)`
+      | `update` `(` $update `:` type($update) `)`
+      | `reset_state` `(` $reset_state `:` type($reset_state) `)`
+      | `new_state` `(` $new_state `:` type($new_state) `)`
+      | `output` `(` $output `:` type($output) `)`
+      | `mask` `(` $mask `:` type($mask) `)`
+      | `emit` `(` $emit `:` type($emit) `)`)
+    `state` `(` $state `:` type($state) `)` attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // GRU_OPS_TD

@@ -1,0 +1,179 @@
+//===- BindBuffers.cpp - gives arguments and results the caller's buffers --===//
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/ShapedOpInterfaces.h"
+
+namespace gru {
+#define GEN_PASS_DEF_BINDBUFFERSPASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
+  /// The dynamic dimensions of the inputs: (argument, dimension), in order.
+  SmallVector<std::pair<unsigned, int64_t>> symbols;
+
+  void runOnOperation() override {
+    func::FuncOp func = getOperation();
+    if (!func.getBody().hasOneBlock()) {
+      func.emitError() << "has several blocks, expected one";
+      return signalPassFailure();
+    }
+    auto ret = cast<func::ReturnOp>(func.getBody().front().getTerminator());
+    symbols.clear();
+    for (BlockArgument argument : func.getArguments()) {
+      auto type = dyn_cast<RankedTensorType>(argument.getType());
+      if (!type || !func.getArgAttr(argument.getArgNumber(), kNameAttr))
+        continue;
+      for (int64_t dim = 0; dim < type.getRank(); ++dim)
+        if (type.isDynamicDim(dim))
+          symbols.push_back({argument.getArgNumber(), dim});
+    }
+    FailureOr<SmallVector<SmallVector<int64_t>>> shapes = resolveShapes(ret);
+    if (failed(shapes) || failed(bind(func, ret, *shapes)))
+      signalPassFailure();
+  }
+
+  /// Per result its shape, with -1-s for a dimension that is symbol s.
+  FailureOr<SmallVector<SmallVector<int64_t>>>
+  resolveShapes(func::ReturnOp ret) {
+    SmallVector<SmallVector<int64_t>> shapes;
+    for (OpOperand &operand : ret->getOpOperands()) {
+      auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+      if (!type)
+        return ret.emitError() << "result #" << operand.getOperandNumber()
+                               << " is not a ranked tensor";
+      shapes.emplace_back(type.getShape());
+      for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+        if (!type.isDynamicDim(dim))
+          continue;
+        std::optional<int64_t> symbol = symbolOfDim(operand.get(), dim);
+        if (!symbol)
+          return ret.emitError()
+                 << "size of dimension " << dim << " of result #"
+                 << operand.getOperandNumber()
+                 << " does not follow from the inputs";
+        shapes.back()[dim] = -1 - *symbol;
+      }
+    }
+    return shapes;
+  }
+
+  /// The symbol that dimension `dim` of a tensor or buffer is, if it is one.
+  std::optional<int64_t> symbolOfDim(Value value, int64_t dim) {
+    if (auto argument = dyn_cast<BlockArgument>(value)) {
+      auto *it = llvm::find(symbols, std::pair<unsigned, int64_t>(
+                                         argument.getArgNumber(), dim));
+      if (it == symbols.end())
+        return std::nullopt;
+      return it - symbols.begin();
+    }
+    auto result = cast<OpResult>(value);
+    Operation *op = result.getOwner();
+    if (auto destination = dyn_cast<DestinationStyleOpInterface>(op))
+      return symbolOfDim(destination.getTiedOpOperand(result)->get(), dim);
+    if (isa<bufferization::ToTensorOp, bufferization::ToBufferOp>(op))
+      return symbolOfDim(op->getOperand(0), dim);
+    if (auto alloc = dyn_cast<memref::AllocOp>(op))
+      return symbolOfSize(
+          alloc.getDynamicSizes()[alloc.getType().getDynamicDimIndex(dim)]);
+    OpBuilder b(op);
+    FailureOr<OpFoldResult> size = reifyDimOfResult(b, op, result.getResultNumber(), dim);
+    if (failed(size))
+      return std::nullopt;
+    return symbolOfSize(dyn_cast<Value>(*size));
+  }
+
+  std::optional<int64_t> symbolOfSize(Value size) {
+    Operation *op = size ? size.getDefiningOp() : nullptr;
+    if (auto dim = dyn_cast_or_null<ShapedDimOpInterface>(op))
+      if (std::optional<int64_t> index = getConstantIntValue(dim.getDimension()))
+        return symbolOfDim(dim.getShapedValue(), *index);
+    return std::nullopt;
+  }
+
+  LogicalResult bind(func::FuncOp func, func::ReturnOp ret,
+                     ArrayRef<SmallVector<int64_t>> shapes) {
+    Block &body = func.getBody().front();
+    Builder attributes(&getContext());
+    OpBuilder b = OpBuilder::atBlockBegin(&body);
+    DenseMap<int64_t, Value> stateBuffers;
+    for (BlockArgument argument : func.getArguments()) {
+      auto type = dyn_cast<RankedTensorType>(argument.getType());
+      if (!type)
+        continue;
+      auto buffer = MemRefType::get(type.getShape(), type.getElementType());
+      argument.setType(buffer);
+      auto state = func.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(),
+                                                      kStateAttr);
+      if (state)
+        stateBuffers[state.getInt()] = argument;
+      auto tensor = bufferization::ToTensorOp::create(
+          b, argument.getLoc(), type, argument, /*restrict=*/true,
+          /*writable=*/state != nullptr);
+      argument.replaceAllUsesExcept(tensor, tensor);
+    }
+
+    b.setInsertionPoint(ret);
+    for (OpOperand &operand : ret->getOpOperands()) {
+      unsigned number = operand.getOperandNumber();
+      Value buffer;
+      if (auto state =
+              func.getResultAttrOfType<IntegerAttr>(number, kStateAttr)) {
+        buffer = stateBuffers.lookup(state.getInt());
+        if (!buffer)
+          return func.emitError() << "result #" << number << " is state "
+                                  << state.getInt()
+                                  << ", which no argument carries";
+      } else {
+        auto type = cast<RankedTensorType>(operand.get().getType());
+        auto name = func.getResultAttrOfType<StringAttr>(number, kNameAttr);
+        if (!name)
+          name = attributes.getStringAttr("output_" + std::to_string(number));
+        buffer = body.addArgument(
+            MemRefType::get(type.getShape(), type.getElementType()),
+            operand.get().getLoc());
+        outputs.push_back(attributes.getDictionaryAttr(
+            {attributes.getNamedAttr(kNameAttr, name),
+             attributes.getNamedAttr(
+                 kOutputAttr,
+                 attributes.getDenseI64ArrayAttr(shapes[number]))}));
+      }
+      auto write = bufferization::MaterializeInDestinationOp::create(
+          b, ret.getLoc(), Type(), operand.get(), buffer);
+      write.setRestrict(true);
+      write.setWritable(true);
+    }
+    func::ReturnOp::create(b, ret.getLoc());
+    ret.erase();
+
+    SmallVector<Attribute> argumentAttrs;
+    for (unsigned i = 0, e = func.getNumArguments(); i < e; ++i)
+      argumentAttrs.push_back(func.getArgAttrDict(i)
+                                  ? func.getArgAttrDict(i)
+                                  : attributes.getDictionaryAttr({}));
+    llvm::append_range(argumentAttrs, outputs);
+    func.removeResAttrsAttr();
+    func.setFunctionType(
+        attributes.getFunctionType(body.getArgumentTypes(), {}));
+    func.setArgAttrsAttr(attributes.getArrayAttr(argumentAttrs));
+    SmallVector<Attribute> symbolAttrs;
+    for (auto [argument, dim] : symbols)
+      symbolAttrs.push_back(
+          attributes.getDenseI64ArrayAttr({int64_t(argument), dim}));
+    func->setAttr(kSymbolsAttr, attributes.getArrayAttr(symbolAttrs));
+    outputs.clear();
+    return success();
+  }
+
+  SmallVector<Attribute> outputs;
+};
+} // namespace

@@ -1,0 +1,215 @@
+//===- HoistPacks.cpp - moves the packing of weights to load time ----------===//
+//
+// The rows written here are what runtime/include/gru/plan.h calls a pack.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Passes.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace gru {
+#define GEN_PASS_DEF_HOISTPACKSPASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+/// Collects the rows of the pack program.
+class PackProgram {
+public:
+  explicit PackProgram(MLIRContext *context) : b(context) {}
+
+  /// Reserves room for a value in the blob.
+  int64_t place(RankedTensorType type) {
+    int64_t offset = size;
+    int64_t bytes = type.getNumElements() *
+                    llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+    size = llvm::alignTo(size + bytes, 64);
+    return offset;
+  }
+
+  void addRow(int64_t weight, int64_t offset, Type element, int64_t srcOffset,
+              ArrayRef<int64_t> extents, ArrayRef<int64_t> srcStrides,
+              ArrayRef<int64_t> dstStrides, bool accumulate = false) {
+    SmallVector<NamedAttribute> row{
+        b.getNamedAttr("weight", b.getI64IntegerAttr(weight)),
+        b.getNamedAttr("offset", b.getI64IntegerAttr(offset)),
+        b.getNamedAttr("type", TypeAttr::get(element)),
+        b.getNamedAttr("source_offset", b.getI64IntegerAttr(srcOffset)),
+        b.getNamedAttr("extents", b.getDenseI64ArrayAttr(extents)),
+        b.getNamedAttr("source_strides", b.getDenseI64ArrayAttr(srcStrides)),
+        b.getNamedAttr("strides", b.getDenseI64ArrayAttr(dstStrides))};
+    if (accumulate)
+      row.push_back(b.getNamedAttr("accumulate", b.getUnitAttr()));
+    rows.push_back(b.getDictionaryAttr(row));
+  }
+
+  /// Columns of `gates` gates, starting with `firstGate`, of the rows
+  /// [firstRow, firstRow + numRows) of a weight [K, allGates * units], into
+  /// the first gates of [NB, numRows, packedGates, W]. Whole blocks
+  /// and the last partial one are a row of the program each.
+  void addBlocks(int64_t weight, int64_t offset, Type element, int64_t columns,
+                 int64_t units, int64_t width, int64_t firstRow,
+                 int64_t numRows, int64_t firstGate, int64_t gates,
+                 int64_t packedGates, bool accumulate) {
+    int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+    int64_t blockStride = numRows * packedGates * width;
+    int64_t full = units / width, rest = units % width;
+    auto add = [&](int64_t block, int64_t numBlocks, int64_t lanes) {
+      if (numBlocks == 0 || lanes == 0)
+        return;
+      addRow(weight,
+             offset + block * blockStride * bytes, element,
+             firstRow * columns + firstGate * units + block * width,
+             {numBlocks, numRows, gates, lanes},
+             {width, columns, units, 1},
+             {blockStride, packedGates * width, width, 1}, accumulate);
+    };
+    add(0, full, width);
+    add(full, 1, rest);
+  }
+
+  ArrayAttr getRows() { return b.getArrayAttr(rows); }
+  int64_t getSize() const { return size; }
+
+private:
+  Builder b;
+  SmallVector<Attribute> rows;
+  int64_t size = 0;
+};
+
+struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
+  void runOnOperation() override {
+    func::FuncOp func = getOperation();
+    MLIRContext *context = &getContext();
+    Builder b(context);
+    PackProgram program(context);
+
+    WalkResult result = func.walk([&](PackOp op) {
+      auto argument = dyn_cast<BlockArgument>(op.getSource());
+      if (argument && argument.getOwner() == &func.getBody().front() &&
+          func.getArgAttr(argument.getArgNumber(), kWeightAttr))
+        return WalkResult::advance();
+      op.emitError() << "packs a value that is not a weight, expected a "
+                        "function argument with "
+                     << kWeightAttr;
+      return WalkResult::interrupt();
+    });
+    if (result.wasInterrupted())
+      return signalPassFailure();
+
+    // Weights in their original order, and the new arguments made from them.
+    SmallVector<Attribute> weights;
+    BitVector oldArguments(func.getNumArguments());
+    struct NewArgument {
+      RankedTensorType type;
+      int64_t offset;
+      Location loc;
+      SmallVector<Value> replaced;
+    };
+    SmallVector<NewArgument> newArguments;
+    for (BlockArgument argument : func.getArguments()) {
+      auto name =
+          func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kWeightAttr);
+      if (!name)
+        continue;
+      oldArguments.set(argument.getArgNumber());
+      int64_t weight = weights.size();
+      auto type = cast<RankedTensorType>(argument.getType());
+      // The type in the file, where the function computes in another one.
+      auto fileType = func.getArgAttrOfType<TypeAttr>(
+          argument.getArgNumber(), kWeightTypeAttr);
+      weights.push_back(b.getDictionaryAttr(
+          {b.getNamedAttr("name", name),
+           b.getNamedAttr("type", fileType ? fileType : TypeAttr::get(type))}));
+      // Equal packs of one weight are one pack.
+      llvm::MapVector<std::tuple<int64_t, int64_t, int64_t>, SmallVector<PackOp>>
+          packs;
+      bool usedPlain = false;
+      for (Operation *user : argument.getUsers()) {
+        if (auto pack = dyn_cast<PackOp>(user))
+          packs[{int64_t(pack.getPart()), int64_t(pack.getGates()),
+                 int64_t(pack.getWidth())}]
+              .push_back(pack);
+        else
+          usedPlain = true;
+      }
+      if (usedPlain) {
+        newArguments.push_back({type, program.place(type), argument.getLoc(),
+                                {argument}});
+        addPlain(program, weight, newArguments.back().offset, type);
+      }
+      for (auto &[key, ops] : packs) {
+        PackOp pack = ops.front();
+        auto packed = cast<RankedTensorType>(pack.getType());
+        newArguments.push_back(
+            {packed, program.place(packed), argument.getLoc(), {}});
+        for (PackOp same : ops)
+          newArguments.back().replaced.push_back(same.getResult());
+        addPack(program, weight, newArguments.back().offset, pack);
+        ++numPacks;
+      }
+    }
+
+    for (NewArgument &argument : newArguments) {
+      unsigned index = func.getNumArguments();
+      if (failed(func.insertArgument(
+              index, argument.type,
+              b.getDictionaryAttr({b.getNamedAttr(
+                  kPackedAttr, b.getI64IntegerAttr(argument.offset))}),
+              argument.loc)))
+        return signalPassFailure();
+      for (Value old : argument.replaced)
+        old.replaceAllUsesWith(func.getArgument(index));
+    }
+    func.walk([](PackOp op) { op.erase(); });
+    oldArguments.resize(func.getNumArguments());
+    if (failed(func.eraseArguments(oldArguments)))
+      return signalPassFailure();
+    func->setAttr("gru.weights", b.getArrayAttr(weights));
+    func->setAttr("gru.weights_bytes", b.getI64IntegerAttr(program.getSize()));
+    func->setAttr(kPackProgramAttr, program.getRows());
+  }
+
+  static void addPlain(PackProgram &program, int64_t weight, int64_t offset,
+                       RankedTensorType type) {
+    SmallVector<int64_t> strides(type.getRank(), 1);
+    for (int64_t i = type.getRank() - 2; i >= 0; --i)
+      strides[i] = strides[i + 1] * type.getDimSize(i + 1);
+    program.addRow(weight, offset, type.getElementType(), 0, type.getShape(),
+                   strides, strides);
+  }
+
+  static void addPack(PackProgram &program, int64_t weight, int64_t offset,
+                      PackOp op) {
+    auto source = cast<RankedTensorType>(op.getSource().getType());
+    int64_t columns = source.getShape().back();
+    int64_t units = columns / int64_t(op.getGates());
+    int64_t rows = source.getRank() == 2 ? source.getDimSize(0) : 1;
+    auto add = [&](int64_t firstRow, int64_t numRows, int64_t firstGate,
+                   int64_t gates, int64_t packedGates, bool accumulate) {
+      program.addBlocks(weight, offset, source.getElementType(), columns, units,
+                        op.getWidth(), firstRow, numRows, firstGate, gates,
+                        packedGates, accumulate);
+    };
+    switch (op.getPart()) {
+    case PackPart::all:
+      return add(0, rows, 0, op.getGates(), op.getGates(), false);
+    case PackPart::gates:
+      return add(0, rows, 0, 2, 2, false);
+    case PackPart::candidate:
+      return add(0, rows, 2, 1, 1, false);
+    case PackPart::input_bias:
+      add(0, 1, 0, 3, 3, false);
+      return add(1, 1, 0, 2, 3, true);
+    case PackPart::recurrent_bias:
+      return add(1, 1, 2, 1, 1, false);
+    }
+  }
+};
+} // namespace

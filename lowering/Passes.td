@@ -1,0 +1,285 @@
+//===- Passes.td - passes from gru layers to code -------------*- tablegen -*-===//
+//
+// In the order in which the pipelines run them; Pipelines.cpp puts them together.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_LOWERING_PASSES_TD
+#define GRU_LOWERING_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+//===----------------------------------------------------------------------===//
+// Layer level
+//===----------------------------------------------------------------------===//
+
+def SpecializePass : Pass<"gru-specialize", "::mlir::func::FuncOp"> {
+  let summary = "fixes the batch size and, where asked, the number of timesteps";
+  let description = [{
+    Gives the dynamic dimensions of a function's inputs and states the sizes
+    that a program is compiled for, and infers the types of everything behind
+    them anew.
+
+    ```mlir
+    func.func @main(%x: tensor<?x?x3xf32> {gru.name = "x"}, ...)
+    // batch=2
+    func.func @main(%x: tensor<2x?x3xf32> {gru.name = "x"}, ...)
+    ```
+
+    The first dimension of an input or state is the batch, the second of a rank-3
+    input the time. A static dimension that disagrees is an error that names the
+    input. An operation whose result cannot be inferred keeps its dynamic type
+    behind a cast.
+  }];
+  let options = [
+    Option<"batch", "batch", "int64_t", "0", "Batch size; 0 leaves it as it is">,
+    Option<"timesteps", "timesteps", "int64_t", "0", "Timesteps; 0 leaves them dynamic">
+  ];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
+def LegalizePass : Pass<"gru-legalize", "::mlir::func::FuncOp"> {
+  let summary = "reduces layers to what the lowerings know";
+  let description = [{
+    * `gru.cell` becomes a `gru.gru` of one timestep.
+    * `lengths` becomes a mask (step t of row b is valid where t < lengths[b])
+      with `zero_output_for_mask`, which is what ONNX and packed sequences mean.
+
+    Nothing else changes: direction, layout and masks stay visible.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+def PromoteToF64Pass : Pass<"gru-promote-to-f64", "::mlir::func::FuncOp"> {
+  let summary = "computes everything in float64";
+  let description = [{
+    First pass of the reference target. Every floating-point value inside the
+    function becomes f64; inputs are widened where they enter, outputs narrowed
+    where they leave (unless `f64-outputs`), weights are cast when they are
+    loaded. States become f64 altogether.
+  }];
+  let options = [Option<"f64Outputs", "f64-outputs", "bool", "false", "Leave the outputs in f64">];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
+def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir::func::FuncOp"> {
+  let summary = "splits layers into packed weights, one projection, and the recurrence";
+  let description = [{
+    `gru.gru` becomes `gru.pack` of its weights, a `gru.packed_dense` that
+    projects all timesteps at once, and a `gru.recur`. `gru.dense` becomes a
+    pack and a `gru.packed_dense`. Results without a use are not computed; a
+    `gru.reverse` behind a `go_backwards` layer folds into the time order.
+
+    Here the block shape is chosen and recorded: the width W of a block of units
+    (in the packed types) and the rows of the batch that are computed together
+    (attribute `rows`). `width` and `rows` override the choice.
+
+    Dropout masks multiply the input in front of the projection (implementation
+    2). Masks per gate and recurrent dropout are refused with an error.
+  }];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+    Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
+    Option<"width", "width", "int64_t", "0", "Units per block; 0 chooses">,
+    Option<"rows", "rows", "int64_t", "0", "Rows computed together; 0 chooses">
+  ];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Weights and buffers
+//===----------------------------------------------------------------------===//
+
+def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
+  let summary = "moves the packing of weights to load time";
+  let description = [{
+    Each distinct `gru.pack` of a weight argument becomes an argument
+    `{gru.packed = OFFSET}` into one blob, and rows of the function's pack
+    program: strided copies that the runtime executes once, when a program is
+    opened. A weight that is used otherwise is copied as it is. The weight
+    arguments themselves disappear; `gru.weights` lists their names and types.
+
+    ```mlir
+    func.func @main(..., %U: tensor<64x192xf32> {gru.weight = "gru/recurrent_kernel"}) {
+      %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16} : ...
+    // becomes
+    func.func @main(..., %Up: tensor<4x64x3x16xf32> {gru.packed = 0}) attributes {
+      gru.pack_program = [{weight = 0, offset = 0, extents = [4, 64, 3, 16], ...} ]}
+    ```
+
+    A pack of anything but a weight argument is an error.
+  }];
+  let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
+  let dependentDialects = ["::gru::GRUDialect"];
+}
+
+def BindBuffersPass : Pass<"gru-bind-buffers", "::mlir::func::FuncOp"> {
+  let summary = "gives arguments and results the caller's buffers";
+  let description = [{
+    Tensor arguments become memrefs that the caller owns; results become memref
+    arguments that are written in place (`bufferization.materialize_in_destination`).
+    Inputs and weights are read only; a state is read and written in its buffer.
+
+    Records `gru.symbols` (which dimension of which input each dynamic size is)
+    and, per output, the symbols of its dynamic dimensions. An output whose size
+    does not follow from the inputs is an error.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def TensorOpsToLinalgPass : Pass<"convert-gru-to-linalg", "::mlir::func::FuncOp"> {
+  let summary = "turns activations and reversals of whole tensors into linalg";
+  let description = [{
+    A pointwise `gru.activation` on a tensor becomes a `linalg.generic` around
+    the scalar one; `gru.reverse` becomes a `linalg.generic` that reads from the
+    end. Row-wise activations stay (see `convert-gru-rowwise-to-loops`).
+  }];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+def RowwiseToLoopsPass : Pass<"convert-gru-rowwise-to-loops", "::mlir::func::FuncOp"> {
+  let summary = "turns row-wise activations of whole tensors into loops";
+  let description = [{
+    softmax, log_softmax and sparsemax of a tensor become a copy and, for each
+    row of the last axis, loops over that row in place.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def PlanMemoryPass : Pass<"gru-plan-memory", "::mlir::func::FuncOp"> {
+  let summary = "places all allocations in one block of scratch memory";
+  let description = [{
+    Every `memref.alloc` becomes a `memref.view` of a new argument
+    `{gru.scratch}`, so that a run allocates nothing. Buffers that are not alive
+    at the same time share bytes. Sizes may be products of the dynamic sizes of
+    the inputs; buffers of the same product form a region, in which offsets are
+    a fixed number of bytes per unit, rounded up to 64. `gru.scratch_regions` on
+    the function lists the regions as [bytes, symbol, ...].
+
+    An allocation inside a loop, or of a size that does not follow from the
+    inputs, is an error.
+  }];
+  let statistics = [Statistic<"numBuffers", "buffers", "Buffers placed">];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// CPU: loops and vectors
+//===----------------------------------------------------------------------===//
+
+def ConvertRecurToLoopsPass : Pass<"convert-gru-recur-to-loops", "::mlir::func::FuncOp"> {
+  let summary = "turns the recurrence into a loop over timesteps around gru.step";
+  let description = [{
+    Makes the time loop with its direction, masks and resets. The state lives in
+    a padded double buffer (one buffer without reset_after, where the second
+    phase of a step may write in place) and is copied back once at the end.
+
+    With `unroll` the loop is unrolled: fully where the timesteps are static and
+    at most `unroll-budget`, otherwise by a factor, with a remark.
+  }];
+  let options = [Option<"unrollBudget", "unroll-budget", "int64_t", "16", "Most steps to unroll fully">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns a step into register-blocked vector code";
+  let description = [{
+    Loops over blocks of units, then over blocks of `rows` rows of the batch.
+    For each the accumulators of all gates start from the projection (and the
+    candidate's recurrent bias), one loop over the units of the previous state
+    adds the products, and the activations, the blend with the old state, masks
+    and stores happen in registers.
+
+    With a row-wise activation the accumulators are stored instead
+    (`preactivations`), and a second pass over the rows finishes the step.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns a packed product into register-blocked vector code";
+  let description = [{
+    Loops over blocks of columns, then over blocks of `rows` rows; the
+    accumulators start from the bias, one loop over K adds the products, the
+    activation is applied in registers and the result stored once.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def LowerCopiesPass : Pass<"gru-lower-copies", "::mlir::func::FuncOp"> {
+  let summary = "turns copies between buffers into vector loops";
+  let description = [{
+    Upstream lowers a strided `memref.copy` to a call into a runtime library,
+    which compiled kernels do not have. Here it becomes loops with vectors along
+    a contiguous last dimension.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def ExpandActivationsPass : Pass<"gru-expand-activations", "::mlir::func::FuncOp"> {
+  let summary = "replaces activations of scalars and vectors by their formulas";
+  let description = [{
+    Writes the defining formula of each pointwise `gru.activation` with `arith`
+    and `math`. The reference target stops here and leaves `math` to libm.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ApproximateMathPass : Pass<"gru-approximate-math", "::mlir::func::FuncOp"> {
+  let summary = "replaces transcendental functions in f32 by polynomials";
+  let description = [{
+    exp, expm1, tanh, log1p, log and erf on f32 scalars and vectors (f16 and bf16
+    by way of f32) become straight-line code; sigmoid and tanh activations are
+    taken directly. lowering/common/ApproximateMath.cpp states the error of
+    each. f64 is left to libm.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Reference
+//===----------------------------------------------------------------------===//
+
+def ConvertToReferenceLoopsPass : Pass<"convert-gru-to-reference-loops", "::mlir::func::FuncOp"> {
+  let summary = "turns gru operations of every level into plain scalar loops";
+  let description = [{
+    The yardstick: each operation becomes the loops that its formula says,
+    without blocking, packing or fusion. It takes layer operations as imported,
+    and also packs, packed products, recurrences and steps, on tensors and on
+    memrefs, so that any stage of another target's pipeline can be run and
+    compared.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::bufferization::BufferizationDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Entry
+//===----------------------------------------------------------------------===//
+
+def LowerEntryPass : Pass<"gru-lower-entry", "::mlir::func::FuncOp"> {
+  let summary = "gives the function the calling convention of a kernel";
+  let description = [{
+    The memref arguments become loads from one `gru_call` struct:
+    `func.func @NAME(%call: !llvm.ptr, %thread: i32)`. What the caller must know
+    (names, types, symbols, weights, pack program, scratch regions) is gathered
+    in one attribute `gru.plan`, which the compiler serialises into the module.
+  }];
+  let options = [Option<"name", "name", "std::string", "\"gru_kernel\"", "Name of the entry point">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+#endif // GRU_LOWERING_PASSES_TD

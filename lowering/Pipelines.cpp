@@ -1,0 +1,287 @@
+//===- Pipelines.cpp - every pipeline of the project -----------------------===//
+//
+// A table of contents: what each target does, phase by phase.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/Pipelines.h"
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Bufferization.h"
+#include "lowering/Passes.h"
+
+#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
+#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVMPass.h"
+#include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MathToLibm/MathToLibm.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Transforms/SubsetInsertionOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Transforms/TilingInterfaceImpl.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
+#include "mlir/Dialect/UB/IR/UBOps.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace gru;
+
+static constexpr std::pair<StringLiteral, Phase> phases[] = {
+    {"specialize", Phase::Specialize}, {"legalize", Phase::Legalize},
+    {"sequence", Phase::Sequence},     {"buffers", Phase::Buffers},
+    {"loops", Phase::Loops},           {"vector", Phase::Vector},
+    {"llvm", Phase::LLVM}};
+
+std::optional<Phase> gru::parsePhase(StringRef name) {
+  for (auto [phaseName, phase] : phases)
+    if (name == phaseName)
+      return phase;
+  return std::nullopt;
+}
+
+StringRef gru::phaseNames() {
+  return "specialize, legalize, sequence, buffers, loops, vector, llvm";
+}
+
+//===----------------------------------------------------------------------===//
+// Phases
+//===----------------------------------------------------------------------===//
+
+static void cleanUp(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createCSEPass());
+}
+
+/// Shapes become those of this program.
+static void specialize(OpPassManager &pm, const PipelineOptions &options) {
+  SpecializePassOptions pass;
+  pass.batch = options.batch;
+  pass.timesteps = options.timesteps;
+  pm.addNestedPass<func::FuncOp>(createSpecializePass(pass));
+}
+
+/// Layer operations as imported become those that lowerings know.
+static void legalize(OpPassManager &pm, const PipelineOptions &) {
+  pm.addNestedPass<func::FuncOp>(createLegalizePass());
+  // Drops neutral operands and double reversals before anything is sized.
+  cleanUp(pm);
+}
+
+/// Layers become packed weights, projections and recurrences.
+static void sequence(OpPassManager &pm, const PipelineOptions &options) {
+  ConvertLayersToSequencePassOptions pass;
+  pass.vectorBytes = options.target.vectorBytes;
+  pass.registers = options.target.registers;
+  pass.width = options.width;
+  pass.rows = options.rows;
+  pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
+}
+
+/// Weights leave the function, tensors become buffers.
+static void buffers(OpPassManager &pm, const PipelineOptions &) {
+  pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
+  pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
+  pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
+  cleanUp(pm);
+  // Results and concatenations are computed where they are wanted.
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  cleanUp(pm);
+}
+
+/// Recurrences become time loops around steps; all memory is placed.
+static void loops(OpPassManager &pm, const PipelineOptions &) {
+  pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass());
+}
+
+/// Steps and products become vector code.
+static void vectors(OpPassManager &pm, const PipelineOptions &options) {
+  int64_t vectorBytes = options.target.vectorBytes;
+  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass({vectorBytes}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertPackedDenseToVectorPass({vectorBytes}));
+}
+
+/// What every target ends with: scratch memory, the calling convention, LLVM.
+static void finish(OpPassManager &pm, const PipelineOptions &options,
+                   bool approximateMath) {
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(
+      createLowerCopiesPass({options.target.vectorBytes}));
+  // After the loops exist, since only then all buffers do.
+  pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
+  if (approximateMath)
+    pm.addNestedPass<func::FuncOp>(createApproximateMathPass());
+  pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
+}
+
+static void convertToLLVM(OpPassManager &pm) {
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  cleanUp(pm);
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+//===----------------------------------------------------------------------===//
+// Pipelines
+//===----------------------------------------------------------------------===//
+
+/// Runs the cpu phases up to `last`.
+static void runCPUPhases(OpPassManager &pm, const PipelineOptions &options,
+                         Phase last) {
+  if (last >= Phase::Legalize)
+    legalize(pm, options);
+  if (last >= Phase::Sequence)
+    sequence(pm, options);
+  if (last >= Phase::Buffers)
+    buffers(pm, options);
+  if (last >= Phase::Loops)
+    loops(pm, options);
+}
+
+void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  Phase last = options.stopAfter.value_or(Phase::LLVM);
+  specialize(pm, options);
+  runCPUPhases(pm, options, last);
+  if (last < Phase::Vector)
+    return;
+  vectors(pm, options);
+  finish(pm, options, /*approximateMath=*/true);
+  if (last < Phase::LLVM)
+    return;
+  convertToLLVM(pm);
+}
+
+void gru::buildReferencePipeline(OpPassManager &pm,
+                                 const PipelineOptions &options) {
+  specialize(pm, options);
+  pm.addNestedPass<func::FuncOp>(createPromoteToF64Pass({options.f64Outputs}));
+  Phase last = options.stopAfter.value_or(Phase::Specialize);
+  // Beyond the loops there is no gru operation left to be the reference of.
+  last = std::min(last, Phase::Loops);
+  runCPUPhases(pm, options, last);
+  pm.addNestedPass<func::FuncOp>(createConvertToReferenceLoopsPass());
+  if (last < Phase::Buffers)
+    buffers(pm, options);
+  finish(pm, options, /*approximateMath=*/false);
+  convertToLLVM(pm);
+}
+
+//===----------------------------------------------------------------------===//
+// Registration
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct TextualOptions : PassPipelineOptions<TextualOptions> {
+  Option<int64_t> batch{*this, "batch", llvm::cl::desc("batch size"),
+                        llvm::cl::init(0)};
+  Option<int64_t> timesteps{*this, "timesteps",
+                            llvm::cl::desc("number of timesteps"),
+                            llvm::cl::init(0)};
+  Option<int64_t> width{*this, "width", llvm::cl::desc("units per block"),
+                        llvm::cl::init(0)};
+  Option<int64_t> rows{*this, "rows",
+                       llvm::cl::desc("rows computed together"),
+                       llvm::cl::init(0)};
+  Option<int64_t> vectorBytes{*this, "vector-bytes",
+                              llvm::cl::desc("bytes of a vector register"),
+                              llvm::cl::init(64)};
+  Option<int64_t> registers{*this, "registers",
+                            llvm::cl::desc("number of vector registers"),
+                            llvm::cl::init(32)};
+  Option<std::string> stopAfter{
+      *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline")};
+
+  PipelineOptions get() const {
+    PipelineOptions options;
+    options.target = {vectorBytes, registers};
+    options.batch = batch;
+    options.timesteps = timesteps;
+    options.width = width;
+    options.rows = rows;
+    options.stopAfter = parsePhase(stopAfter);
+    return options;
+  }
+};
+} // namespace
+
+void gru::registerPassesAndPipelines() {
+  registerGRULoweringPasses();
+  PassPipelineRegistration<TextualOptions>(
+      "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
+      [](OpPassManager &pm, const TextualOptions &options) {
+        buildCPUPipeline(pm, options.get());
+      });
+  PassPipelineRegistration<TextualOptions>(
+      "gru-to-reference", "from gru layers to plain float64 loops",
+      [](OpPassManager &pm, const TextualOptions &options) {
+        buildReferencePipeline(pm, options.get());
+      });
+}
+
+void gru::registerCompilerDialects(DialectRegistry &registry) {
+  registry.insert<GRUDialect, affine::AffineDialect, arith::ArithDialect,
+                  bufferization::BufferizationDialect, cf::ControlFlowDialect,
+                  func::FuncDialect, linalg::LinalgDialect, LLVM::LLVMDialect,
+                  math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
+                  tensor::TensorDialect, ub::UBDialect, vector::VectorDialect>();
+  registerBufferizableOpInterfaceModels(registry);
+  arith::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg::registerSubsetOpInterfaceExternalModels(registry);
+  linalg::registerTilingInterfaceExternalModels(registry);
+  scf::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerInferTypeOpInterfaceExternalModels(registry);
+  tensor::registerSubsetOpInterfaceExternalModels(registry);
+  registerConvertFuncToLLVMInterface(registry);
+  registerConvertMathToLLVMInterface(registry);
+  registerConvertMemRefToLLVMInterface(registry);
+  arith::registerConvertArithToLLVMInterface(registry);
+  cf::registerConvertControlFlowToLLVMInterface(registry);
+  index::registerConvertIndexToLLVMInterface(registry);
+  ub::registerConvertUBToLLVMInterface(registry);
+  vector::registerConvertVectorToLLVMInterface(registry);
+}

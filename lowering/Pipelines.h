@@ -1,0 +1,49 @@
+//===- Pipelines.h - every pipeline of the project ----------------*- C++ -*-===//
+
+#ifndef GRU_LOWERING_PIPELINES_H
+#define GRU_LOWERING_PIPELINES_H
+
+#include "lowering/common/TargetDescription.h"
+
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+#include <optional>
+
+namespace gru {
+
+/// Phases of the cpu pipeline, in order. After each the program can be printed,
+/// or handed to the reference lowering (see PipelineOptions::stopAfter).
+enum class Phase { Specialize, Legalize, Sequence, Buffers, Loops, Vector, LLVM };
+
+/// "specialize", "legalize", ..., or nothing.
+std::optional<Phase> parsePhase(llvm::StringRef name);
+/// The names that parsePhase takes, for messages.
+llvm::StringRef phaseNames();
+
+struct PipelineOptions {
+  TargetDescription target;
+  int64_t batch = 0;     ///< 0: as in the program
+  int64_t timesteps = 0; ///< 0: as in the program
+  int64_t width = 0;     ///< units per block; 0: the cost model chooses
+  int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
+  bool f64Outputs = false; ///< reference only: outputs in float64
+  /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
+  /// float64, before the reference loops take over; nothing means not at all.
+  std::optional<Phase> stopAfter;
+};
+
+void buildCPUPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildReferencePipeline(mlir::OpPassManager &pm,
+                            const PipelineOptions &options);
+
+/// Registers our passes and the pipelines gru-to-cpu and gru-to-reference.
+void registerPassesAndPipelines();
+
+/// Everything that a context needs to import and compile a model.
+void registerCompilerDialects(mlir::DialectRegistry &registry);
+
+} // namespace gru
+
+#endif // GRU_LOWERING_PIPELINES_H

@@ -1,0 +1,149 @@
+//===- RegisterBlock.cpp - the register-blocked product --------------------===//
+
+#include "lowering/common/RegisterBlock.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/TypeUtilities.h"
+
+using namespace mlir;
+using namespace gru;
+
+PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
+    : weight(weight) {
+  auto type = cast<MemRefType>(weight.getType());
+  inner = type.getDimSize(1);
+  gates = type.getDimSize(2);
+  width = type.getDimSize(3);
+  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  // A block narrower than a register (a width given by hand) is one vector; one
+  // that is not a multiple is cut into the largest power of two that divides it.
+  lanes = std::min(width, vectorBytes / elementBytes);
+  while (width % lanes != 0)
+    lanes /= 2;
+  vector = VectorType::get({lanes}, type.getElementType());
+}
+
+Value gru::plus(OpBuilder &b, Location loc, Value first, int64_t offset) {
+  if (offset == 0)
+    return first;
+  if (std::optional<int64_t> constant = getConstantIntValue(first))
+    return indexConstant(b, loc, *constant + offset);
+  return arith::AddIOp::create(b, loc, first, indexConstant(b, loc, offset));
+}
+
+Value gru::columnOf(OpBuilder &b, Location loc, Value block, int64_t width,
+                    int64_t offset) {
+  if (std::optional<int64_t> constant = getConstantIntValue(block))
+    return indexConstant(b, loc, *constant * width + offset);
+  Value first =
+      arith::MulIOp::create(b, loc, block, indexConstant(b, loc, width));
+  return plus(b, loc, first, offset);
+}
+
+Value gru::floatConstant(OpBuilder &b, Location loc, Type type, double value) {
+  Type element = getElementTypeOrSelf(type);
+  TypedAttr attr = b.getFloatAttr(element, value);
+  if (auto shaped = dyn_cast<ShapedType>(type))
+    attr = DenseElementsAttr::get(shaped, attr);
+  return arith::ConstantOp::create(b, loc, attr);
+}
+
+Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
+                      Value buffer, ValueRange indices, int64_t column) {
+  SmallVector<Value> at(indices);
+  at.push_back(indexConstant(b, loc, column));
+  return vector::LoadOp::create(b, loc, type, buffer, at);
+}
+
+SmallVector<Value> gru::emitProduct(
+    OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
+    int64_t rows, ArrayRef<Value> accumulators,
+    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+  Value zero = indexConstant(b, loc, 0);
+  Value inner = indexConstant(b, loc, columns.inner);
+  Value one = indexConstant(b, loc, 1);
+  auto loop = scf::ForOp::create(
+      b, loc, zero, inner, one, accumulators,
+      [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
+        SmallVector<Value> next(sums);
+        SmallVector<Value> factors;
+        for (int64_t row = 0; row < rows; ++row)
+          factors.push_back(vector::BroadcastOp::create(b, loc, columns.vector,
+                                                        left(b, loc, row, k)));
+        for (int64_t gate = 0; gate < columns.gates; ++gate)
+          for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+            Value weight = loadVector(
+                b, loc, columns.vector, columns.weight,
+                ValueRange{block, k, indexConstant(b, loc, gate)},
+                v * columns.lanes);
+            for (int64_t row = 0; row < rows; ++row) {
+              Value &sum = next[columns.position(row, gate, v)];
+              sum = vector::FMAOp::create(b, loc, factors[row], weight, sum);
+            }
+          }
+        scf::YieldOp::create(b, loc, next);
+      });
+  return SmallVector<Value>(loop.getResults());
+}
+
+void gru::forRowBlocks(
+    OpBuilder &b, Location loc, Value size, int64_t staticSize, int64_t rows,
+    function_ref<void(OpBuilder &, Location, Value, int64_t)> body) {
+  auto loop = [&](Value from, Value to, int64_t step) {
+    scf::ForOp::create(b, loc, from, to, indexConstant(b, loc, step),
+                       ValueRange{},
+                       [&](OpBuilder &b, Location loc, Value i, ValueRange) {
+                         body(b, loc, i, step);
+                         scf::YieldOp::create(b, loc);
+                       });
+  };
+  Value zero = indexConstant(b, loc, 0);
+  if (staticSize < 0) {
+    if (rows == 1)
+      return loop(zero, size, 1);
+    Value whole = arith::SubIOp::create(
+        b, loc, size,
+        arith::RemUIOp::create(b, loc, size, indexConstant(b, loc, rows)));
+    loop(zero, whole, rows);
+    return loop(whole, size, 1);
+  }
+  rows = std::min(rows, staticSize);
+  int64_t whole = staticSize - staticSize % rows;
+  if (whole == rows)
+    body(b, loc, zero, rows);
+  else
+    loop(zero, indexConstant(b, loc, whole), rows);
+  if (whole != staticSize)
+    body(b, loc, indexConstant(b, loc, whole), staticSize - whole);
+}
+
+void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
+                       ValueRange indices, Value block, int64_t numBlocks,
+                       int64_t width, int64_t v, int64_t columns) {
+  auto type = cast<VectorType>(value.getType());
+  int64_t lanes = type.getNumElements();
+  SmallVector<Value> at(indices);
+  at.push_back(columnOf(b, loc, block, width, v * lanes));
+  if (columns == numBlocks * width) {
+    vector::StoreOp::create(b, loc, value, buffer, at);
+    return;
+  }
+  auto maskType = VectorType::get({lanes}, b.getI1Type());
+  Value mask;
+  if (std::optional<int64_t> fixed = getConstantIntValue(block)) {
+    int64_t rest = columns - *fixed * width - v * lanes;
+    if (rest <= 0)
+      return;
+    if (rest >= lanes) {
+      vector::StoreOp::create(b, loc, value, buffer, at);
+      return;
+    }
+    mask = vector::ConstantMaskOp::create(b, loc, maskType,
+                                          ArrayRef<int64_t>{rest});
+  } else {
+    Value end = indexConstant(b, loc, columns);
+    Value rest = arith::SubIOp::create(b, loc, end, at.back());
+    mask = vector::CreateMaskOp::create(b, loc, maskType, rest);
+  }
+  vector::MaskedStoreOp::create(b, loc, buffer, at, mask, value);
+}

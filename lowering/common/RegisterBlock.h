@@ -1,0 +1,80 @@
+//===- RegisterBlock.h - the register-blocked product -------------*- C++ -*-===//
+//
+// A block of rows times a block of columns whose sums stay in registers while
+// one loop runs over the inner dimension. Steps and dense products share it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_LOWERING_COMMON_REGISTERBLOCK_H
+#define GRU_LOWERING_COMMON_REGISTERBLOCK_H
+
+#include "lowering/common/Buffers.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace gru {
+
+/// The columns of one block of a packed weight [NB, K, G, W], as vectors.
+struct PackedColumns {
+  mlir::Value weight;
+  int64_t inner, gates, width, lanes;
+  mlir::VectorType vector;
+
+  PackedColumns(mlir::Value weight, int64_t vectorBytes);
+
+  int64_t vectorsPerGate() const { return width / lanes; }
+  int64_t vectorsPerRow() const { return gates * vectorsPerGate(); }
+  /// Accumulator of row r, gate g, vector v.
+  int64_t position(int64_t row, int64_t gate, int64_t v) const {
+    return (row * gates + gate) * vectorsPerGate() + v;
+  }
+};
+
+/// Adds the products of `rows` rows with block `block` to the accumulators:
+/// acc[r, g, v] += sum over k of left(r, k) * weight[block, k, g, v]. The sum
+/// runs over ascending k, one fused multiply-add each, whatever the blocking.
+llvm::SmallVector<mlir::Value>
+emitProduct(mlir::OpBuilder &b, mlir::Location loc,
+            const PackedColumns &columns, mlir::Value block, int64_t rows,
+            llvm::ArrayRef<mlir::Value> accumulators,
+            llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
+                                           int64_t row, mlir::Value k)>
+                left);
+
+/// Loops over [0, size) in blocks of `rows` rows, and over what is left in
+/// smaller ones. `staticSize` is negative where the size is dynamic.
+void forRowBlocks(
+    mlir::OpBuilder &b, mlir::Location loc, mlir::Value size,
+    int64_t staticSize, int64_t rows,
+    llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
+                            mlir::Value firstRow, int64_t numRows)>
+        body);
+
+/// Stores the lanes of `value` that stand in front of column `columns` of a row
+/// whose blocks are `width` wide: lane i of vector v of block `block` is column
+/// block * width + v * lanes + i. `indices` are those of the row.
+void storeColumns(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
+                  mlir::Value buffer, mlir::ValueRange indices,
+                  mlir::Value block, int64_t numBlocks, int64_t width,
+                  int64_t v, int64_t columns);
+
+/// buffer[indices..., column] as a vector.
+mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
+                       mlir::VectorType type, mlir::Value buffer,
+                       mlir::ValueRange indices, int64_t column);
+
+/// block * width + v * lanes.
+mlir::Value columnOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value block,
+                     int64_t width, int64_t offset);
+
+/// first + offset.
+mlir::Value plus(mlir::OpBuilder &b, mlir::Location loc, mlir::Value first,
+                 int64_t offset);
+
+/// A floating-point constant of a scalar or vector type.
+mlir::Value floatConstant(mlir::OpBuilder &b, mlir::Location loc,
+                          mlir::Type type, double value);
+
+} // namespace gru
+
+#endif // GRU_LOWERING_COMMON_REGISTERBLOCK_H

@@ -1,0 +1,59 @@
+//===- TargetDescription.cpp - what the cost model knows of a CPU ----------===//
+
+#include "lowering/common/TargetDescription.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+
+using namespace gru;
+
+TargetDescription TargetDescription::fromFeatures(llvm::StringRef arch,
+                                                  llvm::StringRef features) {
+  llvm::SmallVector<llvm::StringRef> list;
+  features.split(list, ',');
+  auto has = [&](llvm::StringRef feature) {
+    return llvm::is_contained(list, feature);
+  };
+  if (arch.starts_with("aarch64") || arch.starts_with("arm64"))
+    return {16, 32};
+  if (has("+avx512f") && has("+avx512vl"))
+    return {64, 32};
+  if (has("+avx2") || has("+avx"))
+    return {32, 16};
+  return {16, 16};
+}
+
+Blocking gru::chooseBlocking(const TargetDescription &target,
+                             int64_t elementBytes, int64_t gates,
+                             int64_t units, int64_t batch) {
+  int64_t lanes = target.getLanes(elementBytes);
+  // Panels are multiples of 64 bytes whatever the vector, so that artefacts for
+  // several widths can share one blob of weights.
+  int64_t panel = std::max<int64_t>(lanes, 64 / elementBytes);
+  // A quarter of the registers stays for weights, broadcasts and constants.
+  int64_t accumulators = target.registers * 3 / 4;
+  int64_t largest = std::max<int64_t>(
+      panel, accumulators / 2 / gates * lanes / panel * panel);
+  // One row alone: wide blocks keep enough independent sums in flight. Several
+  // rows bring that by themselves and want narrow blocks, so that the weights
+  // of a block stay near while all rows pass by.
+  int64_t width = panel;
+  bool manyRows = batch < 0 || batch >= 4;
+  if (!manyRows)
+    for (int64_t candidate = panel; candidate <= largest; candidate += panel) {
+      int64_t best = llvm::divideCeil(units, width) * width;
+      int64_t padded = llvm::divideCeil(units, candidate) * candidate;
+      // Wider only where it adds no padding.
+      if (padded <= best)
+        width = candidate;
+    }
+  int64_t vectorsPerRow = gates * width / lanes;
+  int64_t rows = std::max<int64_t>(1, accumulators / vectorsPerRow);
+  rows = std::min<int64_t>(rows, 8);
+  if (batch > 0)
+    rows = std::min(rows, batch);
+  return {width, rows};
+}

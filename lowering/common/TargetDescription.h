@@ -1,0 +1,45 @@
+//===- TargetDescription.h - what the cost model knows of a CPU ---*- C++ -*-===//
+//
+// Blocks are chosen from a vector width and a number of registers, which follow
+// from LLVM's feature string.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_LOWERING_COMMON_TARGETDESCRIPTION_H
+#define GRU_LOWERING_COMMON_TARGETDESCRIPTION_H
+
+#include "llvm/ADT/StringRef.h"
+
+namespace gru {
+
+struct TargetDescription {
+  int64_t vectorBytes = 64;
+  int64_t registers = 32;
+
+  /// From a target triple's architecture and a feature string such as
+  /// "+avx2,+fma". Unknown machines get 16-byte vectors.
+  static TargetDescription fromFeatures(llvm::StringRef arch,
+                                        llvm::StringRef features);
+
+  /// Lanes of a vector of elements of `elementBytes`.
+  int64_t getLanes(int64_t elementBytes) const {
+    return vectorBytes / elementBytes;
+  }
+};
+
+/// Shape of the register block of a product whose columns are `gates` gates of
+/// `units` units.
+struct Blocking {
+  int64_t width; ///< Units per block, a multiple of 64 bytes' worth.
+  int64_t rows;  ///< Rows that are computed together.
+};
+
+/// Chooses the width so that the accumulators of one row (gates x width) leave
+/// registers for weights, and as many rows as then fit. `batch` is the number
+/// of rows there are, or a negative number where that is dynamic.
+Blocking chooseBlocking(const TargetDescription &target, int64_t elementBytes,
+                        int64_t gates, int64_t units, int64_t batch);
+
+} // namespace gru
+
+#endif // GRU_LOWERING_COMMON_TARGETDESCRIPTION_H

@@ -1,0 +1,163 @@
+//===- PackedDenseToVector.cpp - packed products as vector code ------------===//
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Passes.h"
+#include "lowering/common/RegisterBlock.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+namespace gru {
+#define GEN_PASS_DEF_CONVERTPACKEDDENSETOVECTORPASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+class DenseLowering {
+public:
+  DenseLowering(PackedDenseOp op, int64_t vectorBytes)
+      : op(op), b(op), loc(op.getLoc()), columns(op.getKernel(), vectorBytes) {
+  }
+
+  void run() {
+    auto input = cast<MemRefType>(op.getInput().getType());
+    numBlocks = op.getKernelType().getDimSize(0);
+    int64_t leading = input.getRank() - 1;
+    rows = op.getRows().value_or(4);
+    blockedDim = chooseBlockedDim(input, leading);
+    Value blocks = indexConstant(b, loc, numBlocks);
+    auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
+      SmallVector<Value> sizes;
+      for (int64_t dim = 0; dim < leading; ++dim)
+        if (dim != blockedDim)
+          sizes.push_back(sizeOf(b, loc, op.getInput(), dim));
+      forEachIndex(b, loc, sizes,
+                   [&](OpBuilder &b, Location loc, ValueRange outer) {
+                     emitRows(b, loc, block, outer);
+                   });
+      };
+    if (numBlocks == 1)
+      perBlock(b, loc, indexConstant(b, loc, 0));
+    else
+      forEach(b, loc, blocks, perBlock);
+    op.erase();
+  }
+
+private:
+  /// The dimension whose rows are computed together: the first static one with
+  /// rows enough, else a dynamic one, else the largest.
+  int64_t chooseBlockedDim(MemRefType input, int64_t leading) {
+    for (int64_t dim = 0; dim < leading; ++dim)
+      if (!input.isDynamicDim(dim) && input.getDimSize(dim) >= rows)
+        return dim;
+    for (int64_t dim = 0; dim < leading; ++dim)
+      if (input.isDynamicDim(dim))
+        return dim;
+    int64_t best = 0;
+    for (int64_t dim = 1; dim < leading; ++dim)
+      if (input.getDimSize(dim) > input.getDimSize(best))
+        best = dim;
+    return best;
+  }
+
+  void emitRows(OpBuilder &b, Location loc, Value block, ValueRange outer) {
+    auto input = cast<MemRefType>(op.getInput().getType());
+    if (input.getRank() == 1)
+      return emitBlock(b, loc, block, outer, Value(), 1);
+    int64_t size = input.getDimSize(blockedDim);
+    Value sizeValue = sizeOf(b, loc, op.getInput(), blockedDim);
+    forRowBlocks(b, loc, sizeValue, ShapedType::isDynamic(size) ? -1 : size,
+                 rows,
+                 [&](OpBuilder &b, Location loc, Value first, int64_t count) {
+                   emitBlock(b, loc, block, outer, first, count);
+                 });
+  }
+
+  /// Leading indices of row `row` of the block in the input.
+  SmallVector<Value> inputIndices(OpBuilder &b, Location loc, ValueRange outer,
+                                  Value first, int64_t row) {
+    SmallVector<Value> indices(outer);
+    if (first)
+      indices.insert(indices.begin() + blockedDim, plus(b, loc, first, row));
+    return indices;
+  }
+
+  void emitBlock(OpBuilder &b, Location loc, Value block, ValueRange outer,
+                 Value first, int64_t count) {
+    SmallVector<SmallVector<Value>> indices;
+    for (int64_t row = 0; row < count; ++row)
+      indices.push_back(inputIndices(b, loc, outer, first, row));
+
+    SmallVector<Value> sums;
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
+          sums.push_back(
+              op.getBias()
+                  ? loadVector(b, loc, columns.vector, op.getBias(),
+                               ValueRange{block, indexConstant(b, loc, gate)},
+                               v * columns.lanes)
+                  : floatConstant(b, loc, columns.vector, 0));
+    sums = emitProduct(
+        b, loc, columns, block, count, sums,
+        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
+          SmallVector<Value> at(indices[row]);
+          at.push_back(k);
+          return memref::LoadOp::create(b, loc, op.getInput(), at);
+        });
+
+    bool linear = op.getActivation().getKind() == ActivationKind::linear;
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+          Value y = sums[columns.position(row, gate, v)];
+          if (!linear)
+            y = ActivationOp::create(b, loc, columns.vector, y,
+                                     op.getActivation());
+          store(b, loc, y, indices[row], block, gate, v);
+        }
+  }
+
+  void store(OpBuilder &b, Location loc, Value y, ArrayRef<Value> row,
+             Value block, int64_t gate, int64_t v) {
+    if (op.isProjection()) {
+      // [T, B, NB, G, W] from [B, T, K] or [T, B, K].
+      SmallVector<Value> at(row);
+      if (!op.getTimeMajor())
+        std::swap(at[0], at[1]);
+      at.append({block, indexConstant(b, loc, gate),
+                 indexConstant(b, loc, v * columns.lanes)});
+      vector::StoreOp::create(b, loc, y, op.getInit(), at);
+      return;
+    }
+    storeColumns(b, loc, y, op.getInit(), row, block, numBlocks, columns.width,
+                 v, op.getInitType().getShape().back());
+  }
+
+  PackedDenseOp op;
+  OpBuilder b;
+  Location loc;
+  PackedColumns columns;
+  int64_t numBlocks = 0, rows = 1, blockedDim = 0;
+};
+
+struct ConvertPackedDenseToVectorPass
+    : gru::impl::ConvertPackedDenseToVectorPassBase<
+          ConvertPackedDenseToVectorPass> {
+  using ConvertPackedDenseToVectorPassBase::ConvertPackedDenseToVectorPassBase;
+
+  void runOnOperation() override {
+    SmallVector<PackedDenseOp> ops;
+    getOperation().walk([&](PackedDenseOp op) { ops.push_back(op); });
+    for (PackedDenseOp op : ops) {
+      if (!isa<MemRefType>(op.getInit().getType())) {
+        op.emitError() << "is on tensors, expected memrefs";
+        return signalPassFailure();
+      }
+      DenseLowering(op, vectorBytes).run();
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,254 @@
+//===- RecurToLoops.cpp - the loop over timesteps --------------------------===//
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Passes.h"
+#include "lowering/common/Buffers.h"
+
+#include "mlir/Dialect/SCF/Utils/Utils.h"
+#include "mlir/IR/Matchers.h"
+
+namespace gru {
+#define GEN_PASS_DEF_CONVERTRECURTOLOOPSPASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+/// Everything that one recurrence needs while its loop is built.
+class RecurLowering {
+public:
+  RecurLowering(RecurOp op, int64_t unrollBudget)
+      : op(op), b(op), loc(op.getLoc()), unrollBudget(unrollBudget) {}
+
+  LogicalResult run() {
+    units = op.getUnits();
+    batch = op.getBatch();
+    if (ShapedType::isDynamic(batch))
+      return op.emitError() << "batch is dynamic, expected a fixed batch (see "
+                               "gru-specialize)";
+    padded = op.getProjectionType().getDimSize(2) * op.getWidth();
+    element = op.getProjectionType().getElementType();
+
+    // With reset_after a step reads the whole old state while it writes the new
+    // one, so there are two. Without, its second phase reads r * h instead.
+    int64_t buffers = op.getResetAfter() ? 2 : 1;
+    states = alloc({buffers, batch, padded}, element);
+    if (!op.getResetAfter()) {
+      update = alloc({batch, padded}, element);
+      resetState = alloc({batch, padded}, element);
+    }
+    if (op.hasRowwiseActivation())
+      preactivations = alloc({batch, 3, padded}, element);
+    // Which rows have seen an unmasked step; only asked where the output may
+    // differ from the state.
+    bool hasOutput = op.getSequence() || op.getLast();
+    if (op.getMask() && hasOutput && !op.getZeroOutputForMask() &&
+        !op.getZeroInitialState()) {
+      seen = alloc({batch}, b.getI1Type());
+      Value no = arith::ConstantOp::create(b, loc, b.getBoolAttr(false));
+      forEach(b, loc, index(batch), [&](OpBuilder &b, Location loc, Value i) {
+        memref::StoreOp::create(b, loc, no, seen, i);
+      });
+    }
+    memref::CopyOp::create(b, loc, op.getState(),
+                           unpadded(stateBuffer(b, index(0))));
+
+    Value time = sizeOf(b, loc, op.getProjection(), 0);
+    Value zero = index(0), one = index(1);
+    auto loop = scf::ForOp::create(
+        b, loc, zero, time, one, ValueRange{},
+        [&](OpBuilder &b, Location loc, Value i, ValueRange) {
+          OpBuilder::InsertionGuard guard(this->b);
+          this->b.restoreInsertionPoint(b.saveInsertionPoint());
+          emitStep(i, time);
+          scf::YieldOp::create(this->b, loc);
+        });
+
+    Value parity = arith::RemUIOp::create(b, loc, time, index(buffers));
+    Value finalState = unpadded(stateBuffer(b, parity));
+    memref::CopyOp::create(b, loc, finalState, op.getState());
+    if (op.getLast())
+      emitLast(finalState, time);
+    LogicalResult result = unroll(loop);
+    op.erase();
+    return result;
+  }
+
+private:
+  Value index(int64_t value) { return indexConstant(b, loc, value); }
+
+  Value alloc(ArrayRef<int64_t> shape, Type type) {
+    return memref::AllocOp::create(b, loc, MemRefType::get(shape, type));
+  }
+
+  Value stateBuffer(OpBuilder &b, Value parity) {
+    return dropDim(b, loc, states, 0, parity);
+  }
+
+  /// The first H columns of a [B, NB W] buffer.
+  Value unpadded(Value buffer) {
+    SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0)),
+        strides(2, b.getIndexAttr(1)),
+        sizes{b.getIndexAttr(batch), b.getIndexAttr(units)};
+    return memref::SubViewOp::create(b, loc, buffer, offsets, sizes, strides);
+  }
+
+  /// mask[:, t] or, time major, mask[t, :].
+  Value atTime(Value buffer, Value t) {
+    return dropDim(b, loc, buffer, op.getTimeMajor() ? 0 : 1, t);
+  }
+
+  /// Time that step i reads, and position that it writes.
+  std::pair<Value, Value> positions(Value i, Value time) {
+    if (op.getOrder() == TimeOrder::forward)
+      return {i, i};
+    Value fromEnd = arith::SubIOp::create(
+        b, loc, arith::SubIOp::create(b, loc, time, index(1)), i);
+    if (op.getOrder() == TimeOrder::backward)
+      return {fromEnd, fromEnd};
+    return {fromEnd, i};
+  }
+
+  void emitStep(Value i, Value time) {
+    auto [read, write] = positions(i, time);
+    Value projection = dropDim(b, loc, op.getProjection(), 0, read);
+    Value oldState, newState;
+    if (op.getResetAfter()) {
+      Value two = index(2);
+      Value parity = arith::RemUIOp::create(b, loc, i, two);
+      Value other = arith::SubIOp::create(b, loc, index(1), parity);
+      oldState = stateBuffer(b, parity);
+      newState = stateBuffer(b, other);
+    } else {
+      oldState = newState = stateBuffer(b, index(0));
+    }
+    Value mask = op.getMask() ? atTime(op.getMask(), read) : Value();
+    if (op.getReset())
+      emitReset(atTime(op.getReset(), read), oldState);
+    Value emit;
+    if (mask && op.getZeroOutputForMask())
+      emit = atTime(op.getMask(), op.getZeroByPosition() ? i : read);
+    else if (seen)
+      emit = markSeen(mask);
+    Value output = op.getSequence() ? atTime(op.getSequence(), write) : Value();
+    if (!output)
+      emit = {};
+    ValueRange kernels = op.getKernels();
+    IntegerAttr unitsAttr = b.getI64IntegerAttr(units);
+    auto step = [&](StepPhase phase, Value kernel, Value bias, Value stateIn,
+                    Value stateOut, Value out, Value mask, Value emit) {
+      bool all = phase == StepPhase::all;
+      StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
+                     projection, kernel, bias, stateIn,
+                     preactivations, all ? Value() : update, all ? Value() : resetState, stateOut, out, mask, emit, unitsAttr,
+                     op.getActivationAttr(), op.getRecurrentActivationAttr(),
+                     op.getClipAttr(), op.getRowsAttr());
+    };
+    if (op.getResetAfter()) {
+      step(StepPhase::all, kernels[0], op.getRecurrentBias(), oldState,
+           newState, output, mask, emit);
+      return;
+    }
+    step(StepPhase::gates, kernels[0], {}, oldState, {}, {}, {}, {});
+    step(StepPhase::candidate, kernels[1], {}, oldState, newState, output,
+         mask, emit);
+  }
+
+  void emitReset(Value reset, Value state) {
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+    forEach(b, loc, index(batch), [&](OpBuilder &b, Location loc, Value row) {
+      Value clear = memref::LoadOp::create(b, loc, reset, row);
+      scf::IfOp::create(b, loc, clear, [&](OpBuilder &b, Location loc) {
+        forEach(b, loc, indexConstant(b, loc, units),
+                [&](OpBuilder &b, Location loc, Value unit) {
+                  memref::StoreOp::create(b, loc, zero, state,
+                                          ValueRange{row, unit});
+                });
+        scf::YieldOp::create(b, loc);
+      });
+    });
+  }
+
+  Value markSeen(Value mask) {
+    forEach(b, loc, index(batch), [&](OpBuilder &b, Location loc, Value row) {
+      Value before = memref::LoadOp::create(b, loc, seen, row);
+      Value now = memref::LoadOp::create(b, loc, mask, row);
+      memref::StoreOp::create(
+          b, loc, arith::OrIOp::create(b, loc, before, now), seen, row);
+    });
+    return seen;
+  }
+
+  /// last = e ? state : 0, with e as at the last processed step.
+  void emitLast(Value finalState, Value time) {
+    Value emit = seen;
+    if (op.getZeroOutputForMask() && op.getMask()) {
+      Value last = arith::SubIOp::create(b, loc, time, index(1));
+      emit = atTime(op.getMask(), op.getZeroByPosition()
+                                      ? last
+                                      : positions(last, time).first);
+    }
+    if (!emit) {
+      memref::CopyOp::create(b, loc, finalState, op.getLast());
+      return;
+    }
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+    SmallVector<Value> sizes{index(batch), index(units)};
+    forEachIndex(b, loc, sizes,
+                 [&](OpBuilder &b, Location loc, ValueRange i) {
+                   Value e = memref::LoadOp::create(b, loc, emit, i[0]);
+                   Value s = memref::LoadOp::create(b, loc, finalState, i);
+                   Value y = arith::SelectOp::create(b, loc, e, s, zero);
+                   memref::StoreOp::create(b, loc, y, op.getLast(), i);
+                 });
+  }
+
+  LogicalResult unroll(scf::ForOp loop) {
+    if (!op.getUnroll())
+      return success();
+    int64_t time = op.getProjectionType().getDimSize(0);
+    int64_t factor = time;
+    if (ShapedType::isDynamic(time) || time > unrollBudget) {
+      factor = std::min<int64_t>(unrollBudget, 4);
+      op.emitRemark() << "unroll: "
+                      << (ShapedType::isDynamic(time)
+                              ? std::string("the number of timesteps is dynamic")
+                              : std::to_string(time) +
+                                    " timesteps are more than the budget of " +
+                                    std::to_string(unrollBudget))
+                      << ", so the loop is unrolled by a factor of " << factor;
+    }
+    if (factor <= 1)
+      return success();
+    return LogicalResult(loopUnrollByFactor(loop, factor));
+  }
+
+  RecurOp op;
+  OpBuilder b;
+  Location loc;
+  int64_t unrollBudget;
+  int64_t units = 0, batch = 0, padded = 0;
+  Type element;
+  Value states, update, resetState, preactivations, seen;
+};
+
+struct ConvertRecurToLoopsPass
+    : gru::impl::ConvertRecurToLoopsPassBase<ConvertRecurToLoopsPass> {
+  using ConvertRecurToLoopsPassBase::ConvertRecurToLoopsPassBase;
+
+  void runOnOperation() override {
+    SmallVector<RecurOp> ops;
+    getOperation().walk([&](RecurOp op) { ops.push_back(op); });
+    for (RecurOp op : ops) {
+      if (!isa<MemRefType>(op.getState().getType())) {
+        op.emitError() << "is on tensors, expected memrefs";
+        return signalPassFailure();
+      }
+      if (failed(RecurLowering(op, unrollBudget).run()))
+        return signalPassFailure();
+    }
+  }
+};
+} // namespace

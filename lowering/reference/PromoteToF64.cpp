@@ -1,0 +1,108 @@
+//===- PromoteToF64.cpp - computes everything in float64 -------------------===//
+
+#include "dialect/GRUDialect.h"
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace gru {
+#define GEN_PASS_DEF_PROMOTETOF64PASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
+  using PromoteToF64PassBase::PromoteToF64PassBase;
+
+  static Type promote(Type type) {
+    if (auto shaped = dyn_cast<ShapedType>(type))
+      return shaped.clone(promote(shaped.getElementType()));
+    if (isa<FloatType>(type))
+      return Float64Type::get(type.getContext());
+    return type;
+  }
+
+  static Attribute promote(Attribute attr) {
+    if (auto number = dyn_cast<FloatAttr>(attr))
+      return FloatAttr::get(promote(number.getType()),
+                            number.getValueAsDouble());
+    if (auto dense = dyn_cast<DenseFPElementsAttr>(attr))
+      return dense.mapValues(
+          promote(dense.getElementType()), [](const APFloat &value) {
+            APFloat wide(value);
+            bool ignored;
+            wide.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven,
+                         &ignored);
+            return wide.bitcastToAPInt();
+          });
+    return attr;
+  }
+
+  void runOnOperation() override {
+    func::FuncOp func = getOperation();
+    Builder attributes(&getContext());
+    SmallVector<Type> resultTypes(func.getResultTypes());
+
+    func.getBody().walk([&](Operation *op) {
+      // Attributes with a type of their own are constants; the parameters of
+      // gru operations are numbers, not data.
+      if (auto constant = dyn_cast<arith::ConstantOp>(op))
+        constant.setValueAttr(cast<TypedAttr>(promote(constant.getValue())));
+      for (Value result : op->getResults())
+        result.setType(promote(result.getType()));
+      for (Region &region : op->getRegions())
+        for (Block &block : region)
+          for (BlockArgument argument : block.getArguments())
+            argument.setType(promote(argument.getType()));
+    });
+    // Casts between float types have nothing left to do.
+    func.getBody().walk([](Operation *op) {
+      if (isa<arith::ExtFOp, arith::TruncFOp>(op)) {
+        op->getResult(0).replaceAllUsesWith(op->getOperand(0));
+        op->erase();
+      }
+    });
+
+    Block &body = func.getBody().front();
+    OpBuilder b = OpBuilder::atBlockBegin(&body);
+    for (BlockArgument argument : func.getArguments()) {
+      Type type = argument.getType(), wide = promote(type);
+      if (type == wide)
+        continue;
+      unsigned number = argument.getArgNumber();
+      if (func.getArgAttr(number, kWeightAttr)) {
+        func.setArgAttr(number, kWeightTypeAttr, TypeAttr::get(type));
+        argument.setType(wide);
+        continue;
+      }
+      if (func.getArgAttr(number, kStateAttr)) {
+        argument.setType(wide);
+        continue;
+      }
+      Value widened =
+          arith::ExtFOp::create(b, argument.getLoc(), wide, argument);
+      argument.replaceAllUsesExcept(widened, widened.getDefiningOp());
+    }
+
+    Operation *ret = body.getTerminator();
+    b.setInsertionPoint(ret);
+    for (OpOperand &operand : ret->getOpOperands()) {
+      Type &type = resultTypes[operand.getOperandNumber()];
+      if (operand.get().getType() == type)
+        continue;
+      if (f64Outputs ||
+          func.getResultAttr(operand.getOperandNumber(), kStateAttr)) {
+        type = operand.get().getType();
+        continue;
+      }
+      operand.set(
+          arith::TruncFOp::create(b, ret->getLoc(), type, operand.get()));
+    }
+    func.setFunctionType(
+        attributes.getFunctionType(body.getArgumentTypes(), resultTypes));
+  }
+};
+} // namespace

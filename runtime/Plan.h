@@ -1,0 +1,74 @@
+//===- Plan.h - a plan that has been checked --------------------*- C++ -*-===//
+
+#ifndef GRU_RUNTIME_PLAN_H
+#define GRU_RUNTIME_PLAN_H
+
+#include "Memory.h"
+#include "gru/runtime.h"
+
+#include <span>
+
+namespace gru::runtime {
+
+/// An own, aligned copy of a plan's bytes. After `read` has succeeded, every
+/// count, offset, index, rank, type and size in it is within bounds, so that
+/// the rest of the runtime need not ask again.
+class Plan {
+public:
+  /// Once.
+  [[nodiscard]] gru_status read(const void *bytes, uint64_t size);
+
+  const gru_plan_header &header() const {
+    return *reinterpret_cast<const gru_plan_header *>(copy.get());
+  }
+  std::span<const gru_plan_tensor> inputs() const {
+    return {in, header().num_inputs};
+  }
+  std::span<const gru_plan_tensor> outputs() const {
+    return {out, header().num_outputs};
+  }
+  std::span<const gru_plan_tensor> states() const {
+    return {state, header().num_states};
+  }
+  std::span<const gru_plan_tensor> weights() const {
+    return {weight, header().num_weights};
+  }
+  std::span<const gru_plan_symbol> symbols() const {
+    return {symbol, header().num_symbols};
+  }
+  std::span<const gru_plan_pack> packs() const {
+    return {pack, header().num_packs};
+  }
+  std::span<const gru_plan_scratch> scratch() const {
+    return {region, header().num_scratch};
+  }
+  const char *name(const gru_plan_tensor &tensor) const {
+    return strings + tensor.name;
+  }
+
+  /// Scratch memory when every symbol is `timesteps`; false above kMaxBytes.
+  [[nodiscard]] bool scratchBytes(int64_t timesteps, uint64_t &bytes) const;
+
+private:
+  gru_status split(uint64_t size);
+  gru_status checkTensors(std::span<const gru_plan_tensor> tensors,
+                          const char *kind, bool mayBeDynamic) const;
+  gru_status checkStates() const;
+  gru_status checkSymbols() const;
+  gru_status checkScratch() const;
+
+  Block copy;
+  const gru_plan_tensor *in = nullptr, *out = nullptr, *state = nullptr,
+                        *weight = nullptr;
+  const gru_plan_symbol *symbol = nullptr;
+  const gru_plan_pack *pack = nullptr;
+  const gru_plan_scratch *region = nullptr;
+  const char *strings = nullptr;
+};
+
+/// Bytes of a tensor whose dimensions are all static; false above kMaxBytes.
+[[nodiscard]] bool staticBytes(const gru_plan_tensor &tensor, uint64_t &bytes);
+
+} // namespace gru::runtime
+
+#endif // GRU_RUNTIME_PLAN_H

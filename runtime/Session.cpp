@@ -1,0 +1,299 @@
+//===- Session.cpp - state, scratch and the run
+//----------------------------===//
+
+#include "Error.h"
+#include "FloatEnvironment.h"
+#include "Program.h"
+
+#include <new>
+
+using namespace gru::runtime;
+
+/// Everything that a run needs is allocated when the session is created.
+struct gru_session {
+  gru_program *program = nullptr;
+  int64_t maxTimesteps = 0;
+  Block memory; ///< State, then scratch.
+  Block tables; ///< The three arrays below.
+  const void **in = nullptr;
+  void **out = nullptr;
+  int64_t *dims = nullptr;
+  uint64_t scratchOffset = 0;
+
+  ~gru_session() { gru_program_release(program); }
+};
+
+namespace {
+
+gru_status create(gru_session &session, gru_program *program,
+                  const gru_session_options *options) {
+  gru_session_options read{};
+  if (options)
+    if (gru_status status = readVersioned(options, "session options", read))
+      return status;
+  if (read.max_timesteps < 0)
+    return fail(GRU_INVALID_ARGUMENT,
+                "session options: max_timesteps is out of range, found ",
+                read.max_timesteps, ", expected at least 1, or 0 for ",
+                GRU_DEFAULT_MAX_TIMESTEPS);
+  session.maxTimesteps =
+      read.max_timesteps ? read.max_timesteps : GRU_DEFAULT_MAX_TIMESTEPS;
+
+  const Plan &plan = program->plan;
+  uint64_t scratch;
+  if (gru_status status =
+          gru_program_scratch_bytes(program, session.maxTimesteps, &scratch))
+    return status;
+  session.scratchOffset = alignUp(plan.header().state_bytes);
+  uint64_t bytes = session.scratchOffset + scratch;
+  if (!session.memory.allocate(bytes))
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ", bytes,
+                " bytes for max_timesteps = ", session.maxTimesteps);
+
+  size_t numIn = plan.inputs().size(), numOut = plan.outputs().size();
+  size_t numDims = plan.symbols().size();
+  static_assert(sizeof(void *) == sizeof(int64_t));
+  if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *)))
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
+  char *tables = session.tables.get();
+  session.in = reinterpret_cast<const void **>(tables);
+  session.out = reinterpret_cast<void **>(tables + numIn * sizeof(void *));
+  session.dims =
+      reinterpret_cast<int64_t *>(tables + (numIn + numOut) * sizeof(void *));
+  session.program = gru_program_retain(program);
+  return GRU_OK;
+}
+
+/// The shape that a run gives an output, to compare and to print.
+gru_plan_tensor resolve(const gru_plan_tensor &tensor, const int64_t *symbols) {
+  gru_plan_tensor resolved = tensor;
+  for (uint32_t d = 0; d < tensor.rank; ++d)
+    if (tensor.dims[d] < 0)
+      resolved.dims[d] = symbols[-1 - tensor.dims[d]];
+  return resolved;
+}
+
+/// Bytes of a tensor whose shape has been checked.
+gru_status checkData(const char *kind, const char *name,
+                     const gru_buffer &buffer, uint64_t &bytes) {
+  bytes = gru_dtype_size(buffer.dtype);
+  uint64_t element = bytes;
+  for (uint32_t d = 0; d < buffer.rank; ++d)
+    if (__builtin_mul_overflow(bytes, uint64_t(buffer.dims[d]), &bytes))
+      return fail(GRU_INVALID_ARGUMENT, kind, " '", name,
+                  "': is larger than any memory, found ",
+                  Shape{buffer.dims, buffer.rank, false});
+  if (bytes != 0 && !buffer.data)
+    return fail(GRU_INVALID_ARGUMENT, kind, " '", name,
+                "': data is null, expected ", bytes, " bytes");
+  if (reinterpret_cast<uintptr_t>(buffer.data) % element != 0)
+    return fail(GRU_INVALID_ARGUMENT, kind, " '", name,
+                "': data is not aligned, expected a multiple of ", element,
+                " bytes");
+  return GRU_OK;
+}
+
+bool overlap(const void *a, uint64_t bytesOfA, const void *b,
+             uint64_t bytesOfB) {
+  auto beginOfA = reinterpret_cast<uintptr_t>(a);
+  auto beginOfB = reinterpret_cast<uintptr_t>(b);
+  return beginOfA < beginOfB + bytesOfB && beginOfB < beginOfA + bytesOfA;
+}
+
+/// Kernels assume that what they write is read by nobody else.
+gru_status checkOverlap(const Plan &plan, std::span<const gru_buffer> inputs,
+                        std::span<const gru_buffer> outputs, size_t index,
+                        uint64_t bytes) {
+  auto bytesOf = [](const gru_buffer &buffer) {
+    uint64_t size = gru_dtype_size(buffer.dtype);
+    for (uint32_t d = 0; d < buffer.rank; ++d)
+      size *= uint64_t(buffer.dims[d]);
+    return size;
+  };
+  const void *data = outputs[index].data;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (overlap(data, bytes, inputs[i].data, bytesOf(inputs[i])))
+      return fail(GRU_INVALID_ARGUMENT, "output '",
+                  plan.name(plan.outputs()[index]), "': overlaps input '",
+                  plan.name(plan.inputs()[i]), "'");
+  for (size_t i = 0; i < index; ++i)
+    if (overlap(data, bytes, outputs[i].data, bytesOf(outputs[i])))
+      return fail(GRU_INVALID_ARGUMENT, "output '",
+                  plan.name(plan.outputs()[index]), "': overlaps output '",
+                  plan.name(plan.outputs()[i]), "'");
+  return GRU_OK;
+}
+
+/// Fills the session's tables, or says what is wrong with the tensors.
+gru_status bind(gru_session &session, std::span<const gru_buffer> inputs,
+                std::span<const gru_buffer> outputs) {
+  const Plan &plan = session.program->plan;
+  if (gru_status status = bindInputs(plan, inputs.data(), inputs.size(),
+                                     session.maxTimesteps, session.dims))
+    return status;
+  uint64_t bytes;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (gru_status status =
+            checkData("input", plan.name(plan.inputs()[i]), inputs[i], bytes))
+      return status;
+    session.in[i] = inputs[i].data;
+  }
+
+  if (outputs.size() != plan.outputs().size())
+    return fail(GRU_INVALID_ARGUMENT, "outputs: wrong number, found ",
+                outputs.size(), ", expected ", plan.outputs().size());
+  if (!outputs.empty() && !outputs.data())
+    return fail(GRU_INVALID_ARGUMENT, "outputs: is null, expected ",
+                outputs.size(), " tensors");
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const char *name = plan.name(plan.outputs()[i]);
+    gru_plan_tensor expected = resolve(plan.outputs()[i], session.dims);
+    if (gru_status status =
+            checkBuffer("output", name, expected, outputs[i].dtype,
+                        outputs[i].rank, outputs[i].dims))
+      return status;
+    if (gru_status status = checkData("output", name, outputs[i], bytes))
+      return status;
+    if (gru_status status = checkOverlap(plan, inputs, outputs, i, bytes))
+      return status;
+    session.out[i] = outputs[i].data;
+  }
+  return GRU_OK;
+}
+
+/// Where state `index` lies, if `size` is its size and `data` is not null.
+gru_status findState(const gru_session *session, size_t index, const void *data,
+                     size_t size, char *&place) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "session: is null");
+  const Plan &plan = session->program->plan;
+  if (index >= plan.states().size())
+    return fail(GRU_INVALID_ARGUMENT, "state ", index,
+                ": is out of range, expected below ", plan.states().size());
+  const gru_plan_tensor &state = plan.states()[index];
+  uint64_t bytes;
+  if (!staticBytes(state, bytes))
+    return fail(GRU_INTERNAL, "state '", plan.name(state), "': has no size");
+  if (size != bytes)
+    return fail(GRU_INVALID_ARGUMENT, "state '", plan.name(state),
+                "': wrong size, found ", size, " bytes, expected ", bytes,
+                " for ", gru_dtype_name(state.dtype), " ", planShape(state));
+  if (!data && bytes != 0)
+    return fail(GRU_INVALID_ARGUMENT, "state '", plan.name(state),
+                "': data is null");
+  place = session->memory.get() + state.offset;
+  return GRU_OK;
+}
+
+gru_status checkSavedState(const gru_session *session, const void *data,
+                           size_t size) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "session: is null");
+  if (size != gru_session_state_size(session))
+    return fail(GRU_INVALID_ARGUMENT, "saved state: wrong size, found ", size,
+                " bytes, expected ", gru_session_state_size(session));
+  if (!data && size != 0)
+    return fail(GRU_INVALID_ARGUMENT, "saved state: data is null");
+  return GRU_OK;
+}
+
+void copy(void *to, const void *from, size_t size) {
+  if (size != 0)
+    std::memcpy(to, from, size);
+}
+
+} // namespace
+
+gru_status gru_session_create(gru_program *program,
+                              const gru_session_options *options,
+                              gru_session **session) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_create: session is null");
+  *session = nullptr;
+  if (!program)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_create: program is null");
+  auto *created = new (std::nothrow) gru_session;
+  if (!created)
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ",
+                sizeof(gru_session), " bytes");
+  if (gru_status status = create(*created, program, options)) {
+    delete created;
+    return status;
+  }
+  *session = created;
+  return GRU_OK;
+}
+
+void gru_session_destroy(gru_session *session) { delete session; }
+
+gru_program *gru_session_program(const gru_session *session) {
+  return session ? session->program : nullptr;
+}
+
+int64_t gru_session_max_timesteps(const gru_session *session) {
+  return session ? session->maxTimesteps : 0;
+}
+
+gru_status gru_session_run(gru_session *session, const gru_buffer *inputs,
+                           size_t num_inputs, const gru_buffer *outputs,
+                           size_t num_outputs) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_run: session is null");
+  if (gru_status status =
+          bind(*session, {inputs, num_inputs}, {outputs, num_outputs}))
+    return status;
+  const gru_program &program = *session->program;
+  gru_call call{session->in,
+                session->out,
+                program.weights.get(),
+                session->memory.get(),
+                session->memory.get() + session->scratchOffset,
+                session->dims,
+                /*team=*/nullptr};
+  FloatEnvironment environment;
+  program.artifact.kernel(&call, /*thread=*/0);
+  return GRU_OK;
+}
+
+void gru_session_reset_states(gru_session *session) {
+  if (session)
+    std::memset(session->memory.get(), 0, gru_session_state_size(session));
+}
+
+gru_status gru_session_get_state(const gru_session *session, size_t index,
+                                 void *data, size_t size) {
+  char *place;
+  if (gru_status status = findState(session, index, data, size, place))
+    return status;
+  copy(data, place, size);
+  return GRU_OK;
+}
+
+gru_status gru_session_set_state(gru_session *session, size_t index,
+                                 const void *data, size_t size) {
+  char *place;
+  if (gru_status status = findState(session, index, data, size, place))
+    return status;
+  copy(place, data, size);
+  return GRU_OK;
+}
+
+size_t gru_session_state_size(const gru_session *session) {
+  return session ? session->program->plan.header().state_bytes : 0;
+}
+
+gru_status gru_session_save_state(const gru_session *session, void *data,
+                                  size_t size) {
+  if (gru_status status = checkSavedState(session, data, size))
+    return status;
+  copy(data, session->memory.get(), size);
+  return GRU_OK;
+}
+
+gru_status gru_session_restore_state(gru_session *session, const void *data,
+                                     size_t size) {
+  if (gru_status status = checkSavedState(session, data, size))
+    return status;
+  copy(session->memory.get(), data, size);
+  return GRU_OK;
+}

@@ -1,0 +1,120 @@
+/*===- gru/plan.h - what a compiled kernel and the runtime share --*- C -*-===*\
+|*
+|* A compiled module exports two things: a kernel, and a plan, which is plain
+|* data that says what the kernel takes: its inputs, outputs, states and
+|* weights, how the weights are packed, and how much scratch memory a run needs.
+|* The runtime knows no layout: it reads the plan.
+|*
+|* A plan is flat and little-endian: a header, then these arrays without gaps:
+|* inputs, outputs, states, weights (gru_plan_tensor), symbols
+|* (gru_plan_symbol), packs (gru_plan_pack), scratch (gru_plan_scratch),
+|* strings (bytes; every name ends with a zero). It needs no alignment.
+|*
+|* A change of this file that older plans do not survive raises
+|* GRU_PLAN_VERSION.
+|*
+\*===----------------------------------------------------------------------===*/
+
+#ifndef GRU_PLAN_H
+#define GRU_PLAN_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GRU_PLAN_MAGIC 0x4e4c5047u /* "GPLN" */
+#define GRU_PLAN_VERSION 1u
+
+/* No tensor and no pack has more dimensions. */
+#define GRU_MAX_RANK 6
+
+/* Element types. The values are part of the ABI. */
+typedef uint32_t gru_dtype;
+enum {
+  GRU_F32 = 1,
+  GRU_F64 = 2,
+  GRU_F16 = 3,  /* IEEE binary16 */
+  GRU_BF16 = 4, /* the upper half of a binary32 */
+  GRU_BOOL = 5, /* one byte, 0 or 1 */
+  GRU_I32 = 6,
+  GRU_I64 = 7
+};
+
+/* Threads that run one kernel together; null: the calling thread alone. */
+struct gru_team;
+
+/* All that a kernel gets. Blobs are aligned to 64 bytes and sized as the plan
+   says; inputs and outputs are dense, row-major and aligned to one element. */
+typedef struct gru_call {
+  const void *const *in; /* one pointer per input of the plan; only read */
+  void *const *out;      /* one pointer per output; no overlap with anything */
+  const void *weights;   /* what the plan's packs have written */
+  void *state;           /* read and left in the committed value */
+  void *scratch;         /* contents undefined before and after */
+  const int64_t *dims;   /* the value of each symbol of the plan */
+  struct gru_team *team;
+} gru_call;
+
+/* `thread` counts from 0; without a team it is 0. A kernel does not fail. */
+typedef void (*gru_kernel)(const gru_call *call, int32_t thread);
+
+typedef struct gru_plan_header {
+  uint32_t magic;   /* GRU_PLAN_MAGIC */
+  uint32_t version; /* GRU_PLAN_VERSION */
+  uint64_t size;    /* bytes of the whole plan, this header included */
+  uint32_t num_inputs, num_outputs, num_states, num_weights;
+  uint32_t num_symbols, num_packs, num_scratch;
+  uint32_t strings_size; /* bytes */
+  uint64_t weights_bytes, state_bytes;
+} gru_plan_header;
+
+typedef struct gru_plan_tensor {
+  uint32_t name;     /* offset into the strings */
+  gru_dtype dtype;   /* of a weight: as in the model, before packing */
+  uint32_t rank;     /* at most GRU_MAX_RANK */
+  uint32_t reserved; /* 0 */
+  /* >= 0: static; -1 - s: the value of symbol s (inputs and outputs only). */
+  int64_t dims[GRU_MAX_RANK];
+  uint64_t offset; /* of a state: bytes into the state blob; otherwise 0 */
+} gru_plan_tensor;
+
+/* Symbol s is dimension `dim` of input `input`, whose dims[dim] is -1 - s. Any
+   other dimension may refer to the symbol as well and must then agree. */
+typedef struct gru_plan_symbol {
+  uint32_t input, dim;
+} gru_plan_symbol;
+
+/* One strided copy from a weight in Keras's form (dense, row-major) into the
+   blob, which is zero before the first:
+     for all i in extents:
+       blob[dst_offset][sum i * dst_strides] (+)=
+           cast(weight[src_offset + sum i * src_strides])
+   Types may differ or be accumulated only between the four floating-point
+   types. The cast rounds to nearest even. */
+typedef struct gru_plan_pack {
+  uint32_t weight;                /* index of the source weight */
+  gru_dtype src_dtype, dst_dtype; /* src_dtype is that weight's */
+  uint32_t accumulate;            /* 0: store; 1: add, in dst_dtype */
+  uint32_t rank;
+  uint32_t reserved;   /* 0 */
+  uint64_t dst_offset; /* bytes into the blob, a multiple of the element */
+  int64_t src_offset;  /* elements */
+  int64_t extents[GRU_MAX_RANK];
+  int64_t src_strides[GRU_MAX_RANK], dst_strides[GRU_MAX_RANK]; /* elements */
+} gru_plan_pack;
+
+/* Scratch bytes = the sum over all records of
+   coefficient * product of the values of symbols[i], i < num_symbols. */
+typedef struct gru_plan_scratch {
+  uint64_t coefficient;
+  uint32_t num_symbols;
+  uint32_t symbols[3];
+} gru_plan_scratch;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRU_PLAN_H */

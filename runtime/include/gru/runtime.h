@@ -1,0 +1,262 @@
+/*===- gru/runtime.h - the runtime's C interface ------------------*- C -*-===*\
+|*
+|* Runs compiled GRU programs. A *program* is a kernel with packed weights; it
+|* never changes and is shared by any number of threads. A *session* owns the
+|* recurrent state and the scratch memory of one stream.
+|*
+|*   gru_program *program;
+|*   gru_session *session;
+|*   if (gru_program_open(&artifact, weights, n, &program) ||
+|*       gru_session_create(program, NULL, &session))
+|*     return fail(gru_last_error());
+|*   gru_session_run(session, &x, 1, &y, 1);    // as often as you like
+|*   gru_session_destroy(session);
+|*   gru_program_release(program);
+|*
+|* Rules that hold everywhere:
+|* - Tensors are dense and row-major. Shapes are counts of elements, outermost
+|*   dimension first.
+|* - What is passed in stays the caller's and is not referred to after the call
+|*   returns, except for what gru_artifact says.
+|* - What can fail returns a gru_status; the text is gru_last_error().
+|*   A call that fails has no effect, and out parameters that are pointers to
+|*   handles are set to NULL.
+|* - Nothing is printed, nothing aborts, no exception leaves the library.
+|* - Programs may be used by many threads at once; a session by one at a time.
+|*
+|* ABI: GRU_ABI_VERSION is raised when an existing declaration changes
+|* incompatibly. Structs with `struct_size` grow at their end only; the caller
+|* sets the field to sizeof the struct that it was compiled with. A library
+|* older than its caller accepts bytes that it does not know if they are zero.
+|*
+\*===----------------------------------------------------------------------===*/
+
+#ifndef GRU_RUNTIME_H
+#define GRU_RUNTIME_H
+
+#include "gru/plan.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GRU_API __attribute__((visibility("default")))
+#else
+#define GRU_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*--- Version ---------------------------------------------------------------*/
+
+#define GRU_ABI_VERSION 1u
+
+/* The GRU_ABI_VERSION that the library was built with. */
+GRU_API uint32_t gru_abi_version(void);
+
+/*--- Errors ----------------------------------------------------------------*/
+
+typedef enum gru_status {
+  GRU_OK = 0,
+  GRU_INVALID_ARGUMENT = 1, /* the caller's fault: shape, type, null, ... */
+  GRU_UNSUPPORTED = 2,      /* well-formed, but this library cannot do it */
+  GRU_IO = 3,               /* a file cannot be read or written */
+  GRU_OUT_OF_MEMORY = 4,
+  GRU_DAMAGED = 5, /* data that a compiler made is not as it should be */
+  GRU_INTERNAL = 6 /* a bug of ours */
+} gru_status;
+
+/* The text of the last failure of a gru function on this thread, of the form
+   "where: what, found X, expected Y"; empty if there was none. Never NULL.
+   Valid until the next failure on this thread. Successful calls leave it. */
+GRU_API const char *gru_last_error(void);
+
+/* Sets the text that gru_last_error returns on this thread: for libraries on
+   top of this one that share its error convention. `message` is copied and may
+   be cut. NULL means empty. */
+GRU_API void gru_set_last_error(const char *message);
+
+/* "invalid argument" and so on. Never NULL, also for unknown values. */
+GRU_API const char *gru_status_name(gru_status status);
+
+/*--- Tensors ---------------------------------------------------------------*/
+
+/* Bytes of one element; 0 for what is not a gru_dtype. */
+GRU_API size_t gru_dtype_size(gru_dtype dtype);
+
+/* "f32", "bf16", "bool", ...; "unknown" for what is not a gru_dtype. */
+GRU_API const char *gru_dtype_name(gru_dtype dtype);
+
+/* What a program says about one of its tensors. */
+typedef struct gru_tensor_info {
+  const char *name; /* owned by the program */
+  gru_dtype dtype;
+  uint32_t rank;
+  int64_t dims[GRU_MAX_RANK]; /* -1: decided by each run's inputs */
+} gru_tensor_info;
+
+/* A tensor in the caller's memory. */
+typedef struct gru_buffer {
+  void *data; /* aligned to one element; may be NULL if there are none */
+  gru_dtype dtype;
+  uint32_t rank;
+  const int64_t *dims; /* rank of them; may be NULL if rank is 0 */
+} gru_buffer;
+
+/* A weight in the model's form, found by its name. */
+typedef struct gru_weight {
+  const char *name;
+  gru_dtype dtype;
+  uint32_t rank;
+  const int64_t *dims; /* rank of them; may be NULL if rank is 0 */
+  const void *data;    /* any alignment */
+} gru_weight;
+
+/*--- Programs --------------------------------------------------------------*/
+
+/* What a compiler hands over. */
+typedef struct gru_artifact {
+  uint32_t struct_size; /* sizeof(gru_artifact) */
+  uint32_t reserved;    /* 0 */
+  gru_kernel kernel;    /* stays valid until `release` is called */
+  const void *plan;     /* any alignment; copied, not referred to later */
+  uint64_t plan_size;   /* bytes, exactly as the plan's header says */
+  /* Called once with `context` when the program is destroyed, on the thread
+     that gives up the last reference; frees the kernel. May be NULL. Not
+     called if gru_program_open fails: the artifact stays the caller's. */
+  void (*release)(void *context);
+  void *context;
+} gru_artifact;
+
+typedef struct gru_program gru_program;
+
+/* Checks the plan, finds its weights by name among `weights` and packs them.
+   Weights that the plan does not name are ignored; of several with one name
+   the first is taken. `weights` may be NULL if num_weights is 0. The program
+   has one reference, which is the caller's.
+   Errors: GRU_DAMAGED for a plan that is not in order, GRU_UNSUPPORTED for one
+   of another version, GRU_INVALID_ARGUMENT for a weight that is missing or has
+   another shape or type than the plan expects, GRU_OUT_OF_MEMORY. */
+GRU_API gru_status gru_program_open(const gru_artifact *artifact,
+                                    const gru_weight *weights,
+                                    size_t num_weights, gru_program **program);
+
+/* Adds a reference and returns its argument. NULL is allowed. */
+GRU_API gru_program *gru_program_retain(gru_program *program);
+
+/* Gives up a reference; with the last one the program is destroyed. NULL is
+   allowed. Sessions hold a reference of their own. */
+GRU_API void gru_program_release(gru_program *program);
+
+typedef enum gru_tensor_kind {
+  GRU_KIND_INPUT = 0,
+  GRU_KIND_OUTPUT = 1,
+  GRU_KIND_STATE = 2,
+  GRU_KIND_WEIGHT = 3
+} gru_tensor_kind;
+
+/* How many tensors of this kind the program has; 0 for a NULL program. */
+GRU_API size_t gru_program_num_tensors(const gru_program *program,
+                                       gru_tensor_kind kind);
+
+/* Describes tensor `index` of this kind. Inputs and outputs stand in the order
+   in which gru_session_run takes them. */
+GRU_API gru_status gru_program_tensor(const gru_program *program,
+                                      gru_tensor_kind kind, size_t index,
+                                      gru_tensor_info *info);
+
+/* Bytes of the packed weights, which all sessions share. */
+GRU_API uint64_t gru_program_weights_bytes(const gru_program *program);
+
+/* Bytes of one session's state. */
+GRU_API uint64_t gru_program_state_bytes(const gru_program *program);
+
+/* Bytes of scratch memory of a session that promises at most `timesteps`.
+   GRU_INVALID_ARGUMENT if that is below 1, GRU_OUT_OF_MEMORY if no machine
+   could have that much. */
+GRU_API gru_status gru_program_scratch_bytes(const gru_program *program,
+                                             int64_t timesteps,
+                                             uint64_t *bytes);
+
+/* The shape that output `index` has for inputs of these shapes. `data` of the
+   inputs is not looked at; everything else is checked as gru_session_run does,
+   except for a session's max_timesteps. `dims` has room for GRU_MAX_RANK;
+   `rank` may be NULL. */
+GRU_API gru_status gru_program_output_shape(const gru_program *program,
+                                            const gru_buffer *inputs,
+                                            size_t num_inputs, size_t index,
+                                            int64_t *dims, uint32_t *rank);
+
+/*--- Sessions --------------------------------------------------------------*/
+
+typedef struct gru_session gru_session;
+
+/* What max_timesteps is where nothing is said. */
+#define GRU_DEFAULT_MAX_TIMESTEPS 1024
+
+typedef struct gru_session_options {
+  uint32_t struct_size; /* sizeof(gru_session_options) */
+  uint32_t reserved;    /* 0 */
+  /* The longest dynamic dimension (number of timesteps) of any later run.
+     Scratch memory is allocated for it. 0: GRU_DEFAULT_MAX_TIMESTEPS. */
+  int64_t max_timesteps;
+} gru_session_options;
+
+/* Allocates state (zeros) and scratch at once and touches every page, so that
+   no run has to. `options` may be NULL. The session holds a reference to the
+   program.
+   Errors: GRU_INVALID_ARGUMENT, GRU_OUT_OF_MEMORY. */
+GRU_API gru_status gru_session_create(gru_program *program,
+                                      const gru_session_options *options,
+                                      gru_session **session);
+
+/* NULL is allowed. Not while the session runs. */
+GRU_API void gru_session_destroy(gru_session *session);
+
+/* The session's program; no reference is added. */
+GRU_API gru_program *gru_session_program(const gru_session *session);
+
+/* The longest dynamic dimension that a run may have. */
+GRU_API int64_t gru_session_max_timesteps(const gru_session *session);
+
+/* Runs the program once: reads all inputs, advances the state, writes all
+   outputs. Inputs and outputs stand in the program's order and have its types
+   and shapes; dynamic dimensions are at least 1 and at most max_timesteps.
+   Inputs may overlap each other and are not written; an output may overlap
+   neither an input nor another output.
+   Allocates nothing, takes no lock and makes no system call. The caller's
+   floating-point environment is restored before the return; inside, rounding is
+   to nearest, exceptions are masked and denormals are zero.
+   Errors: GRU_INVALID_ARGUMENT; then outputs and state are untouched. */
+GRU_API gru_status gru_session_run(gru_session *session,
+                                   const gru_buffer *inputs, size_t num_inputs,
+                                   const gru_buffer *outputs,
+                                   size_t num_outputs);
+
+/* Makes all states zero: a new sequence starts. NULL is allowed. */
+GRU_API void gru_session_reset_states(gru_session *session);
+
+/* Copies state `index` (GRU_KIND_STATE) out of or into the session: dense,
+   row-major, of the type and shape that gru_program_tensor tells. `size` is in
+   bytes and must be exactly that of the tensor. Any alignment. */
+GRU_API gru_status gru_session_get_state(const gru_session *session,
+                                         size_t index, void *data, size_t size);
+GRU_API gru_status gru_session_set_state(gru_session *session, size_t index,
+                                         const void *data, size_t size);
+
+/* All states at once as bytes, for keeping and going on later: their size, a
+   copy out and a copy back in. `size` must be gru_session_state_size. The bytes
+   mean the same to every session of this program and to no other program. */
+GRU_API size_t gru_session_state_size(const gru_session *session);
+GRU_API gru_status gru_session_save_state(const gru_session *session,
+                                          void *data, size_t size);
+GRU_API gru_status gru_session_restore_state(gru_session *session,
+                                             const void *data, size_t size);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRU_RUNTIME_H */

@@ -1,0 +1,42 @@
+# Golden cases: trained models with the float64 outputs of real frameworks.
+#
+# The repository holds a small subset. Where the environment or the build
+# (cmake -DGRU_GOLDEN_DIR=...) names a folder with the whole set, its keras and
+# keras_h5 cases run instead. supported.txt says which families must pass.
+
+import os
+import sys
+
+here = os.path.dirname(__file__)
+sys.path.insert(0, here)
+sys.dont_write_bytecode = True
+import golden_format
+
+config.name = "golden"
+config.test_source_root = here
+config.test_exec_root = os.path.join(config.gru_obj_root, "test", "golden")
+config.suffixes = []
+
+golden_dir = os.environ.get("GRU_GOLDEN_DIR") or config.gru_golden_dir or here
+patterns = golden_format.read_patterns(os.path.join(here, "supported.txt"))
+folders = {}
+# The real networks are in the repository only.
+for root, prefix in ((golden_dir, ""), (os.path.join(here, "models"), "models/")):
+    for name in golden_format.find_cases(root, ["*"] if prefix else patterns):
+        folders[prefix + name] = os.path.join(root, name)
+cases = sum(not name.startswith("models/") for name in folders)
+if not cases:
+    lit_config.fatal(f"no golden case under '{golden_dir}'")
+lit_config.note(
+    f"{cases} golden cases from {golden_dir} and {len(folders) - cases} real "
+    f"networks, each on {', '.join(golden_format.TARGETS)}"
+)
+
+# Each run's largest errors, one line per case and target.
+os.makedirs(config.test_exec_root, exist_ok=True)
+errors = os.path.join(config.test_exec_root, "errors.txt")
+open(errors, "w").close()
+
+config.test_format = golden_format.GoldenFormat(
+    os.path.join(config.gru_obj_root, "bin", "gru-run"), folders, errors
+)

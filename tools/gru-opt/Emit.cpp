@@ -1,0 +1,111 @@
+//===- Emit.cpp - gru-opt with a target: compile and print -----------------===//
+
+#include "Emit.h"
+
+#include "compiler/explain/Explain.h"
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/Format.h"
+
+#include <chrono>
+
+using namespace mlir;
+using namespace gru;
+
+bool gru::isModelFile(StringRef bytes) {
+  // MLIR may start with a block of attributes in braces, but not with a string.
+  return bytes.starts_with("PK\x03\x04") || bytes.starts_with("\x89HDF") ||
+         bytes.ltrim().starts_with("{\"");
+}
+
+int64_t gru::defaultBatch(ModuleOp module) {
+  bool open = false;
+  module.walk([&](func::FuncOp func) {
+    for (auto [number, type] : llvm::enumerate(func.getArgumentTypes())) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      open |= tensor && func.getArgAttr(number, kNameAttr) &&
+              tensor.getRank() > 0 && tensor.isDynamicDim(0);
+    }
+  });
+  return open ? 1 : 0;
+}
+
+llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
+                            llvm::raw_ostream &os) {
+  const CompileTarget &target = options.target;
+  if (!options.requireBackend.empty() &&
+      options.requireBackend != target.backend)
+    return llvm::createStringError("require-backend: is '" +
+                                   options.requireBackend +
+                                   "', but the layers are compiled for '" +
+                                   target.backend + "'");
+  llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
+      createTargetMachine(target);
+  if (!machine)
+    return machine.takeError();
+  llvm::Expected<PipelineOptions> pipeline =
+      getPipelineOptions(target, **machine);
+  if (!pipeline)
+    return pipeline.takeError();
+  if (options.explain != ExplainKind::None) {
+    if (options.explain == ExplainKind::JSON)
+      explainAsJSON(module, target, os);
+    else
+      explainAsText(module, target, os);
+    return llvm::Error::success();
+  }
+
+  auto begin = std::chrono::steady_clock::now();
+  auto report = [&](StringRef phase, double milliseconds) {
+    if (options.time)
+      llvm::errs() << llvm::format("%-10s %8.3f ms\n", phase.str().c_str(),
+                                   milliseconds);
+  };
+  PassManager pm(module.getContext());
+  // --verify-each, --mlir-print-ir-after-all and their like.
+  if (failed(applyPassManagerCLOptions(pm)))
+    return llvm::createStringError("the pass manager refuses its options");
+  if (target.backend == "reference")
+    buildReferencePipeline(pm, *pipeline);
+  else
+    buildCPUPipeline(pm, *pipeline);
+  // Diagnostics go to the user as mlir-opt prints them.
+  if (failed(pm.run(module)))
+    return llvm::createStringError("lowering for target '" + target.backend +
+                                   "' failed");
+  report("lower", std::chrono::duration<double, std::milli>(
+                      std::chrono::steady_clock::now() - begin)
+                      .count());
+  if (options.kind == EmitKind::MLIR) {
+    module.print(os);
+    os << "\n";
+    return llvm::Error::success();
+  }
+
+  llvm::LLVMContext context;
+  llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule =
+      translateModule(module, context, **machine, report);
+  if (!llvmModule)
+    return llvmModule.takeError();
+  if (options.kind == EmitKind::LLVM) {
+    (*llvmModule)->print(os, nullptr);
+    return llvm::Error::success();
+  }
+  begin = std::chrono::steady_clock::now();
+  llvm::SmallVector<char, 0> code;
+  if (llvm::Error error =
+          emitCode(**llvmModule, **machine,
+                   options.kind == EmitKind::Object
+                       ? llvm::CodeGenFileType::ObjectFile
+                       : llvm::CodeGenFileType::AssemblyFile,
+                   code))
+    return error;
+  report("codegen", std::chrono::duration<double, std::milli>(
+                        std::chrono::steady_clock::now() - begin)
+                        .count());
+  os.write(code.data(), code.size());
+  return llvm::Error::success();
+}

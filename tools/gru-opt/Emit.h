@@ -1,0 +1,34 @@
+//===- Emit.h - gru-opt with a target: compile and print ----------*- C++ -*-===//
+
+#ifndef GRU_TOOLS_GRUOPT_EMIT_H
+#define GRU_TOOLS_GRUOPT_EMIT_H
+
+#include "compiler/jit/Compiler.h"
+
+namespace gru {
+
+enum class EmitKind { MLIR, LLVM, Assembly, Object };
+enum class ExplainKind { None, Text, JSON };
+
+struct EmitOptions {
+  CompileTarget target;
+  std::string requireBackend;
+  EmitKind kind = EmitKind::MLIR;
+  ExplainKind explain = ExplainKind::None;
+  bool time = false;
+};
+
+/// Whether a file's first bytes are those of a model file rather than MLIR.
+bool isModelFile(llvm::StringRef bytes);
+
+/// The batch that a module is compiled for where none is given: its own, else 1
+/// (as 0, "leave it", where it is fixed).
+int64_t defaultBatch(mlir::ModuleOp module);
+
+/// Lowers the module for the target and writes what was asked for.
+llvm::Error emitModule(mlir::ModuleOp module, const EmitOptions &options,
+                       llvm::raw_ostream &os);
+
+} // namespace gru
+
+#endif // GRU_TOOLS_GRUOPT_EMIT_H

@@ -1,0 +1,217 @@
+//===- gru-opt.cpp - mlir-opt for gru, which also reads model files --------===//
+
+#include "Emit.h"
+
+#include "mlir/Dialect/Func/Extensions/AllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+using namespace gru;
+namespace cl = llvm::cl;
+
+static constexpr StringLiteral overview =
+    "gru-opt: compiles GRU models and shows every stage\n\n"
+    "  gru-opt model.keras                           the imported MLIR\n"
+    "  gru-opt model.keras --target=cpu --batch=1    lowered for this machine\n"
+    "  gru-opt model.keras --target=cpu --emit=asm   its assembly\n"
+    "  gru-opt model.keras --explain                 what is chosen, and why\n"
+    "  gru-opt file.mlir --PASS ...                  as mlir-opt\n\n"
+    "INPUT is MLIR or a model file (.keras, .h5, Keras JSON).\n";
+
+namespace {
+struct Options {
+  cl::OptionCategory category{"gru-opt", "Compiling models"};
+  cl::opt<std::string> weights{"weights", cl::cat(category),
+                               cl::value_desc("file"),
+                               cl::desc("Weights of a model that is a config")};
+  cl::opt<std::string> target{
+      "target", cl::cat(category), cl::value_desc("name"),
+      cl::desc("Lower for cpu, reference or auto")};
+  cl::opt<std::string> requireBackend{
+      "require-backend", cl::cat(category), cl::value_desc("name"),
+      cl::desc("Fail unless this backend is chosen")};
+  cl::opt<int64_t> batch{"batch", cl::cat(category),
+                         cl::desc("Rows of every run (with a target: 1 where "
+                                  "the model leaves it open)")};
+  cl::opt<int64_t> timesteps{"timesteps", cl::cat(category),
+                             cl::desc("Timesteps of every run (default: open)")};
+  cl::opt<int64_t> width{"block-width", cl::cat(category),
+                         cl::desc("Units per block, instead of the cost "
+                                  "model's choice")};
+  cl::opt<int64_t> rows{"block-rows", cl::cat(category),
+                        cl::desc("Rows computed together, instead of the cost "
+                                 "model's choice")};
+  cl::opt<std::string> cpu{"mcpu", cl::cat(category), cl::value_desc("cpu"),
+                           cl::desc("LLVM's name of the CPU (default: this "
+                                    "machine's)")};
+  cl::opt<std::string> triple{"mtriple", cl::cat(category),
+                              cl::value_desc("triple"),
+                              cl::desc("Target triple (default: this "
+                                       "machine's)")};
+  cl::opt<std::string> stopAfter{
+      "stop-after", cl::cat(category), cl::value_desc("phase"),
+      cl::desc("cpu: stop after specialize, legalize, sequence, buffers, loops, "
+               "vector or llvm. reference: go that far with the cpu pipeline, "
+               "in float64, before the reference loops")};
+  cl::opt<EmitKind> emit{
+      "emit", cl::cat(category), cl::desc("What to write (default: mlir)"),
+      cl::init(EmitKind::MLIR),
+      cl::values(clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
+                 clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
+                 clEnumValN(EmitKind::Assembly, "asm", "assembly"),
+                 clEnumValN(EmitKind::Object, "obj", "an object file"))};
+  cl::opt<ExplainKind> explain{
+      "explain", cl::cat(category), cl::ValueOptional,
+      cl::desc("Print the backend of each recurrent layer and why the others "
+               "were not taken"),
+      cl::init(ExplainKind::None),
+      cl::values(clEnumValN(ExplainKind::Text, "", "as a table"),
+                 clEnumValN(ExplainKind::Text, "text", "as a table"),
+                 clEnumValN(ExplainKind::JSON, "json", "as JSON"))};
+  cl::opt<bool> time{"time", cl::cat(category),
+                     cl::desc("Print the duration of each phase to stderr")};
+
+  bool compiles() const {
+    return target.getNumOccurrences() || emit.getNumOccurrences() ||
+           explain.getNumOccurrences() || requireBackend.getNumOccurrences();
+  }
+
+  llvm::Expected<EmitOptions> get() const {
+    EmitOptions result;
+    std::string backend = target;
+    if (backend.empty() || backend == "auto")
+      backend = "cpu";
+    if (backend != "cpu" && backend != "reference")
+      return llvm::createStringError("target: is '" + backend +
+                                     "', expected auto, cpu or reference");
+    for (auto [name, value] :
+         {std::pair<StringRef, int64_t>{"batch", batch},
+          {"timesteps", timesteps},
+          {"block-width", width},
+          {"block-rows", rows}})
+      if (value < 0 || value > (int64_t(1) << 31))
+        return llvm::createStringError(name + ": is " + std::to_string(value) +
+                                       ", expected 1 or more");
+    result.target.backend = backend;
+    result.target.triple = triple;
+    result.target.cpu = cpu;
+    result.target.batch = batch;
+    result.target.timesteps = timesteps;
+    result.target.width = width;
+    result.target.rows = rows;
+    result.target.stopAfter = stopAfter;
+    result.requireBackend = requireBackend;
+    result.kind = emit;
+    result.explain = explain;
+    result.time = time;
+    return result;
+  }
+};
+} // namespace
+
+/// libLLVM registers options of its own under a few of these names; ours mean
+/// what docs and tests say.
+static void removeClashingOptions() {
+  auto &registered = cl::getRegisteredOptions();
+  for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple",
+                         "stop-after", "emit", "explain", "weights"})
+    if (auto it = registered.find(name); it != registered.end())
+      it->second->removeArgument();
+}
+
+static llvm::Error run(const Options &options, StringRef inputName,
+                       StringRef outputName, DialectRegistry &registry) {
+  llvm::Expected<EmitOptions> emit = options.get();
+  if (!emit)
+    return emit.takeError();
+  std::string message;
+  std::unique_ptr<llvm::MemoryBuffer> input = openInputFile(inputName, &message);
+  if (!input)
+    return llvm::createStringError(message);
+
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  OwningOpRef<ModuleOp> module;
+  bool isModel = isModelFile(input->getBuffer());
+  // Importing may need files beside the model, so it goes by name.
+  if (isModel) {
+    llvm::Expected<std::unique_ptr<ModelSource>> source =
+        openModel(inputName, options.weights);
+    if (!source)
+      return source.takeError();
+    ImportOptions import;
+    import.batch = options.batch;
+    import.timesteps = options.timesteps;
+    llvm::Expected<OwningOpRef<ModuleOp>> imported =
+        (*source)->import(context, import);
+    if (!imported)
+      return imported.takeError();
+    module = std::move(*imported);
+  }
+
+  std::unique_ptr<llvm::ToolOutputFile> output =
+      openOutputFile(outputName, &message);
+  if (!output)
+    return llvm::createStringError(message);
+  if (!options.compiles()) {
+    // mlir-opt itself, on the text of the imported module for a model file.
+    if (isModel) {
+      std::string text;
+      llvm::raw_string_ostream os(text);
+      module->print(os, OpPrintingFlags().enableDebugInfo());
+      input = llvm::MemoryBuffer::getMemBufferCopy(text, inputName);
+    }
+    MlirOptMainConfig config = MlirOptMainConfig::createFromCLOptions();
+    // A null error: MLIR has printed what is wrong.
+    if (failed(MlirOptMain(output->os(), std::move(input), registry, config)))
+      return llvm::createStringError("");
+    output->keep();
+    return llvm::Error::success();
+  }
+
+  auto sources = std::make_shared<llvm::SourceMgr>();
+  SourceMgrDiagnosticHandler diagnostics(*sources, &context);
+  if (!isModel) {
+    sources->AddNewSourceBuffer(std::move(input), SMLoc());
+    module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+    if (!module)
+      return llvm::createStringError("");
+  }
+  if (emit->target.batch == 0 && emit->explain == ExplainKind::None)
+    emit->target.batch = defaultBatch(*module);
+  if (llvm::Error error = emitModule(*module, *emit, output->os()))
+    return error;
+  output->keep();
+  return llvm::Error::success();
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  DialectRegistry registry;
+  registerCompilerDialects(registry);
+  func::registerAllExtensions(registry);
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  registerAllPasses();
+  registerPassesAndPipelines();
+  removeClashingOptions();
+  Options options;
+  auto [inputName, outputName] =
+      registerAndParseCLIOptions(argc, argv, overview, registry);
+  if (llvm::Error error = run(options, inputName, outputName, registry)) {
+    std::string message = llvm::toString(std::move(error));
+    if (!message.empty())
+      llvm::errs() << "gru-opt: error: " << message << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,262 @@
+//===- Execution.cpp - from arrays to a model's outputs -------------------===//
+
+#include "Execution.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/Twine.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+using namespace gru;
+using llvm::createStringError;
+using llvm::Expected;
+using llvm::Twine;
+
+llvm::Error gru::toLLVM(const Error &error) {
+  return createStringError(error.message());
+}
+
+//===----------------------------------------------------------------------===//
+// Inputs
+//===----------------------------------------------------------------------===//
+
+std::string gru::describe(const std::vector<TensorInfo> &tensors) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::interleaveComma(tensors, os, [&](const TensorInfo &tensor) {
+    os << "'" << tensor.name << "' " << formatShape(tensor.dims) << ' '
+       << dtypeName(tensor.dtype);
+  });
+  return tensors.empty() ? "none" : text;
+}
+
+static llvm::Error checkInput(const TensorInfo &info, const Array &array,
+                              llvm::StringRef file) {
+  if (array.dtype != info.dtype)
+    return createStringError("input '" + info.name + "': dtype, found " +
+                             dtypeName(array.dtype) + " in " + file +
+                             ", expected " + dtypeName(info.dtype));
+  bool matches = array.shape.size() == info.dims.size();
+  for (size_t i = 0; matches && i < info.dims.size(); ++i)
+    matches = info.dims[i] < 0 || info.dims[i] == array.shape[i];
+  if (!matches)
+    return createStringError("input '" + info.name + "': shape, found " +
+                             formatShape(array.shape) + " in " + file +
+                             ", expected " + formatShape(info.dims));
+  if (llvm::is_contained(array.shape, 0))
+    return createStringError("input '" + info.name + "': shape, found " +
+                             formatShape(array.shape) + " in " + file +
+                             ", expected at least one row and step");
+  return llvm::Error::success();
+}
+
+/// Uniform in [-1, 1); integers and booleans are 0 or 1, which every embedding
+/// has. Written out, since the library's distributions differ between machines.
+static Expected<Array> makeRandom(const TensorInfo &info,
+                                  const Arguments &arguments,
+                                  std::mt19937_64 &generator) {
+  constexpr int64_t defaultBatch = 1, defaultTimesteps = 16;
+  constexpr int64_t mostElements = int64_t(1) << 30;
+  Array array{info.dtype, info.dims, {}};
+  for (size_t i = 0; i < array.shape.size(); ++i) {
+    if (array.shape[i] >= 0)
+      continue;
+    int64_t given = i == 0 ? arguments.batch : arguments.timesteps;
+    array.shape[i] = given ? given : i == 0 ? defaultBatch : defaultTimesteps;
+  }
+  int64_t count = 1;
+  for (int64_t dim : array.shape)
+    if (llvm::MulOverflow(count, dim, count) || count > mostElements)
+      return createStringError("input '" + info.name + "': shape, found " +
+                               formatShape(array.shape) +
+                               ", expected at most 2^30 random elements");
+  if (!isFloat(info.dtype)) {
+    array.data.resize(count * dtypeSize(info.dtype));
+    for (int64_t i = 0; i < count; ++i)
+      array.data[i * dtypeSize(info.dtype)] = generator() & 1;
+    return array;
+  }
+  Array values{DType::f64, array.shape, {}};
+  values.data.resize(count * sizeof(double));
+  for (int64_t i = 0; i < count; ++i) {
+    double value = double(generator() >> 11) * 0x1p-52 - 1.0;
+    std::memcpy(values.data.data() + i * sizeof(value), &value, sizeof(value));
+  }
+  return convertTo(values, info.dtype);
+}
+
+Expected<std::vector<Call>> gru::loadCalls(const Model &model,
+                                           const Arguments &arguments) {
+  std::vector<TensorInfo> infos = model.inputs();
+  std::mt19937_64 generator(arguments.seed);
+  std::vector<Call> calls;
+  for (const CallArguments &callArguments : arguments.calls) {
+    Call &call = calls.emplace_back();
+    call.resetStates = callArguments.resetStates;
+    for (const NamedFile &input : callArguments.inputs)
+      if (llvm::none_of(
+              infos, [&](const TensorInfo &i) { return i.name == input.name; }))
+        return createStringError(arguments.model + ": no input '" + input.name +
+                                 "', the model's inputs are " +
+                                 describe(infos));
+    for (const TensorInfo &info : infos) {
+      if (!arguments.hasInputs()) {
+        Expected<Array> array = makeRandom(info, arguments, generator);
+        if (!array)
+          return array.takeError();
+        call.inputs.push_back(std::move(*array));
+        continue;
+      }
+      auto input =
+          llvm::find_if(callArguments.inputs, [&](const NamedFile &file) {
+            return file.name == info.name;
+          });
+      if (input == callArguments.inputs.end())
+        return createStringError(
+            "call " + Twine(calls.size() - 1) + ": input '" + info.name +
+            "' is missing, the model's inputs are " + describe(infos));
+      Expected<Array> array = readArray(input->file);
+      if (!array)
+        return array.takeError();
+      if (llvm::Error error = checkInput(info, *array, input->file))
+        return std::move(error);
+      call.inputs.push_back(std::move(*array));
+    }
+  }
+  return calls;
+}
+
+CompileOptions gru::getCompileOptions(const Arguments &arguments,
+                                      std::span<const Call> calls) {
+  CompileOptions options;
+  options.batch = arguments.batch;
+  if (!options.batch && !calls.front().inputs.empty() &&
+      !calls.front().inputs.front().shape.empty())
+    options.batch = calls.front().inputs.front().shape.front();
+  options.timesteps = arguments.timesteps;
+  options.target = arguments.target;
+  options.threads = arguments.threads;
+  options.require_backend = arguments.requireBackend;
+  return options;
+}
+
+//===----------------------------------------------------------------------===//
+// Running
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The tensors of one call in the form that a session takes.
+struct Tensors {
+  std::vector<Array> inputs, outputs;
+  std::vector<TensorView> in, out;
+};
+} // namespace
+
+static TensorView view(Array &array) {
+  return {static_cast<void *>(array.data.data()), array.dtype,
+          std::span<const int64_t>(array.shape)};
+}
+
+/// Sessions promise the longest of the dimensions that the program leaves open.
+static Expected<Session> makeSession(const Program &program,
+                                     std::span<const Call> calls) {
+  SessionOptions options;
+  options.max_timesteps = 1;
+  std::vector<TensorInfo> infos = program.inputs();
+  for (const Call &call : calls)
+    for (auto [array, info] : llvm::zip(call.inputs, infos))
+      for (auto [dim, open] : llvm::zip(array.shape, info.dims))
+        if (open < 0)
+          options.max_timesteps = std::max(options.max_timesteps, dim);
+  Session session = program.session(options);
+  if (!session)
+    return toLLVM(session.error());
+  return session;
+}
+
+static Expected<Tensors> makeTensors(const Program &program, const Call &call) {
+  Tensors tensors;
+  std::vector<TensorInfo> inputs = program.inputs(),
+                          outputs = program.outputs();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Expected<Array> array = convertTo(call.inputs[i], inputs[i].dtype);
+    if (!array)
+      return array.takeError();
+    tensors.inputs.push_back(std::move(*array));
+  }
+  for (Array &array : tensors.inputs)
+    tensors.in.push_back(view(array));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Result<std::vector<int64_t>> shape = program.output_shape(tensors.in, i);
+    if (!shape)
+      return toLLVM(shape.error());
+    Array &array = tensors.outputs.emplace_back();
+    array.dtype = outputs[i].dtype;
+    array.shape = *shape;
+    array.data.resize(array.getNumElements() * dtypeSize(array.dtype));
+  }
+  for (Array &array : tensors.outputs)
+    tensors.out.push_back(view(array));
+  return tensors;
+}
+
+Expected<Outputs> gru::runCalls(const Program &program,
+                                std::span<const Call> calls) {
+  Expected<Session> session = makeSession(program, calls);
+  if (!session)
+    return session.takeError();
+  Outputs outputs;
+  for (const Call &call : calls) {
+    if (call.resetStates)
+      session->reset_states();
+    Expected<Tensors> tensors = makeTensors(program, call);
+    if (!tensors)
+      return tensors.takeError();
+    if (Result<void> ran = session->run(tensors->in, tensors->out); !ran)
+      return toLLVM(ran.error());
+    outputs.push_back(std::move(tensors->outputs));
+  }
+  return outputs;
+}
+
+Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds enough(200);
+  constexpr size_t fewest = 5, most = 1'000'000;
+
+  Expected<Session> session = makeSession(program, {&call, 1});
+  if (!session)
+    return session.takeError();
+  Expected<Tensors> tensors = makeTensors(program, call);
+  if (!tensors)
+    return tensors.takeError();
+  std::vector<double> times;
+  Clock::time_point begin = Clock::now();
+  while (times.size() < fewest ||
+         (times.size() < most && Clock::now() - begin < enough)) {
+    Clock::time_point start = Clock::now();
+    Result<void> ran = session->run(tensors->in, tensors->out);
+    times.push_back(
+        std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+    if (!ran)
+      return toLLVM(ran.error());
+  }
+
+  Timing timing;
+  timing.calls = int64_t(times.size());
+  auto middle = times.begin() + times.size() / 2;
+  std::nth_element(times.begin(), middle, times.end());
+  timing.median = *middle;
+  timing.fastest = *std::min_element(times.begin(), times.end());
+  // A sequence is [batch, time, features].
+  for (const Array &array : call.inputs)
+    if (array.shape.size() >= 3)
+      timing.steps = std::max(timing.steps, array.shape[1]);
+  return timing;
+}

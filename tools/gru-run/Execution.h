@@ -1,0 +1,59 @@
+//===- Execution.h - from arrays to a model's outputs -------------*- C++
+//-*-===//
+//
+// The one place of gru-run that talks to the public API.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRU_TOOLS_GRU_RUN_EXECUTION_H
+#define GRU_TOOLS_GRU_RUN_EXECUTION_H
+
+#include "Arguments.h"
+#include "gru/gru.hpp"
+#include "tools/common/Numpy.h"
+
+#include <span>
+
+namespace gru {
+
+/// One call of a session, ready to run.
+struct Call {
+  /// In the order of the model's inputs.
+  std::vector<Array> inputs;
+  bool resetStates = false;
+};
+
+/// The outputs of each call, in the order of the model's outputs.
+using Outputs = std::vector<std::vector<Array>>;
+
+/// An error of the public API as one of LLVM's.
+llvm::Error toLLVM(const Error &error);
+
+/// `'x' [?, ?, 4] f32, ...` for people.
+std::string describe(const std::vector<TensorInfo> &tensors);
+
+/// Reads the inputs that the command line names, or makes random ones, and
+/// checks names, dtypes and shapes against the model.
+llvm::Expected<std::vector<Call>> loadCalls(const Model &model,
+                                            const Arguments &arguments);
+
+/// What the command line asks for; the batch is that of the first input.
+CompileOptions getCompileOptions(const Arguments &arguments,
+                                 std::span<const Call> calls);
+
+/// Runs all calls on one new session. Inputs are converted where the program
+/// computes in another float dtype than the model.
+llvm::Expected<Outputs> runCalls(const Program &program,
+                                 std::span<const Call> calls);
+
+/// How long a call takes, in nanoseconds, and how many steps it has.
+struct Timing {
+  double median = 0, fastest = 0;
+  int64_t calls = 0, steps = 1;
+};
+/// Repeats the call on a session of its own for about 0.2 s.
+llvm::Expected<Timing> timeCall(const Program &program, const Call &call);
+
+} // namespace gru
+
+#endif // GRU_TOOLS_GRU_RUN_EXECUTION_H

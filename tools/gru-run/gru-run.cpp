@@ -1,0 +1,94 @@
+//===- gru-run.cpp - runs a trained model on NumPy arrays -----------------===//
+//
+// Loads, compiles, runs, compares, writes: in this order, so that nothing is
+// written unless everything before it succeeded.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Arguments.h"
+#include "Execution.h"
+#include "Report.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+using namespace gru;
+using llvm::format;
+using llvm::outs;
+
+using Phases = std::vector<std::pair<std::string, double>>;
+
+/// What was compiled, and how long each phase took.
+static void printProgram(const Arguments &arguments, const Program &program,
+                         const Phases &phases, double loading) {
+  outs() << arguments.model << " for target " << arguments.target << ": "
+         << describe(program.inputs()) << " -> " << describe(program.outputs())
+         << '\n';
+  double sum = loading;
+  for (auto &[phase, milliseconds] : phases)
+    sum += milliseconds;
+  outs() << format("loaded and compiled in %.2f ms: load %.2f", sum, loading);
+  for (auto &[phase, milliseconds] : phases)
+    outs() << ", " << phase << format(" %.2f", milliseconds);
+  outs() << '\n';
+}
+
+static llvm::Error run(const Arguments &arguments) {
+  auto begin = std::chrono::steady_clock::now();
+  Result<Model> model = Model::load(arguments.model, arguments.weights);
+  if (!model)
+    return toLLVM(model.error());
+  double loading = std::chrono::duration<double, std::milli>(
+                       std::chrono::steady_clock::now() - begin)
+                       .count();
+
+  llvm::Expected<std::vector<Call>> calls = loadCalls(*model, arguments);
+  if (!calls)
+    return calls.takeError();
+  Phases phases;
+  CompileOptions options = getCompileOptions(arguments, *calls);
+  options.on_phase = [&](std::string_view phase, double milliseconds) {
+    phases.emplace_back(phase, milliseconds);
+  };
+  options.on_remark = [](std::string_view text) {
+    llvm::errs() << "gru-run: remark: " << text << '\n';
+  };
+  Result<Program> program = compile(*model, options);
+  if (!program)
+    return toLLVM(program.error());
+  llvm::Expected<Outputs> outputs = runCalls(*program, *calls);
+  if (!outputs)
+    return outputs.takeError();
+
+  printStatistics(outs(), *program, *outputs);
+  if (arguments.time) {
+    printProgram(arguments, *program, phases, loading);
+    llvm::Expected<Timing> timing = timeCall(*program, calls->front());
+    if (!timing)
+      return timing.takeError();
+    printTiming(outs(), *timing);
+  }
+  if (arguments.verify)
+    if (llvm::Error error = verify(outs(), *model, arguments, *calls, *outputs))
+      return error;
+  if (llvm::Error error = checkExpected(outs(), *program, arguments, *outputs))
+    return error;
+  if (!arguments.weightsDir.empty())
+    if (llvm::Error error = writeWeights(*model, arguments))
+      return error;
+  if (!arguments.outputDir.empty())
+    return writeOutputs(*program, arguments, *outputs);
+  return llvm::Error::success();
+}
+
+int main(int argc, char **argv) {
+  llvm::Expected<Arguments> arguments = parseArguments(argc, argv);
+  llvm::Error error = arguments ? run(*arguments) : arguments.takeError();
+  if (!error)
+    return 0;
+  outs().flush();
+  llvm::errs() << "gru-run: error: " << llvm::toString(std::move(error))
+               << '\n';
+  return 1;
+}
