@@ -48,6 +48,8 @@ def GRU_Dialect : Dialect {
       stateful layer, carried by the session from one call to the next.
     * `gru.output` on an argument: a buffer that the function writes (see
       `gru-bind-buffers`); `gru.scratch`: its scratch memory.
+    * `gru.dims = [2, -1, 3]` on an input or output buffer: its shape, where
+      -1-s stands for symbol s of `gru.symbols`.
     * `gru.pack_program` on a function: what fills that blob (see
       `gru-hoist-packs`).
   }];

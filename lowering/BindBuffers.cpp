@@ -4,9 +4,13 @@
 #include "lowering/Passes.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/ShapedOpInterfaces.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+
+#include <map>
 
 namespace gru {
 #define GEN_PASS_DEF_BINDBUFFERSPASS
@@ -18,8 +22,14 @@ using namespace gru;
 
 namespace {
 struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
-  /// The dynamic dimensions of the inputs: (argument, dimension), in order.
-  SmallVector<std::pair<unsigned, int64_t>> symbols;
+  using Dimension = std::pair<unsigned, int64_t>; ///< argument, dimension
+
+  /// The symbols, each as the first input dimension that it is the size of.
+  SmallVector<Dimension> symbols;
+  /// The symbol of each dynamic dimension of an input. Ordered, so that symbols
+  /// are numbered in the order of the inputs.
+  std::map<Dimension, int64_t> symbolOf;
+  llvm::EquivalenceClasses<int64_t> equal;
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
@@ -29,17 +39,74 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
     }
     auto ret = cast<func::ReturnOp>(func.getBody().front().getTerminator());
     symbols.clear();
+    symbolOf.clear();
+    equal = {};
     for (BlockArgument argument : func.getArguments()) {
       auto type = dyn_cast<RankedTensorType>(argument.getType());
       if (!type || !func.getArgAttr(argument.getArgNumber(), kNameAttr))
         continue;
       for (int64_t dim = 0; dim < type.getRank(); ++dim)
-        if (type.isDynamicDim(dim))
-          symbols.push_back({argument.getArgNumber(), dim});
+        if (type.isDynamicDim(dim)) {
+          equal.insert(symbolOf.size());
+          symbolOf[{argument.getArgNumber(), dim}] = symbolOf.size();
+        }
+    }
+    func.getBody().walk([&](Operation *op) { findEqualSizes(op); });
+    // Sizes that must agree are one symbol; the runtime checks that they do.
+    DenseMap<int64_t, int64_t> numbers;
+    for (auto &[where, symbol] : symbolOf) {
+      auto [it, inserted] =
+          numbers.try_emplace(equal.getLeaderValue(symbol), symbols.size());
+      if (inserted)
+        symbols.push_back(where);
+      symbol = it->second;
     }
     FailureOr<SmallVector<SmallVector<int64_t>>> shapes = resolveShapes(ret);
     if (failed(shapes) || failed(bind(func, ret, *shapes)))
       signalPassFailure();
+  }
+
+  /// Unites the symbols of sizes that an operation needs to be equal.
+  void findEqualSizes(Operation *op) {
+    auto unite = [&](Value a, int64_t dimA, Value b, int64_t dimB) {
+      std::optional<int64_t> x = symbolOfDim(a, dimA), y = symbolOfDim(b, dimB);
+      if (x && y)
+        equal.unionSets(*x, *y);
+    };
+    auto uniteShapes = [&](Value a, Value b, int64_t exceptDim) {
+      int64_t rank = cast<ShapedType>(a.getType()).getRank();
+      for (int64_t dim = 0; dim < rank; ++dim)
+        if (dim != exceptDim)
+          unite(a, dim, b, dim);
+    };
+    if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
+      for (Value input : concat.getInputs().drop_front())
+        uniteShapes(concat.getInputs().front(), input, concat.getDim());
+    } else if (auto layer = dyn_cast<GRUOp>(op)) {
+      for (Value flags : {layer.getMask(), layer.getReset()})
+        if (flags)
+          unite(layer.getInput(), layer.getTimeDim(), flags,
+                layer.getTimeDim());
+    } else if (auto recur = dyn_cast<RecurOp>(op)) {
+      for (Value flags : {recur.getMask(), recur.getReset()})
+        if (flags)
+          unite(recur.getProjection(), 0, flags, recur.getTimeMajor() ? 0 : 1);
+    } else if (auto generic = dyn_cast<linalg::LinalgOp>(op)) {
+      // Every operand dimension that a loop runs over has the loop's length.
+      DenseMap<unsigned, std::pair<Value, int64_t>> loops;
+      for (OpOperand &operand : op->getOpOperands()) {
+        AffineMap map = generic.getMatchingIndexingMap(&operand);
+        for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
+          auto loop = dyn_cast<AffineDimExpr>(expr);
+          if (!loop)
+            continue;
+          auto [it, inserted] = loops.try_emplace(
+              loop.getPosition(), operand.get(), int64_t(dim));
+          if (!inserted)
+            unite(it->second.first, it->second.second, operand.get(), dim);
+        }
+      }
+    }
   }
 
   /// Per result its shape, with -1-s for a dimension that is symbol s.
@@ -69,12 +136,15 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
 
   /// The symbol that dimension `dim` of a tensor or buffer is, if it is one.
   std::optional<int64_t> symbolOfDim(Value value, int64_t dim) {
+    if (!cast<ShapedType>(value.getType()).isDynamicDim(dim))
+      return std::nullopt;
     if (auto argument = dyn_cast<BlockArgument>(value)) {
-      auto *it = llvm::find(symbols, std::pair<unsigned, int64_t>(
-                                         argument.getArgNumber(), dim));
-      if (it == symbols.end())
+      if (argument.getOwner() != &getOperation().getBody().front())
         return std::nullopt;
-      return it - symbols.begin();
+      auto it = symbolOf.find({argument.getArgNumber(), dim});
+      if (it == symbolOf.end())
+        return std::nullopt;
+      return it->second;
     }
     auto result = cast<OpResult>(value);
     Operation *op = result.getOwner();
@@ -110,6 +180,14 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
       auto type = dyn_cast<RankedTensorType>(argument.getType());
       if (!type)
         continue;
+      if (func.getArgAttr(argument.getArgNumber(), kNameAttr)) {
+        SmallVector<int64_t> dims(type.getShape());
+        for (auto [dim, size] : llvm::enumerate(dims))
+          if (ShapedType::isDynamic(size))
+            size = -1 - *symbolOfDim(argument, dim);
+        func.setArgAttr(argument.getArgNumber(), kDimsAttr,
+                        attributes.getDenseI64ArrayAttr(dims));
+      }
       auto buffer = MemRefType::get(type.getShape(), type.getElementType());
       argument.setType(buffer);
       auto state = func.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(),
@@ -143,8 +221,9 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
             operand.get().getLoc());
         outputs.push_back(attributes.getDictionaryAttr(
             {attributes.getNamedAttr(kNameAttr, name),
+             attributes.getNamedAttr(kOutputAttr, attributes.getUnitAttr()),
              attributes.getNamedAttr(
-                 kOutputAttr,
+                 kDimsAttr,
                  attributes.getDenseI64ArrayAttr(shapes[number]))}));
       }
       auto write = bufferization::MaterializeInDestinationOp::create(

@@ -100,21 +100,17 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
             stateBytes + type.getNumElements() *
                              llvm::divideCeil(type.getElementTypeBitWidth(), 8),
             64);
-      } else if (auto dimensions =
-                     attrs.getAs<DenseI64ArrayAttr>(kOutputAttr)) {
-        address = element(out, pointer, outputs.size());
-        shape = llvm::to_vector(dimensions.asArrayRef());
-        outputs.push_back(describe(attrs, type, shape, {}));
       } else {
-        address = element(in, pointer, inputs.size());
-        for (auto [s, attr] : llvm::enumerate(symbols ? symbols.getValue()
-                                                      : ArrayRef<Attribute>())) {
-          auto where = cast<DenseI64ArrayAttr>(attr);
-          if (where[0] == int64_t(i))
-            shape[where[1]] = -1 - int64_t(s);
+        if (auto dimensions = attrs.getAs<DenseI64ArrayAttr>(kDimsAttr))
+          shape = llvm::to_vector(dimensions.asArrayRef());
+        if (attrs.contains(kOutputAttr)) {
+          address = element(out, pointer, outputs.size());
+          outputs.push_back(describe(attrs, type, shape, {}));
+        } else {
+          address = element(in, pointer, inputs.size());
+          inputOfArgument[i] = inputs.size();
+          inputs.push_back(describe(attrs, type, shape, {}));
         }
-        inputOfArgument[i] = inputs.size();
-        inputs.push_back(describe(attrs, type, shape, {}));
       }
       Value buffer = makeBuffer(b, loc, converter, type, shape, address,
                                 symbolValues, attrs.contains(kScratchAttr));

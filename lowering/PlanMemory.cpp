@@ -162,20 +162,17 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
       if (!ShapedType::isDynamic(size))
         bytes *= size;
     Monomial monomial;
-    auto symbols = func->getAttrOfType<ArrayAttr>(kSymbolsAttr);
     for (Value size : alloc.getDynamicSizes()) {
       auto dim = size.getDefiningOp<memref::DimOp>();
       auto argument =
           dim ? dyn_cast<BlockArgument>(dim.getSource()) : BlockArgument();
       std::optional<int64_t> index = dim ? dim.getConstantIndex() : std::nullopt;
       int64_t symbol = -1;
-      if (argument && index && symbols)
-        for (auto [number, attr] : llvm::enumerate(symbols)) {
-          auto where = cast<DenseI64ArrayAttr>(attr);
-          if (where[0] == int64_t(argument.getArgNumber()) &&
-              where[1] == *index)
-            symbol = number;
-        }
+      auto dims = argument ? func.getArgAttrOfType<DenseI64ArrayAttr>(
+                                 argument.getArgNumber(), kDimsAttr)
+                           : DenseI64ArrayAttr();
+      if (dims && index && *index < dims.size())
+        symbol = -1 - dims[*index];
       if (symbol < 0)
         return alloc.emitError()
                << "size does not follow from the inputs' shapes";

@@ -55,11 +55,13 @@ void gru_gru_options_init(gru_gru_options *options) {
 static llvm::json::Value identifier(const char *text) {
   if (!text)
     return nullptr;
-  if (text[0] == '{')
-    if (llvm::Expected<llvm::json::Value> value = llvm::json::parse(text))
+  if (text[0] == '{') {
+    llvm::Expected<llvm::json::Value> value = llvm::json::parse(text);
+    if (value)
       return *value;
-    else
-      llvm::consumeError(value.takeError());
+    // Not JSON after all: an unknown name, which the importer reports.
+    llvm::consumeError(value.takeError());
+  }
   return text;
 }
 

@@ -52,6 +52,15 @@ struct WeightTensor {
   std::vector<char> data;
 };
 
+/// An input or output of a model.
+struct TensorSpec {
+  std::string name;
+  /// The number of a `gru_dtype`.
+  uint32_t dtype = 1;
+  /// Negative where each program or run decides.
+  std::vector<int64_t> shape;
+};
+
 struct ImportOptions {
   /// Size of the batch; 0: dynamic, unless a stateful layer has it fixed.
   int64_t batch = 0;
@@ -75,6 +84,8 @@ public:
   import(mlir::MLIRContext &context, const ImportOptions &options) const = 0;
 
   llvm::ArrayRef<WeightTensor> getWeights() const { return weights; }
+  llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
+  llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
   /// Writes the bytes that decide what code is made: the configuration with
   /// everything that only training reads left out, names, types and shapes of
@@ -83,6 +94,7 @@ public:
 
 protected:
   std::vector<WeightTensor> weights;
+  std::vector<TensorSpec> inputs, outputs;
 };
 
 /// Reads a model. The format is recognised by the file's content: a Keras

@@ -259,9 +259,11 @@ llvm::Error gru::writeWeights(const Model &model, const Arguments &arguments) {
   std::vector<WeightView> weights = model.weights();
   arrays.reserve(weights.size());
   for (const WeightView &weight : weights) {
-    arrays.push_back({weight.dtype,
-                      {weight.dims.begin(), weight.dims.end()},
-                      {weight.data.begin(), weight.data.end()}});
+    Array array{weight.dtype, weight.dims, {}};
+    const char *data = static_cast<const char *>(weight.data);
+    array.data.assign(data, data + array.getNumElements() *
+                                       dtypeSize(weight.dtype));
+    arrays.push_back(std::move(array));
     files.emplace_back(weight.name, &arrays.back());
   }
   return writeAll(arguments.weightsDir, files);

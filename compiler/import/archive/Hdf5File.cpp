@@ -3,11 +3,10 @@
 #include "compiler/import/archive/Hdf5File.h"
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/archive/Hdf5Attributes.h"
 
-#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/Endian.h"
 
 #include <hdf5.h>
 
@@ -18,12 +17,17 @@ using namespace llvm;
 
 /// Largest dataset; a GRU of 8192 units has recurrent weights of 0.8 GB.
 static constexpr uint64_t kLargestDataset = uint64_t(2) << 30;
-/// Largest attribute: Keras keeps the whole config of a model in one.
-static constexpr uint64_t kLargestAttribute = uint64_t(256) << 20;
 /// No deflated byte stands for more than this many bytes.
 static constexpr uint64_t kLargestRatio = 1040;
 static constexpr unsigned kDeepestGroup = 32;
 static constexpr unsigned kMostLinks = 200000;
+
+// The form of an object's description that has its address in the file.
+#if H5_VERSION_GE(1, 12, 0)
+using ObjectInfo = H5O_info1_t;
+#else
+using ObjectInfo = H5O_info_t;
+#endif
 
 namespace {
 /// Holds the lock around libhdf5 and keeps it from printing to stderr.
@@ -35,8 +39,14 @@ public:
   }
   ~Session() {
     H5Eclear2(H5E_DEFAULT);
-    H5Eset_auto2(H5E_DEFAULT, function, data);
+    if (!foundDamage)
+      H5Eset_auto2(H5E_DEFAULT, function, data);
   }
+
+  /// A failure inside libhdf5 1.10 can leave its lists of objects in disorder,
+  /// about which it complains to stderr when the process ends, unless its
+  /// printing is off; so it stays off from then on.
+  static inline bool foundDamage = false;
 
 private:
   static std::recursive_mutex &mutex() {
@@ -69,6 +79,7 @@ private:
 
 /// What libhdf5 says about its last failure, innermost cause first.
 static std::string lastError() {
+  Session::foundDamage = true;
   std::string text;
   H5Ewalk2(
       H5E_DEFAULT, H5E_WALK_UPWARD,
@@ -102,47 +113,7 @@ static Handle openObject(hid_t file, StringRef path) {
   return Handle(H5Oopen(file, prefix.c_str(), H5P_DEFAULT), H5Oclose);
 }
 
-/// Checks the collections of variable-length strings. libhdf5 1.10 believes the
-/// sizes in them and reads past its buffers in a damaged file.
-static Error checkGlobalHeaps(StringRef file, StringRef bytes) {
-  constexpr uint64_t headerSize = 16;
-  auto roundUp = [](uint64_t size) { return (size + 7) / 8 * 8; };
-  for (uint64_t start = bytes.find("GCOL"); start != StringRef::npos;
-       start = bytes.find("GCOL", start + 1)) {
-    // Collections are aligned and of version 1; other hits are chance.
-    if (start % 8 != 0 || bytes.size() - start < headerSize ||
-        bytes[start + 4] != 1)
-      continue;
-    auto fail = [&] {
-      return importError(file, "damaged HDF5 file: the string heap at byte " +
-                                   Twine(start) + " is inconsistent");
-    };
-    uint64_t size = support::endian::read64le(bytes.data() + start + 8);
-    if (size < headerSize || size > bytes.size() - start)
-      return fail();
-    StringRef heap = bytes.substr(start, size);
-    SmallDenseSet<uint16_t> seen;
-    for (uint64_t at = headerSize; at + headerSize <= size;) {
-      uint16_t index = support::endian::read16le(heap.data() + at);
-      uint64_t length = support::endian::read64le(heap.data() + at + 8);
-      // Object 0 is the free rest; its length counts its own header.
-      if (index == 0) {
-        if (length != size - at)
-          return fail();
-        break;
-      }
-      if (length > size - at - headerSize || !seen.insert(index).second ||
-          roundUp(length) > size - at - headerSize)
-        return fail();
-      at += headerSize + roundUp(length);
-    }
-  }
-  return Error::success();
-}
-
 Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
-  if (Error error = checkGlobalHeaps(file, bytes))
-    return error;
   Session session;
   Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   if (!access || H5Pset_fapl_core(access, 1 << 16, 0) < 0 ||
@@ -153,14 +124,15 @@ Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
   hid_t id = H5Fopen("model", H5F_ACC_RDONLY, access);
   if (id < 0)
     return importError(file, "damaged or truncated HDF5 file: " + lastError());
-  return Hdf5File(file, bytes.size(), id);
+  return Hdf5File(file, bytes, id);
 }
 
 Hdf5File::~Hdf5File() {
   if (handle < 0)
     return;
   Session session;
-  H5Fclose(handle);
+  if (H5Fclose(handle) < 0)
+    Session::foundDamage = true;
 }
 
 bool Hdf5File::hasGroup(StringRef path) const {
@@ -175,102 +147,65 @@ bool Hdf5File::hasDataset(StringRef path) const {
   return object && H5Iget_type(object) == H5I_DATASET;
 }
 
-/// Reads an attribute that holds a string or a list of strings, of fixed or
-/// variable length.
-static Expected<std::vector<std::string>>
-readAttribute(const Twine &where, hid_t object, const std::string &name) {
+Expected<std::optional<std::vector<std::string>>>
+Hdf5File::readAttribute(StringRef path, StringRef attribute) const {
+  Session session;
+  Handle object = openObject(handle, path);
+  if (!object)
+    return std::nullopt;
   auto fail = [&](const Twine &what) {
-    return importError(where.str(), "attribute '" + name + "': " + what);
+    return importError(path.empty() ? file : file + ": " + path.str(),
+                       "attribute '" + attribute + "': " + what);
   };
-  Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
-  if (!attribute)
+  ObjectInfo info;
+  Handle properties(H5Fget_create_plist(handle), H5Pclose);
+  hsize_t userBlock = 0;
+  size_t addressSize = 0, lengthSize = 0;
+  if (H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0 || !properties ||
+      H5Pget_userblock(properties, &userBlock) < 0 ||
+      H5Pget_sizes(properties, &addressSize, &lengthSize) < 0)
     return fail(lastError());
-  Handle type(H5Aget_type(attribute), H5Tclose);
-  Handle space(H5Aget_space(attribute), H5Sclose);
-  if (!type || !space)
-    return fail(lastError());
-  hssize_t count = H5Sget_simple_extent_npoints(space);
-  std::vector<std::string> strings;
-  // An empty list has whatever type NumPy gives to it.
-  if (count == 0)
-    return strings;
-  if (count < 0 || H5Tget_class(type) != H5T_STRING)
-    return fail("expected a string");
-  if (H5Tis_variable_str(type) > 0) {
-    if (uint64_t(count) * sizeof(char *) > kLargestAttribute)
-      return fail("claims " + Twine(count) + " strings");
-    std::vector<char *> pointers(count, nullptr);
-    Handle memory(H5Tcopy(H5T_C_S1), H5Tclose);
-    if (!memory || H5Tset_size(memory, H5T_VARIABLE) < 0 ||
-        H5Tset_cset(memory, H5Tget_cset(type)) < 0 ||
-        H5Aread(attribute, memory, pointers.data()) < 0)
-      return fail(lastError());
-    for (char *pointer : pointers)
-      strings.emplace_back(pointer ? pointer : "");
-    H5Dvlen_reclaim(memory, space, H5P_DEFAULT, pointers.data());
-    return strings;
-  }
-  uint64_t width = H5Tget_size(type);
-  if (width == 0 || width > kLargestAttribute ||
-      uint64_t(count) > kLargestAttribute / width)
-    return fail("claims " + Twine(count) + " strings of " + Twine(width) +
-                " bytes");
-  std::vector<char> bytes(width * count);
-  if (H5Aread(attribute, type, bytes.data()) < 0)
-    return fail(lastError());
-  for (hssize_t i = 0; i < count; ++i) {
-    StringRef text(bytes.data() + i * width, width);
-    strings.push_back(text.take_until([](char c) { return c == 0; }).str());
-  }
+  if (addressSize != 8 || lengthSize != 8 || userBlock > bytes.size())
+    return fail("the file has addresses of " + Twine(addressSize) +
+                " bytes, expected 8");
+  auto strings =
+      readHdf5Strings(bytes.substr(userBlock), info.addr, attribute);
+  if (!strings)
+    return fail(toString(strings.takeError()));
   return strings;
 }
 
 Expected<std::optional<std::string>>
 Hdf5File::readString(StringRef path, StringRef attribute) const {
-  Session session;
-  Handle object = openObject(handle, path);
-  if (!object || H5Aexists(object, attribute.str().c_str()) <= 0)
-    return std::nullopt;
-  auto strings = readAttribute(file, object, attribute.str());
+  auto strings = readAttribute(path, attribute);
   if (!strings)
     return strings.takeError();
-  if (strings->size() != 1)
+  if (!*strings)
+    return std::nullopt;
+  if ((*strings)->size() != 1)
     return importError(file, "attribute '" + attribute + "': found " +
-                                 Twine(strings->size()) +
+                                 Twine((*strings)->size()) +
                                  " strings, expected 1");
-  return std::move(strings->front());
+  return std::move((*strings)->front());
 }
 
 Expected<std::optional<std::vector<std::string>>>
 Hdf5File::readStrings(StringRef path, StringRef attribute) const {
-  Session session;
-  Handle object = openObject(handle, path);
-  if (!object)
-    return std::nullopt;
-  auto exists = [&](const std::string &name) {
-    return H5Aexists(object, name.c_str()) > 0;
-  };
-  std::string where = (file + ": " + path).str();
-  if (exists(attribute.str())) {
-    auto strings = readAttribute(where, object, attribute.str());
-    if (!strings)
-      return strings.takeError();
-    return std::move(*strings);
-  }
+  auto whole = readAttribute(path, attribute);
+  if (!whole || *whole)
+    return whole;
   std::vector<std::string> all;
-  unsigned part = 0;
-  for (;; ++part) {
-    std::string name = attribute.str() + utostr(part);
-    if (!exists(name))
-      break;
-    auto strings = readAttribute(where, object, name);
+  for (unsigned part = 0;; ++part) {
+    auto strings = readAttribute(path, attribute.str() + utostr(part));
     if (!strings)
       return strings.takeError();
-    all.insert(all.end(), strings->begin(), strings->end());
+    if (!*strings) {
+      if (part == 0)
+        return std::nullopt;
+      return all;
+    }
+    all.insert(all.end(), (*strings)->begin(), (*strings)->end());
   }
-  if (part == 0)
-    return std::nullopt;
-  return all;
 }
 
 static Error listInto(StringRef file, hid_t group, const std::string &prefix,
@@ -388,8 +323,8 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
     tensor.shape.push_back(sizes[i]);
   }
   uint64_t fileBytes = count * H5Tget_size(stored);
-  uint64_t bytes = count * getWeightTypeSize(type);
-  if (std::max(bytes, fileBytes) > kLargestDataset)
+  uint64_t memoryBytes = count * getWeightTypeSize(type);
+  if (std::max(memoryBytes, fileBytes) > kLargestDataset)
     return fail("claims " + Twine(fileBytes) + " bytes, expected at most " +
                 Twine(kLargestDataset));
   // What the file stores for it: all of it, or compressed chunks.
@@ -398,11 +333,11 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
   if (H5Pget_layout(properties) == H5D_VIRTUAL ||
       H5Pget_external_count(properties) > 0)
     return fail("lies in another file, expected its numbers in this one");
-  if (storage > size ||
+  if (storage > bytes.size() ||
       (chunked ? storage * kLargestRatio < fileBytes : storage < fileBytes))
     return fail("claims " + Twine(fileBytes) + " bytes, found " +
-                Twine(std::min(storage, size)));
-  tensor.data.resize(bytes);
+                Twine(std::min<uint64_t>(storage, bytes.size())));
+  tensor.data.resize(memoryBytes);
   hid_t memory =
       type == WeightType::f64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
   if (type != WeightType::f32 && type != WeightType::f64)

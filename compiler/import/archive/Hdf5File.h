@@ -2,7 +2,8 @@
 //
 // A small, suspicious view of libhdf5: only what Keras writes is read, links
 // out of the file are not followed, and sizes are checked against the file
-// before memory is taken.
+// before memory is taken. Attributes do not go through the library, see
+// Hdf5Attributes.h.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,10 +20,10 @@ namespace gru {
 /// serialised over all files.
 class Hdf5File {
 public:
-  /// `file` names the file in messages. The bytes are copied.
+  /// `file` names the file in messages. The bytes must outlive it.
   static llvm::Expected<Hdf5File> open(llvm::StringRef file,
                                        llvm::StringRef bytes);
-  Hdf5File(Hdf5File &&other) : file(std::move(other.file)), size(other.size) {
+  Hdf5File(Hdf5File &&other) : file(std::move(other.file)), bytes(other.bytes) {
     std::swap(handle, other.handle);
   }
   Hdf5File &operator=(Hdf5File &&) = delete;
@@ -52,11 +53,14 @@ public:
                                            WeightType type) const;
 
 private:
-  Hdf5File(llvm::StringRef file, uint64_t size, int64_t handle)
-      : file(file), size(size), handle(handle) {}
+  Hdf5File(llvm::StringRef file, llvm::StringRef bytes, int64_t handle)
+      : file(file), bytes(bytes), handle(handle) {}
+
+  llvm::Expected<std::optional<std::vector<std::string>>>
+  readAttribute(llvm::StringRef path, llvm::StringRef attribute) const;
 
   std::string file;
-  uint64_t size;
+  llvm::StringRef bytes;
   int64_t handle = -1;
 };
 

@@ -171,7 +171,9 @@ public:
         function(function),
         builder(mlir::OpBuilder::atBlockBegin(function.addEntryBlock())) {}
 
-  Error run();
+  /// Checking, it also tells the model's inputs and outputs.
+  Error run(std::vector<TensorSpec> *inputs = nullptr,
+            std::vector<TensorSpec> *outputs = nullptr);
 
 private:
   friend class CallContext;
@@ -510,7 +512,31 @@ Expected<bool> Walk::tryCall(const Layer &layer, int64_t index) {
   return true;
 }
 
-Error Walk::run() {
+/// What the public interface tells of a tensor; in `gru_dtype` numbers.
+static TensorSpec getSpec(std::string name, const Tensor &tensor) {
+  uint32_t dtype = 0;
+  switch (tensor.type) {
+  case ElementType::f32:
+    dtype = 1;
+    break;
+  case ElementType::f64:
+    dtype = 2;
+    break;
+  case ElementType::i1:
+    dtype = 5;
+    break;
+  case ElementType::i32:
+    dtype = 6;
+    break;
+  case ElementType::i64:
+    dtype = 7;
+    break;
+  }
+  return {std::move(name), dtype, {tensor.shape.begin(), tensor.shape.end()}};
+}
+
+Error Walk::run(std::vector<TensorSpec> *inputs,
+                std::vector<TensorSpec> *outputs) {
   for (const Layer &layer : model.layers)
     layers[layer.name] = &layer;
   // Say at once what is not supported, even behind another error's back.
@@ -544,7 +570,16 @@ Error Walk::run() {
                  "call that does not exist");
     waiting = std::move(left);
   }
-  return finish();
+  if (Error error = finish())
+    return error;
+  if (inputs)
+    for (const TensorRef &ref : model.inputs)
+      inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
+  if (outputs)
+    for (auto [index, ref] : llvm::enumerate(model.outputs))
+      outputs->push_back(getSpec("output_" + std::to_string(index),
+                                 results[{ref.layer, ref.node}][ref.tensor]));
+  return Error::success();
 }
 
 /// Checks the outputs; when emitting, ends the function.
@@ -600,7 +635,7 @@ public:
 
   Error load(Weights &store) {
     ImportOptions options;
-    return Walk(file, model, store, weights, options).run();
+    return Walk(file, model, store, weights, options).run(&inputs, &outputs);
   }
 
   Expected<mlir::OwningOpRef<mlir::ModuleOp>>

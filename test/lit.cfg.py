@@ -1,0 +1,31 @@
+# FileCheck tests of the dialect, the passes and the tools.
+#
+# gru-opt verifies after each pass and, where it behaves as mlir-opt, checks that
+# what it parsed survives a round trip: the packaged LLVM has no assertions.
+
+import os
+
+import lit.formats
+
+config.name = "gru"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.gru_obj_root, "test")
+config.excludes = ["golden", "unit", "Inputs"]
+
+config.environment["PATH"] = os.pathsep.join(
+    [config.llvm_tools_dir, config.environment.get("PATH", "")]
+)
+config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
+
+tools = os.path.join(config.gru_obj_root, "bin")
+gru_opt = os.path.join(tools, "gru-opt")
+config.substitutions += [
+    # Longest first: lit replaces in order.
+    ("%gru-opt-no-roundtrip", gru_opt),
+    ("%gru-opt", f"{gru_opt} --verify-roundtrip"),
+    ("%gru-run", os.path.join(tools, "gru-run")),
+    ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
+    ("%python", "python3"),
+]
