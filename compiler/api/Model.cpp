@@ -51,7 +51,8 @@ void gru_gru_options_init(gru_gru_options *options) {
   options->dtype = "float32";
 }
 
-/// A Keras identifier, or an object where the text is JSON.
+/// A Keras identifier, or an object where the text is JSON. JSON values only
+/// refer to what is not a std::string, and the model outlives the options.
 static llvm::json::Value identifier(const char *text) {
   if (!text)
     return nullptr;
@@ -62,13 +63,13 @@ static llvm::json::Value identifier(const char *text) {
     // Not JSON after all: an unknown name, which the importer reports.
     llvm::consumeError(value.takeError());
   }
-  return text;
+  return std::string(text);
 }
 
 static llvm::json::Object makeConfig(const gru_gru_options &options) {
-  return llvm::json::Object{
-      {"name", options.name ? options.name : "gru"},
-      {"dtype", options.dtype ? options.dtype : "float32"},
+  llvm::json::Object config{
+      {"name", std::string(options.name ? options.name : "gru")},
+      {"dtype", std::string(options.dtype ? options.dtype : "float32")},
       {"units", options.units},
       {"activation", identifier(options.activation)},
       {"recurrent_activation", identifier(options.recurrent_activation)},
@@ -91,10 +92,13 @@ static llvm::json::Object makeConfig(const gru_gru_options &options) {
       {"go_backwards", options.go_backwards != 0},
       {"stateful", options.stateful != 0},
       {"unroll", options.unroll != 0},
-      {"time_major", options.time_major != 0},
       {"zero_output_for_mask", options.zero_output_for_mask != 0},
       {"implementation", int64_t(options.implementation)},
   };
+  // Keras 3 does not know the argument, and the importer says so.
+  if (options.time_major || options.keras_version == 2)
+    config["time_major"] = options.time_major != 0;
+  return config;
 }
 
 gru_status gru_model_build_gru(const gru_gru_options *options,

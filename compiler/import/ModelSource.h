@@ -1,4 +1,5 @@
-//===- ModelSource.h - a model that can be compiled ---------------*- C++ -*-===//
+//===- ModelSource.h - a model that can be compiled ---------------*- C++
+//-*-===//
 //
 // What the compiler knows of a model before it is specialised: its structure,
 // checked, and its weights in Keras form. A source holds no MLIR, so that a

@@ -53,18 +53,18 @@ constexpr float expm1Coefficients[] = {0x1p-1f, 0x1.5554b6p-3f, 0x1.5555bcp-5f,
 /// (log(1 + f) - f) / f^2 for sqrt(1/2) <= 1 + f <= sqrt(2), fitted for the
 /// relative error of the logarithm: 5.9e-9.
 constexpr float logCoefficients[] = {
-    -0x1p-1f,       0x1.555554p-2f,  -0x1.000226p-2f,
-    0x1.99a01cp-3f, -0x1.54728cp-3f, 0x1.22d936p-3f,
-    -0x1.0d8232p-3f, 0x1.055e62p-3f, -0x1.38c91p-4f};
+    -0x1p-1f,        0x1.555554p-2f,  -0x1.000226p-2f,
+    0x1.99a01cp-3f,  -0x1.54728cp-3f, 0x1.22d936p-3f,
+    -0x1.0d8232p-3f, 0x1.055e62p-3f,  -0x1.38c91p-4f};
 /// erf(x) / x - 1 in powers of x^2 for |x| <= 0.9: 1.5e-8.
-constexpr float erfSmallCoefficients[] = {0x1.06eba6p-3f,  -0x1.8126ecp-2f,
-                                          0x1.ce1b86p-4f,  -0x1.b69b96p-6f,
+constexpr float erfSmallCoefficients[] = {0x1.06eba6p-3f, -0x1.8126ecp-2f,
+                                          0x1.ce1b86p-4f, -0x1.b69b96p-6f,
                                           0x1.479c9ep-8f, -0x1.3ba9cep-11f};
 /// -log(1 - erf(x)) for 0.89 <= x <= 4, fitted for the relative error of erf:
 /// 1.8e-9.
 constexpr float erfLargeCoefficients[] = {
-    0x1.40802ap-13f,  0x1.20bb12p+0f, 0x1.4614e6p-1f,  0x1.aace8ap-4f,
-    -0x1.6e4f9p-6f, 0x1.933842p-9f, -0x1.a20a5p-13f};
+    0x1.40802ap-13f, 0x1.20bb12p+0f, 0x1.4614e6p-1f, 0x1.aace8ap-4f,
+    -0x1.6e4f9p-6f,  0x1.933842p-9f, -0x1.a20a5p-13f};
 
 /// Code for f32 scalars or vectors.
 class Approximation : FloatBuilder {
@@ -142,8 +142,7 @@ private:
   /// exponent log 2 + log(1 + f). The product's error is below 3e-9 of the sum.
   Value logOf(Value exponentField, Value exponentOffset, Value f) {
     Value exponent = arith::SIToFPOp::create(
-        builder, loc, type,
-        create<arith::ShRSIOp>(exponentField, integer(23)));
+        builder, loc, type, create<arith::ShRSIOp>(exponentField, integer(23)));
     return fma(add(exponent, exponentOffset), ln2High,
                aroundIdentity(f, logCoefficients));
   }
@@ -249,8 +248,7 @@ Value Approximation::log(Value x) {
   Value scaled = select(small, mul(x, 0x1p+23), x);
   Value offset = select(small, constant(-23.0), constant(0.0));
   Value field = exponentField(scaled);
-  Value f =
-      sub(fromBits(create<arith::SubIOp>(bits(scaled), field)), 1.0);
+  Value f = sub(fromBits(create<arith::SubIOp>(bits(scaled), field)), 1.0);
   return atEnds(x, 0.0, logOf(field, offset, f));
 }
 
@@ -266,8 +264,7 @@ Value Approximation::log1p(Value x) {
   Value one = select(large, constant(0.0), constant(1.0));
   Value offset = select(large, constant(60.0), constant(0.0));
   Value field = exponentField(add(scaled, one));
-  Value scale =
-      fromBits(create<arith::SubIOp>(integer(127 << 23), field));
+  Value scale = fromBits(create<arith::SubIOp>(integer(127 << 23), field));
   Value f = fma(scaled, scale, fma(one, scale, -1.0));
   return atEnds(x, -1.0, logOf(field, offset, f));
 }
@@ -311,9 +308,9 @@ struct ApproximateOp : OpRewritePattern<Op> {
       return (Approximation(rewriter, op.getLoc(), x.getType()).*function)(x);
     };
     Value x = op.getOperand();
-    rewriter.replaceOp(op, isHalf(x.getType()) ? inSingle(rewriter, op.getLoc(),
-                                                          x, approximate)
-                                               : approximate(x));
+    rewriter.replaceOp(op, isHalf(x.getType())
+                               ? inSingle(rewriter, op.getLoc(), x, approximate)
+                               : approximate(x));
     return success();
   }
 };
@@ -334,9 +331,9 @@ struct ApproximateActivation : OpRewritePattern<ActivationOp> {
       return kind == ActivationKind::sigmoid ? code.sigmoid(x) : code.silu(x);
     };
     Value x = op.getInput();
-    rewriter.replaceOp(op, isHalf(x.getType()) ? inSingle(rewriter, op.getLoc(),
-                                                          x, approximate)
-                                               : approximate(x));
+    rewriter.replaceOp(op, isHalf(x.getType())
+                               ? inSingle(rewriter, op.getLoc(), x, approximate)
+                               : approximate(x));
     return success();
   }
 };

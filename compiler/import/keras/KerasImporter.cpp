@@ -1,4 +1,5 @@
-//===- KerasImporter.cpp - Keras files to MLIR -----------------------------===//
+//===- KerasImporter.cpp - Keras files to MLIR
+//-----------------------------===//
 //
 // Walks the graph of a model and calls the import function of each layer. The
 // walk is made once when a file is opened, to check it and to load its weights,
@@ -114,7 +115,8 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
   // A sequence of feature vectors, or of tokens or mask bits.
-  bool isFloat = tensor.type == ElementType::f32 || tensor.type == ElementType::f64;
+  bool isFloat =
+      tensor.type == ElementType::f32 || tensor.type == ElementType::f64;
   bool hasTime = tensor.shape.size() == (isFloat ? 3 : 2);
   bool timeFirst = hasTime && rules.timeMajor;
   int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
@@ -332,10 +334,9 @@ mlir::Type Walk::getType(const Tensor &tensor) const {
                                      ::getElementType(*builder, tensor.type));
 }
 
-mlir::Value
-Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
-                  mlir::Attribute location,
-                  mlir::ArrayRef<mlir::NamedAttribute> attributes) {
+mlir::Value Walk::addArgument(const Tensor &tensor, unsigned &group,
+                              unsigned before, mlir::Attribute location,
+                              mlir::ArrayRef<mlir::NamedAttribute> attributes) {
   ++group;
   argumentAttributes.insert(argumentAttributes.begin() + before,
                             builder->getDictionaryAttr(attributes));
@@ -360,11 +361,11 @@ Error Walk::addInputs() {
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is listed twice in input_layers");
     if (isEmitting())
-      tensor->value = addArgument(
-          *tensor, numInputs, numInputs,
-          mlir::NameLoc::get(builder->getStringAttr(layer.name)),
-          {builder->getNamedAttr(kNameAttr,
-                                 builder->getStringAttr(layer.name))});
+      tensor->value =
+          addArgument(*tensor, numInputs, numInputs,
+                      mlir::NameLoc::get(builder->getStringAttr(layer.name)),
+                      {builder->getNamedAttr(
+                          kNameAttr, builder->getStringAttr(layer.name))});
     slot = {std::move(*tensor)};
   }
   return Error::success();
@@ -454,10 +455,9 @@ Error Walk::readArguments(LayerContext &context, const Node &node,
       }
       continue;
     }
-    std::string name =
-        layerClass.recurrent && index < std::size(recurrentNames)
-            ? recurrentNames[index].str()
-            : "number " + std::to_string(index + 1);
+    std::string name = layerClass.recurrent && index < std::size(recurrentNames)
+                           ? recurrentNames[index].str()
+                           : "number " + std::to_string(index + 1);
     if (Error error = takeNamed(name, argument))
       return error;
   }
@@ -471,9 +471,9 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
   CallContext context(*this, layer);
   const LayerClass *layerClass = findLayerClass(layer.className);
   if (!layerClass)
-    return context.error("class '" + printable(layer.className) +
-                         "' is not supported; supported: " +
-                         listLayerClasses());
+    return context.error(
+        "class '" + printable(layer.className) +
+        "' is not supported; supported: " + listLayerClasses());
   if (!layerClass->function)
     return context.error("an input is called on tensors");
   if (Error error = readArguments(context, node, *layerClass))
@@ -588,14 +588,12 @@ Error Walk::finish() {
   SmallVector<mlir::DictionaryAttr> attributes;
   for (auto [index, ref] : llvm::enumerate(model.outputs)) {
     auto found = results.find({ref.layer, ref.node});
-    if (found == results.end() ||
-        ref.tensor >= int64_t(found->second.size()))
-      return importError(file, "output " + Twine(index) +
-                                   " of the model is output " +
-                                   Twine(ref.tensor) + " of call " +
-                                   Twine(ref.node) + " of layer '" +
-                                   printable(ref.layer) +
-                                   "', which does not exist");
+    if (found == results.end() || ref.tensor >= int64_t(found->second.size()))
+      return importError(file,
+                         "output " + Twine(index) + " of the model is output " +
+                             Twine(ref.tensor) + " of call " + Twine(ref.node) +
+                             " of layer '" + printable(ref.layer) +
+                             "', which does not exist");
     if (!isEmitting())
       continue;
     values.push_back(found->second[ref.tensor].value);
@@ -607,8 +605,8 @@ Error Walk::finish() {
 
   for (auto [index, state] : llvm::enumerate(states)) {
     values.push_back(state.value.value);
-    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
-        kStateAttr, builder->getI64IntegerAttr(index))));
+    attributes.push_back(builder->getDictionaryAttr(
+        builder->getNamedAttr(kStateAttr, builder->getI64IntegerAttr(index))));
   }
   mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
   mlir::Block &body = function.getBody().front();
@@ -699,8 +697,9 @@ Expected<mlir::OwningOpRef<mlir::ModuleOp>>
 KerasSource::import(mlir::MLIRContext &context,
                     const ImportOptions &options) const {
   constexpr int64_t largest = std::numeric_limits<int32_t>::max();
-  for (auto [name, size] : {std::pair<StringRef, int64_t>{"batch", options.batch},
-                            {"timesteps", options.timesteps}})
+  for (auto [name, size] :
+       {std::pair<StringRef, int64_t>{"batch", options.batch},
+        {"timesteps", options.timesteps}})
     if (size < 0 || size > largest)
       return importError(file, name + " is " + Twine(size) +
                                    ", expected a positive number, or 0 for a "
@@ -710,22 +709,21 @@ KerasSource::import(mlir::MLIRContext &context,
   auto location = mlir::FileLineColLoc::get(&context, file, 0, 0);
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
   auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
-  auto function = mlir::func::FuncOp::create(
-      builder, location, "main", builder.getFunctionType({}, {}));
+  auto function = mlir::func::FuncOp::create(builder, location, "main",
+                                             builder.getFunctionType({}, {}));
   // The emitting walk reads names only; it never writes to the weights.
   auto &constWeights = const_cast<std::vector<WeightTensor> &>(weights);
-  if (Error error =
-          Walk(file, model, constWeights, options, function).run())
+  if (Error error = Walk(file, model, constWeights, options, function).run())
     return error;
   // The importer has checked every shape, but a handler may be listening and
   // a module that does not verify must not leave here.
   std::string message;
-  mlir::ScopedDiagnosticHandler handler(
-      &context, [&](mlir::Diagnostic &diagnostic) {
-        if (message.empty())
-          message = diagnostic.str();
-        return mlir::success();
-      });
+  mlir::ScopedDiagnosticHandler handler(&context,
+                                        [&](mlir::Diagnostic &diagnostic) {
+                                          if (message.empty())
+                                            message = diagnostic.str();
+                                          return mlir::success();
+                                        });
   if (failed(mlir::verify(*module)))
     return importError(file, message);
   return module;
@@ -733,8 +731,7 @@ KerasSource::import(mlir::MLIRContext &context,
 
 /// Checks the graph and the weights; the common end of all the ways in.
 static ExpectedSource finishSource(StringRef file, Model model,
-                                   const json::Object &config,
-                                   Weights &store) {
+                                   const json::Object &config, Weights &store) {
   auto source = std::make_unique<KerasSource>(file, model, config);
   if (Error error = source->load(store))
     return error;
@@ -745,8 +742,8 @@ static Expected<std::string> readFile(StringRef path) {
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return importError(path, "cannot read the file: " +
-                                 buffer.getError().message());
+    return importError(path,
+                       "cannot read the file: " + buffer.getError().message());
   return (*buffer)->getBuffer().str();
 }
 
@@ -798,9 +795,10 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
     return archive.takeError();
   if (!archive->contains("config.json")) {
     if (archive->containsSuffix("data.pkl"))
-      return importError(path, "found a PyTorch checkpoint, expected a Keras "
-                               "model; a pickle cannot be read safely: set the "
-                               "weights in a Keras GRU and save that as .keras");
+      return importError(path,
+                         "found a PyTorch checkpoint, expected a Keras "
+                         "model; a pickle cannot be read safely: set the "
+                         "weights in a Keras GRU and save that as .keras");
     return importError(path, "found a zip archive without config.json, "
                              "expected a Keras model");
   }
@@ -831,8 +829,9 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
       archive->read("model.weights.h5", largestWeights);
   if (!image)
     return image.takeError();
-  Expected<Hdf5File> weights = Hdf5File::open(
-      (path + ": model.weights.h5").str(), StringRef(image->data(), image->size()));
+  Expected<Hdf5File> weights =
+      Hdf5File::open((path + ": model.weights.h5").str(),
+                     StringRef(image->data(), image->size()));
   if (!weights)
     return weights.takeError();
   return finishWithHdf5(path, std::move(*model), *config, *weights);
@@ -902,8 +901,7 @@ struct Default {
 /// Fills in defaults; an argument that Keras does not have is an error, as it
 /// is in Keras.
 static Error completeConfig(StringRef where, StringRef className,
-                            json::Object &config,
-                            ArrayRef<Default> arguments) {
+                            json::Object &config, ArrayRef<Default> arguments) {
   for (const auto &entry : config) {
     StringRef key = entry.first;
     if (any_of(arguments, [&](auto &known) { return known.key == key; }))
@@ -918,10 +916,9 @@ static Error completeConfig(StringRef where, StringRef className,
       }
     return importError(where, "found the argument '" + printable(key) +
                                   "', which " + className + " does not have" +
-                                  (closest.empty()
-                                       ? std::string()
-                                       : "; did you mean '" + closest.str() +
-                                             "'?"));
+                                  (closest.empty() ? std::string()
+                                                   : "; did you mean '" +
+                                                         closest.str() + "'?"));
   }
   for (const Default &known : arguments)
     // Units have no default; their absence is reported by the layer.
@@ -954,8 +951,9 @@ static std::vector<Default> cellArguments(unsigned version) {
            "recurrent_constraint"},
           {"bias_initializer", "bias_regularizer", "bias_constraint"}};
       unsigned row = weight == "kernel" ? 0 : weight == "recurrent" ? 1 : 2;
-      unsigned column =
-          what == "initializer" ? 0 : what == "regularizer" ? 1 : 2;
+      unsigned column = what == "initializer"   ? 0
+                        : what == "regularizer" ? 1
+                                                : 2;
       arguments.push_back({keys[row][column], nullptr});
     }
   return arguments;
@@ -963,11 +961,10 @@ static std::vector<Default> cellArguments(unsigned version) {
 
 static void addLoopArguments(std::vector<Default> &arguments,
                              unsigned version) {
-  for (StringLiteral key : {StringLiteral("return_sequences"),
-                            StringLiteral("return_state"),
-                            StringLiteral("go_backwards"),
-                            StringLiteral("stateful"), StringLiteral("unroll"),
-                            StringLiteral("zero_output_for_mask")})
+  for (StringLiteral key :
+       {StringLiteral("return_sequences"), StringLiteral("return_state"),
+        StringLiteral("go_backwards"), StringLiteral("stateful"),
+        StringLiteral("unroll"), StringLiteral("zero_output_for_mask")})
     arguments.push_back({key, false});
   arguments.push_back({"activity_regularizer", nullptr});
   // Keras 3 has no time-major layout.
@@ -1033,10 +1030,10 @@ ExpectedSource gru::buildKerasLayerModel(json::Object layerConfig,
     if (const json::Object *cellConfig = cell->getObject("config"))
       typed = cellConfig;
   const json::Value *dtype = typed->get("dtype");
-  input.config = json::Object{
-      {"name", "x"},
-      {"batch_shape", json::Array{nullptr, nullptr, features}},
-      {"dtype", dtype ? *dtype : json::Value("float32")}};
+  input.config =
+      json::Object{{"name", "x"},
+                   {"batch_shape", json::Array{nullptr, nullptr, features}},
+                   {"dtype", dtype ? *dtype : json::Value("float32")}};
   Argument argument;
   argument.kind = Argument::Tensor;
   argument.tensor = {"x", 0, 0};

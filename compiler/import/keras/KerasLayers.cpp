@@ -1,4 +1,5 @@
-//===- KerasLayers.cpp - one import function per Keras layer ---------------===//
+//===- KerasLayers.cpp - one import function per Keras layer
+//---------------===//
 
 #include "compiler/import/keras/KerasLayers.h"
 
@@ -112,8 +113,7 @@ Expected<Activation> LayerContext::getActivation(const Config &config,
   return activation;
 }
 
-Expected<WeightType>
-LayerContext::getComputeType(const Config &config) const {
+Expected<WeightType> LayerContext::getComputeType(const Config &config) const {
   const json::Value *value = findEntry(config, "dtype");
   if (!value)
     return WeightType::f32;
@@ -185,8 +185,8 @@ static Error readCell(LayerContext &context, const json::Object &config,
                          Twine(largestUnits));
   // Keras 2 before 2.3 defaulted to hard_sigmoid, but every version since 2.0
   // writes the value.
-  GRU_ASSIGN(result.activation, context.getActivation(config, "activation",
-                                                      ActivationKind::tanh));
+  GRU_ASSIGN(result.activation,
+             context.getActivation(config, "activation", ActivationKind::tanh));
   GRU_ASSIGN(result.recurrentActivation,
              context.getActivation(config, "recurrent_activation",
                                    ActivationKind::sigmoid));
@@ -283,19 +283,18 @@ static Expected<Tensors> emitRecurrent(LayerContext &context,
                                {units, 3 * units}, "units x 3*units", toKeras));
   if (config.useBias) {
     if (config.resetAfter)
-      GRU_ASSIGN(bias, context.getWeight("bias", "cell", 2, config.type,
-                                         {2, 3 * units},
-                                         "2 x 3*units with reset_after",
-                                         [](WeightTensor &tensor) {
-                                           // cuDNN's form: the two rows in one.
-                                           if (tensor.shape.size() == 1)
-                                             tensor.shape = {
-                                                 2, tensor.shape[0] / 2};
-                                         }));
+      GRU_ASSIGN(bias,
+                 context.getWeight(
+                     "bias", "cell", 2, config.type, {2, 3 * units},
+                     "2 x 3*units with reset_after", [](WeightTensor &tensor) {
+                       // cuDNN's form: the two rows in one.
+                       if (tensor.shape.size() == 1)
+                         tensor.shape = {2, tensor.shape[0] / 2};
+                     }));
     else
-      GRU_ASSIGN(bias, context.getWeight("bias", "cell", 2, config.type,
-                                         {3 * units},
-                                         "3*units without reset_after"));
+      GRU_ASSIGN(bias,
+                 context.getWeight("bias", "cell", 2, config.type, {3 * units},
+                                   "3*units without reset_after"));
   }
 
   ElementType type = getElementType(config.type);
@@ -312,11 +311,10 @@ static Expected<Tensors> emitRecurrent(LayerContext &context,
     };
     if (state.type != type || state.shape.size() != 2 ||
         !fits(state.shape[0], batch) || state.shape[1] != units)
-      return context.error(
-          "initial_state is " + shapeText(state.shape) + " " +
-          getElementTypeName(state.type) + ", expected " +
-          shapeText({batch, units}) + " " + getElementTypeName(type) +
-          " (batch x units)");
+      return context.error("initial_state is " + shapeText(state.shape) + " " +
+                           getElementTypeName(state.type) + ", expected " +
+                           shapeText({batch, units}) + " " +
+                           getElementTypeName(type) + " (batch x units)");
   }
 
   Tensor sequence{input.shape, type, {}}, last{{batch, units}, type, {}};
@@ -462,7 +460,8 @@ static Expected<Tensors> importConcatenate(LayerContext &context) {
   GRU_ASSIGN(axis, context.getInteger(context.layer.config, "axis", -1));
   int64_t dim = axis < 0 ? axis + rank : axis;
   if (dim < 1 || dim >= rank)
-    return context.error("axis is " + Twine(axis) + ", expected a dimension of " +
+    return context.error("axis is " + Twine(axis) +
+                         ", expected a dimension of " +
                          shapeText(result.shape) + " behind the batch");
   SmallVector<mlir::Value> values;
   result.shape[dim] = 0;
@@ -492,8 +491,8 @@ static Expected<Tensors> importConcatenate(LayerContext &context) {
   }
   if (context.isEmitting() && values.size() > 1) {
     mlir::OpBuilder &b = *context.builder;
-    result.value = mlir::tensor::ConcatOp::create(b, context.getLocation(), dim,
-                                                  values);
+    result.value =
+        mlir::tensor::ConcatOp::create(b, context.getLocation(), dim, values);
     result.shape.assign(
         cast<mlir::ShapedType>(result.value.getType()).getShape().begin(),
         cast<mlir::ShapedType>(result.value.getType()).getShape().end());

@@ -1,4 +1,5 @@
-//===- KerasWeights.cpp - where Keras keeps a layer's weights --------------===//
+//===- KerasWeights.cpp - where Keras keeps a layer's weights
+//--------------===//
 
 #include "compiler/import/keras/KerasWeights.h"
 
@@ -72,8 +73,7 @@ public:
                           ? StringRef(layer.className)
                           : StringRef(layer.className).rsplit('.').second);
       unsigned count = used[folder]++;
-      folders[layer.name] =
-          count ? folder + "_" + utostr(count) : folder;
+      folders[layer.name] = count ? folder + "_" + utostr(count) : folder;
     }
   }
 
@@ -84,7 +84,7 @@ public:
     if (!request.folder.empty())
       path += ("/" + request.folder).str();
     path += "/vars/" + utostr(request.index);
-    if (!file.hasDataset("layers/" + path))
+    if (!file.contains("layers/" + path))
       return missing(file.getName(), request, "at 'layers/" + path + "'");
     taken.insert(path);
     return file.readDataset("layers/" + path, request.type);
@@ -159,7 +159,7 @@ public:
                          "'");
     entry->taken = true;
     std::string dataset = path(request.layer.name) + "/" + entry->name;
-    if (!file.hasDataset(dataset))
+    if (!file.contains(dataset))
       return missing(file.getName(), request, "at '" + dataset + "'");
     return file.readDataset(dataset, request.type);
   }
@@ -190,8 +190,8 @@ private:
 
   /// "kernel" for "gru/gru_cell/kernel:0" and for "dense/kernel_1:0".
   static StringRef roleOf(StringRef name) {
-    StringRef last = name.rsplit('/').second.empty() ? name
-                                                     : name.rsplit('/').second;
+    StringRef last =
+        name.rsplit('/').second.empty() ? name : name.rsplit('/').second;
     last = last.split(':').first;
     auto [stem, number] = last.rsplit('_');
     return !number.empty() && all_of(number, isDigit) ? stem : last;
@@ -295,8 +295,8 @@ private:
 };
 } // namespace
 
-Expected<std::unique_ptr<Weights>>
-gru::keras::openWeights(const Hdf5File &file, const Model &model) {
+Expected<std::unique_ptr<Weights>> gru::keras::openWeights(const Hdf5File &file,
+                                                           const Model &model) {
   if (file.hasGroup("model_weights"))
     return NamedWeights::open(file, "model_weights", model);
   auto layers = file.readStrings("", "layer_names");
