@@ -66,21 +66,40 @@ SmallVector<Value> gru::emitProduct(
       b, loc, zero, inner, one, accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        SmallVector<Value> factors;
-        for (int64_t row = 0; row < rows; ++row)
-          factors.push_back(vector::BroadcastOp::create(b, loc, columns.vector,
-                                                        left(b, loc, row, k)));
-        for (int64_t gate = 0; gate < columns.gates; ++gate)
-          for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-            Value weight = loadVector(
-                b, loc, columns.vector, columns.weight,
-                ValueRange{block, k, indexConstant(b, loc, gate)},
-                v * columns.lanes);
-            for (int64_t row = 0; row < rows; ++row) {
-              Value &sum = next[columns.position(row, gate, v)];
-              sum = vector::FMAOp::create(b, loc, factors[row], weight, sum);
-            }
+        auto factor = [&](int64_t row) -> Value {
+          return vector::BroadcastOp::create(b, loc, columns.vector,
+                                             left(b, loc, row, k));
+        };
+        auto weight = [&](int64_t vector) -> Value {
+          Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
+          return loadVector(b, loc, columns.vector, columns.weight,
+                            ValueRange{block, k, gate},
+                            vector % columns.vectorsPerGate() * columns.lanes);
+        };
+        auto multiply = [&](int64_t row, int64_t vector, Value f, Value w) {
+          Value &sum = next[row * columns.vectorsPerRow() + vector];
+          sum = vector::FMAOp::create(b, loc, f, w, sum);
+        };
+        // The side with fewer values stays in registers while the other passes
+        // by one at a time: with all of both, accumulators would spill.
+        SmallVector<Value> kept;
+        if (rows <= columns.vectorsPerRow()) {
+          for (int64_t row = 0; row < rows; ++row)
+            kept.push_back(factor(row));
+          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+            Value w = weight(v);
+            for (int64_t row = 0; row < rows; ++row)
+              multiply(row, v, kept[row], w);
           }
+        } else {
+          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+            kept.push_back(weight(v));
+          for (int64_t row = 0; row < rows; ++row) {
+            Value f = factor(row);
+            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+              multiply(row, v, f, kept[v]);
+          }
+        }
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());

@@ -29,6 +29,7 @@
 using namespace gru;
 using namespace llvm;
 
+#ifdef __has_feature
 #if __has_feature(address_sanitizer)
 // libhdf5 loses memory over damaged files and asks for as much as they claim.
 // LLVM's allocator, inlined here, marks memory that the library, built without
@@ -37,6 +38,7 @@ extern "C" const char *__asan_default_options() {
   return "allow_user_poisoning=0:allocator_may_return_null=1";
 }
 extern "C" const char *__lsan_default_suppressions() { return "leak:libhdf5"; }
+#endif
 #endif
 
 namespace {

@@ -68,6 +68,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   // --verify-each, --mlir-print-ir-after-all and their like.
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
+  applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
   if (target.backend == "reference")
     buildReferencePipeline(pm, *pipeline);
   else
