@@ -248,6 +248,18 @@ def ApproximateMathPass : Pass<"gru-approximate-math", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def CallLibmPass : Pass<"gru-call-libm", "::mlir::ModuleOp"> {
+  let summary = "calls libm for the transcendental functions that are left";
+  let description = [{
+    exp, expm1, log, log1p, tanh and erf become calls, element by element. Only
+    these: upstream's pass would also call square roots and absolute values, and
+    upstream's conversion to LLVM would write expm1 as exp - 1, which loses all
+    digits of a small argument. Kernels may call no other functions.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Reference
 //===----------------------------------------------------------------------===//

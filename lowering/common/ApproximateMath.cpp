@@ -11,7 +11,7 @@
 // every float where GRU_EXHAUSTIVE=1 is set. Results below 2^-126 may be zero.
 // `ops` counts instructions for one AVX-512 register and `ns` is the time for
 // 16 floats from L1 to L1, loop and all, on one core of an AVX-512 server
-// (AMD EPYC, shared): take the times as ratios.
+// (AMD EPYC, shared), where a copy takes 0.8: take the times as ratios.
 //
 // Coefficients are minimax fits of the relative error (linear programming in
 // double over Chebyshev nodes, then one coefficient after the other rounded to
@@ -173,7 +173,7 @@ private:
 /// e^x = 2^n e^r. The scale is applied as two factors, since 2^n alone leaves
 /// the range of normal floats at both ends; so denormal results are right too.
 /// The bounds lie where the result is 0 or infinite anyway.
-/// EXP_FIGURES
+/// Error 0.90 ulp; 18 ops, 3.4 ns.
 Value Approximation::exp(Value x) {
   x = clamp(x, -104.0, 89.0);
   auto [n, shifted] = round(x, log2e, 2 * 127);
@@ -188,7 +188,7 @@ Value Approximation::exp(Value x) {
 /// e^x - 1 = 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)): half of it, so that
 /// n = 128 has a scale. Nothing is lost for small x, where n is 0 and the
 /// bracket on the right too. -0 gives 0.
-/// EXPM1_FIGURES
+/// Error 1.55 ulp; 16 ops, 3.0 ns.
 Value Approximation::expm1(Value x) {
   x = clamp(x, -18.0, 89.0);
   auto [n, shifted] = round(x, log2e, 127 - 1);
@@ -202,7 +202,7 @@ Value Approximation::expm1(Value x) {
 /// costs most where f is small; there the same as f - f (f / (f + 1)) is exact
 /// enough. r is half of what it is for exp, so its polynomial is rescaled. The
 /// bound lies where tanh is 1; the first part of log 2 is enough since n <= 28.
-/// TANH_FIGURES
+/// Error 1.86 ulp; 19 ops, 4.2 ns.
 Value Approximation::tanh(Value x) {
   Value a = atMost(abs(x), 9.5);
   auto [n, shifted] = round(a, 2 * log2e, 127);
@@ -229,7 +229,7 @@ Value Approximation::onePlusExpNeg(Value x) {
   return add(fma(scale, mul(expSlope(r), r), 1.0), scale);
 }
 
-/// SIGMOID_FIGURES
+/// Error 2.00 ulp (1.9991); 16 ops, 4.0 ns.
 Value Approximation::sigmoid(Value x) {
   return select(less(x, sigmoidUnderflow), constant(0.0),
                 div(1.0, onePlusExpNeg(x)));
@@ -242,7 +242,7 @@ Value Approximation::silu(Value x) {
 }
 
 /// Denormal arguments are scaled into the normal range first.
-/// LOG_FIGURES
+/// Error 0.94 ulp; 26 ops, 5.0 ns.
 Value Approximation::log(Value x) {
   Value small = less(x, 0x1p-126);
   Value scaled = select(small, mul(x, 0x1p+23), x);
@@ -257,7 +257,7 @@ Value Approximation::log(Value x) {
 /// small x is lost, and no correction for the rounding of 1 + x is needed. From
 /// 2^60 on the 1 does not count and x is scaled down, so that 2^-k is normal.
 /// -0 gives 0.
-/// LOG1P_FIGURES
+/// Error 1.48 ulp; 29 ops, 5.6 ns.
 Value Approximation::log1p(Value x) {
   Value large = compare(arith::CmpFPredicate::OGE, x, constant(0x1p+60));
   Value scaled = select(large, mul(x, 0x1p-60), x);
@@ -271,7 +271,7 @@ Value Approximation::log1p(Value x) {
 
 /// a + a^3 P(a^2) for a = |x| < 0.9, else 1 - e^-g(a); 1 from a = 4 on. There
 /// n >= -23, so that the first part of log 2 is enough.
-/// ERF_FIGURES
+/// Error 1.09 ulp; 28 ops, 6.6 ns.
 Value Approximation::erf(Value x) {
   Value a = atMost(abs(x), 4.0);
   Value small = fma(polynomial(mul(a, a), erfSmallCoefficients), a, a);

@@ -157,12 +157,24 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
       vector::StoreOp::create(b, loc, value, buffer, at);
       return;
     }
-    mask = vector::ConstantMaskOp::create(b, loc, maskType,
-                                          ArrayRef<int64_t>{rest});
+    SmallVector<bool> lanesStored(lanes, false);
+    std::fill_n(lanesStored.begin(), rest, true);
+    mask = arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(maskType, lanesStored));
   } else {
+    // Lane i is stored if i < columns - column; vector.create_mask would need a
+    // lowering pass of its own.
+    auto numbers = llvm::to_vector(llvm::seq<int32_t>(0, lanes));
+    auto lanesType = VectorType::get({lanes}, b.getI32Type());
+    Value lane = arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(lanesType, ArrayRef<int32_t>(numbers)));
     Value end = indexConstant(b, loc, columns);
-    Value rest = arith::SubIOp::create(b, loc, end, at.back());
-    mask = vector::CreateMaskOp::create(b, loc, maskType, rest);
+    Value rest = arith::IndexCastOp::create(
+        b, loc, b.getI32Type(),
+        arith::SubIOp::create(b, loc, end, at.back()));
+    mask = arith::CmpIOp::create(
+        b, loc, arith::CmpIPredicate::slt, lane,
+        vector::BroadcastOp::create(b, loc, lanesType, rest));
   }
   vector::MaskedStoreOp::create(b, loc, buffer, at, mask, value);
 }

@@ -3,7 +3,7 @@
 // Compiles each activation and each approximated function and compares it with
 // libm in double over a sweep of all bit patterns of a float. The sweep is
 // sparse, so that the test takes seconds; with GRU_EXHAUSTIVE=1 it takes every
-// float (an hour). Row-wise activations are compared with plain C++.
+// float (an hour or so). Row-wise activations are compared with plain C++.
 //
 //===----------------------------------------------------------------------===//
 
