@@ -228,29 +228,22 @@ struct DropNeutralOperands : OpRewritePattern<GRUOp> {
 
   LogicalResult matchAndRewrite(GRUOp op,
                                 PatternRewriter &rewriter) const override {
-    SmallVector<MutableOperandRange> neutral;
-    if (isSplat(op.getMask(), 1))
-      neutral.push_back(op.getMaskMutable());
-    if (isSplat(op.getReset(), 0))
-      neutral.push_back(op.getResetMutable());
-    if (isSplat(op.getDropoutMask(), 1))
-      neutral.push_back(op.getDropoutMaskMutable());
-    if (isSplat(op.getRecurrentDropoutMask(), 1))
-      neutral.push_back(op.getRecurrentDropoutMaskMutable());
-    if (isSplat(op.getInitialState(), 0))
-      neutral.push_back(op.getInitialStateMutable());
-    if (neutral.empty())
-      return failure();
-    // Last first: clearing an operand moves those behind it.
-    rewriter.modifyOpInPlace(op, [&] {
-      llvm::sort(neutral, [](auto &a, auto &b) {
-        return OperandRange(a).getBeginOperandIndex() >
-               OperandRange(b).getBeginOperandIndex();
-      });
-      for (MutableOperandRange &range : neutral)
-        range.clear();
-    });
-    return success();
+    bool changed = false;
+    auto dropIf = [&](Value value, double neutral,
+                      MutableOperandRange (GRUOp::*operand)()) {
+      if (!isSplat(value, neutral))
+        return;
+      // Asked for anew each time: clearing one moves those behind it.
+      rewriter.modifyOpInPlace(op, [&] { (op.*operand)().clear(); });
+      changed = true;
+    };
+    dropIf(op.getMask(), 1, &GRUOp::getMaskMutable);
+    dropIf(op.getReset(), 0, &GRUOp::getResetMutable);
+    dropIf(op.getDropoutMask(), 1, &GRUOp::getDropoutMaskMutable);
+    dropIf(op.getRecurrentDropoutMask(), 1,
+           &GRUOp::getRecurrentDropoutMaskMutable);
+    dropIf(op.getInitialState(), 0, &GRUOp::getInitialStateMutable);
+    return success(changed);
   }
 };
 } // namespace

@@ -1,5 +1,5 @@
-// One GRU layer as MLIR: 3 features, 4 units, whole sequence out. The weights are
-// arguments; only their types are here.
+// One GRU layer as MLIR: 3 features, 4 units, the whole sequence out. The
+// weights are arguments; only their types are here.
 func.func @main(%x: tensor<?x?x3xf32> {gru.name = "x"},
                 %W: tensor<3x12xf32> {gru.weight = "gru/kernel"},
                 %U: tensor<4x12xf32> {gru.weight = "gru/recurrent_kernel"},

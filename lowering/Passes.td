@@ -242,8 +242,9 @@ def ApproximateMathPass : Pass<"gru-approximate-math", "::mlir::func::FuncOp"> {
   let description = [{
     exp, expm1, tanh, log1p, log and erf on f32 scalars and vectors (f16 and bf16
     by way of f32) become straight-line code; sigmoid and tanh activations are
-    taken directly. lowering/common/ApproximateMath.cpp states the error of
-    each. f64 is left to libm.
+    taken directly, all others through their formulas.
+    lowering/common/ApproximateMath.cpp states the error of each. f64 is left to
+    libm.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }

@@ -141,9 +141,12 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
-  pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
+  // The approximations take sigmoid and its like whole, so they must see them
+  // before they are formulas.
   if (approximateMath)
     pm.addNestedPass<func::FuncOp>(createApproximateMathPass());
+  else
+    pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
 }
 

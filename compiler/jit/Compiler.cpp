@@ -9,6 +9,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -162,6 +163,19 @@ static void setTargetAttributes(llvm::Module &module,
   }
 }
 
+/// Without fused multiply-adds in hardware LLVM would call a function for each
+/// lane. A product and a sum are less exact and what such a machine can do.
+static void replaceFusedMultiplyAdds(llvm::Module &module) {
+  for (llvm::Function &function : llvm::make_early_inc_range(module)) {
+    if (function.getIntrinsicID() != llvm::Intrinsic::fma)
+      continue;
+    llvm::Function *separate = llvm::Intrinsic::getOrInsertDeclaration(
+        &module, llvm::Intrinsic::fmuladd, {function.getReturnType()});
+    function.replaceAllUsesWith(separate);
+    function.eraseFromParent();
+  }
+}
+
 static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -218,6 +232,9 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
     global->setAlignment(llvm::Align(8));
   }
   setTargetAttributes(*result, machine);
+  if (machine.getTargetTriple().isX86() &&
+      !machine.getMCSubtargetInfo()->checkFeatures("+fma"))
+    replaceFusedMultiplyAdds(*result);
   phase("translate");
   optimise(*result, machine);
   phase("optimise");
