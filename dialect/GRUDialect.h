@@ -34,6 +34,7 @@ unsigned getNumActParameters(ActivationKind kind);
 
 /// Names of the discardable attributes that the dialect's page lists.
 inline constexpr llvm::StringLiteral kNameAttr = "gru.name";
+inline constexpr llvm::StringLiteral kBatchDimAttr = "gru.batch_dim";
 inline constexpr llvm::StringLiteral kWeightAttr = "gru.weight";
 inline constexpr llvm::StringLiteral kWeightTypeAttr = "gru.weight_type";
 inline constexpr llvm::StringLiteral kPackedAttr = "gru.packed";

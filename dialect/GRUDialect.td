@@ -38,6 +38,8 @@ def GRU_Dialect : Dialect {
 
     * `gru.name = "x"` on an argument or result: the name of the model's input
       or output.
+    * `gru.batch_dim = 1 : i64` beside it: which dimension of an input is the
+      batch where it is not the first; such an input has no time dimension.
     * `gru.weight = "dense/kernel"` on an argument: a trained weight in Keras
       form. The values never enter the IR.
     * `gru.weight_type = type` beside it: the weight's type in the file, where the

@@ -40,8 +40,11 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      if (!fix(0, batch, "batch") ||
-          (!isState && shape.size() == 3 && !fix(1, timesteps, "timesteps")))
+      auto batchDim =
+          func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
+      if (!fix(batchDim ? batchDim.getInt() : 0, batch, "batch") ||
+          (!isState && !batchDim && shape.size() == 3 &&
+           !fix(1, timesteps, "timesteps")))
         return signalPassFailure();
       refine(argument, RankedTensorType::get(shape, type.getElementType()));
     }

@@ -3,17 +3,14 @@
 #include "compiler/api/Model.h"
 
 #include "gru/gru.h"
+#include "runtime/Error.h"
 
 #include "llvm/Support/JSON.h"
 
 #include <cstring>
 
 using namespace gru;
-
-static gru_status fail(gru_status status, const std::string &message) {
-  gru_set_last_error(message.c_str());
-  return status;
-}
+using runtime::fail;
 
 static gru_status
 finish(llvm::Expected<std::unique_ptr<ModelSource>> source, gru_status status,
@@ -101,15 +98,17 @@ static llvm::json::Object makeConfig(const gru_gru_options &options) {
   return config;
 }
 
-gru_status gru_model_build_gru(const gru_gru_options *options,
+gru_status gru_model_build_gru(const gru_gru_options *given,
                                int64_t features, const gru_weight *weights,
                                size_t num_weights, gru_model **model) {
   if (!model)
     return fail(GRU_INVALID_ARGUMENT, "model: is null");
   *model = nullptr;
-  if (!options || options->struct_size != sizeof(*options))
-    return fail(GRU_INVALID_ARGUMENT,
-                "options: is null or was not set up by gru_gru_options_init");
+  if (!given)
+    return fail(GRU_INVALID_ARGUMENT, "options: is null");
+  gru_gru_options options;
+  if (gru_status status = runtime::readVersioned(given, "options", options))
+    return status;
   if (!weights && num_weights)
     return fail(GRU_INVALID_ARGUMENT, "weights: is null");
   std::vector<WeightTensor> tensors;
@@ -144,8 +143,8 @@ gru_status gru_model_build_gru(const gru_gru_options *options,
     tensor.data.assign(data, data + bytes);
     tensors.push_back(std::move(tensor));
   }
-  return finish(buildKerasLayerModel(makeConfig(*options), std::move(tensors),
-                                     features, options->keras_version),
+  return finish(buildKerasLayerModel(makeConfig(options), std::move(tensors),
+                                     features, options.keras_version),
                 GRU_INVALID_ARGUMENT, model);
 }
 

@@ -1,10 +1,10 @@
-//===- ModelSource.cpp - recognises the format of a model
-//------------------===//
+//===- ModelSource.cpp - recognises the format of a model ------------------===//
 
 #include "compiler/import/ModelSource.h"
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/KerasImporter.h"
+#include "compiler/import/mlir/MlirSource.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -117,6 +117,8 @@ Expected<std::unique_ptr<ModelSource>> gru::openModel(StringRef path,
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);
+  if (extension == ".mlir")
+    return openMlir(path, bytes);
   if (extension == ".keras")
     return importError(path, "found no zip archive, expected a Keras model");
   if (extension == ".h5" || extension == ".hdf5")

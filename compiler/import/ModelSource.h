@@ -100,7 +100,7 @@ protected:
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file. With `weightsPath` the weights of an
+/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir). With `weightsPath` the weights of an
 /// archive or HDF5 model are replaced by those of that file.
 llvm::Expected<std::unique_ptr<ModelSource>>
 openModel(llvm::StringRef path, llvm::StringRef weightsPath = "");

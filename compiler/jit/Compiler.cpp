@@ -104,17 +104,24 @@ gru::getPipelineOptions(const CompileTarget &target,
 // Diagnostics
 //===----------------------------------------------------------------------===//
 
-DiagnosticCollector::DiagnosticCollector(MLIRContext &context)
-    : handler(&context, [this](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
-        if (!text.empty())
-          return success();
-        llvm::raw_string_ostream os(text);
-        // A layer's name says more to its owner than a position in our IR.
-        if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation()))
-          os << "layer '" << name.getName().getValue() << "': ";
-        os << diagnostic;
+/// A layer's name says more to its owner than a position in our IR.
+static std::string describe(const Diagnostic &diagnostic) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (auto name = diagnostic.getLocation()->findInstanceOf<NameLoc>())
+    os << "layer '" << name.getName().getValue() << "': ";
+  os << diagnostic;
+  return text;
+}
+
+DiagnosticCollector::DiagnosticCollector(MLIRContext &context,
+                                         const RemarkObserver &observer)
+    : remark(observer), handler(&context, [this](Diagnostic &diagnostic) {
+        DiagnosticSeverity severity = diagnostic.getSeverity();
+        if (severity == DiagnosticSeverity::Error && text.empty())
+          text = describe(diagnostic);
+        if (severity == DiagnosticSeverity::Remark && remark)
+          remark(describe(diagnostic));
         return success();
       }) {}
 
@@ -127,7 +134,8 @@ llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
 //===----------------------------------------------------------------------===//
 
 llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
-                             const llvm::TargetMachine &machine) {
+                             const llvm::TargetMachine &machine,
+                             const RemarkObserver &remark) {
   llvm::Expected<PipelineOptions> options =
       getPipelineOptions(target, machine);
   if (!options)
@@ -142,7 +150,7 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
     buildReferencePipeline(pm, *options);
   else
     buildCPUPipeline(pm, *options);
-  DiagnosticCollector diagnostics(*context);
+  DiagnosticCollector diagnostics(*context, remark);
   if (failed(pm.run(module)))
     return diagnostics.takeError("lowering failed without a reason");
   return llvm::Error::success();

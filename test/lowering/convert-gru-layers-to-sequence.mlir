@@ -120,6 +120,27 @@ func.func @dropout_mask(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<
   return %state : tensor<2x4xf32>
 }
 
+// A mask per gate means an input per gate: three products into one projection.
+// CHECK-LABEL: func.func @dropout_mask_per_gate
+func.func @dropout_mask_per_gate(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %d: tensor<3x2x3xf32>) -> tensor<2x4xf32> {
+  // CHECK: %[[WP:.+]] = gru.pack
+  // CHECK: %[[XZ:.+]] = linalg.generic
+  // CHECK: %[[WZ:.+]] = tensor.extract_slice %[[WP]][0, 0, 0, 0]
+  // CHECK: %[[PZ:.+]] = gru.packed_dense ins(%[[XZ]], %[[WZ]] :
+  // CHECK: %[[Z:.+]] = tensor.insert_slice %[[PZ]] into %{{.*}}[0, 0, 0, 0, 0]
+  // CHECK: %[[WR:.+]] = tensor.extract_slice %[[WP]][0, 0, 1, 0]
+  // CHECK: %[[PR:.+]] = gru.packed_dense ins(%{{.*}}, %[[WR]] :
+  // CHECK: %[[ZR:.+]] = tensor.insert_slice %[[PR]] into %[[Z]][0, 0, 0, 1, 0]
+  // CHECK: %[[WH:.+]] = tensor.extract_slice %[[WP]][0, 0, 2, 0]
+  // CHECK: %[[PH:.+]] = gru.packed_dense ins(%{{.*}}, %[[WH]] :
+  // CHECK: %[[P:.+]] = tensor.insert_slice %[[PH]] into %[[ZR]][0, 0, 0, 2, 0]
+  // CHECK: gru.recur ins(%[[P]] :
+  %seq, %last, %state = gru.gru %x kernel(%W, %U) dropout_mask(%d : tensor<3x2x3xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, implementation = 1 : i64}
+      : tensor<2x?x3xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x?x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>
+  return %state : tensor<2x4xf32>
+}
+
 // CHECK-LABEL: func.func @dense
 // CHECK-SAME: %[[X:.+]]: tensor<2x?x3xf32>, %[[W:.+]]: tensor<3x20xf32>, %[[B:.+]]: tensor<20xf32>
 func.func @dense(%x: tensor<2x?x3xf32>, %W: tensor<3x20xf32>, %b: tensor<20xf32>) -> tensor<2x?x20xf32> {

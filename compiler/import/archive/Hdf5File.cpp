@@ -9,6 +9,7 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include <atomic>
 #include <hdf5.h>
 
 #include <mutex>
@@ -124,7 +125,11 @@ Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
       H5Pset_file_image(access, const_cast<char *>(bytes.data()),
                         bytes.size()) < 0)
     return importError(file, "cannot read as HDF5: " + lastError());
-  hid_t id = H5Fopen("model", H5F_ACC_RDONLY, access);
+  // HDF5 answers a name that is open already with the file behind it, so every
+  // image needs a name of its own.
+  static std::atomic<unsigned> count{0};
+  std::string name = "image" + std::to_string(count++);
+  hid_t id = H5Fopen(name.c_str(), H5F_ACC_RDONLY, access);
   if (id < 0)
     return importError(file, "damaged or truncated HDF5 file: " + lastError());
   return Hdf5File(file, bytes, id);
