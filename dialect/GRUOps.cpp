@@ -633,6 +633,9 @@ LogicalResult StepOp::verify() {
   int64_t batch = projection[0], blocks = projection[1], width = projection[3];
   int64_t units = getUnits();
   Operation *op = getOperation();
+  if (llvm::any_of(projection, ShapedType::isDynamic))
+    return emitOpError() << "projection is " << shapeText(projection)
+                         << ", expected fixed sizes";
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};

@@ -228,8 +228,16 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> registers{*this, "registers",
                             llvm::cl::desc("number of vector registers"),
                             llvm::cl::init(32)};
-  Option<std::string> stopAfter{
-      *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline")};
+  Option<Phase> stopAfter{
+      *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
+      llvm::cl::init(Phase::LLVM),
+      llvm::cl::values(clEnumValN(Phase::Specialize, "specialize", ""),
+                       clEnumValN(Phase::Legalize, "legalize", ""),
+                       clEnumValN(Phase::Sequence, "sequence", ""),
+                       clEnumValN(Phase::Buffers, "buffers", ""),
+                       clEnumValN(Phase::Loops, "loops", ""),
+                       clEnumValN(Phase::Vector, "vector", ""),
+                       clEnumValN(Phase::LLVM, "llvm", ""))};
 
   PipelineOptions get() const {
     PipelineOptions options;
@@ -238,7 +246,8 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
     options.timesteps = timesteps;
     options.width = width;
     options.rows = rows;
-    options.stopAfter = parsePhase(stopAfter);
+    if (stopAfter.getNumOccurrences())
+      options.stopAfter = stopAfter;
     return options;
   }
 };

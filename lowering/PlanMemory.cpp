@@ -31,6 +31,8 @@ struct Buffer {
 struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     Block &body = func.getBody().front();
     DenseMap<Operation *, unsigned> order;
     for (auto [index, op] : llvm::enumerate(body))

@@ -292,6 +292,12 @@ struct ConvertLayersToSequencePass
 
   void runOnOperation() override {
     bool refused = false;
+    if (width < 0 || rows < 0) {
+      getOperation().emitError()
+          << "width is " << width << " and rows is " << rows
+          << ", expected 1 or more, or 0 to choose";
+      return signalPassFailure();
+    }
     getOperation().walk([&](GRUOp op) {
       auto refuse = [&](const Twine &what) {
         op.emitError() << what << " is not supported by the cpu target";
