@@ -220,6 +220,8 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
                                   ": expected an object with class_name");
   Layer layer;
   layer.className = qualifiedClassName(*object);
+  layer.isOperation = object->getString("module").value_or("").starts_with(
+      "keras.src.ops.");
   if (const json::Object *config = object->getObject("config"))
     layer.config = *config;
   if (std::optional<StringRef> name = layer.config.getString("name"))
@@ -323,6 +325,7 @@ Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root
     if (!names.insert(layer->name).second)
       return importError(where, "two layers have the name '" +
                                     printable(layer->name) + "'");
+    layer->implicitMasks = model.version == 2 || model.sequential;
     model.layers.push_back(std::move(*layer));
   }
   if (model.sequential) {

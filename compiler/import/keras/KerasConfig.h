@@ -48,6 +48,11 @@ struct Layer {
   std::string className, name;
   llvm::json::Object config;
   std::vector<Node> nodes;
+  /// One of Keras 3's operations on tensors, which stand among the layers.
+  bool isOperation = false;
+  /// Masks travel with the tensors. Functional models of Keras 3 have them as
+  /// plain tensors of the graph instead.
+  bool implicitMasks = true;
 };
 
 struct Model {

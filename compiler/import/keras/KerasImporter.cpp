@@ -16,7 +16,10 @@
 #include "compiler/import/keras/KerasWeights.h"
 #include "dialect/GRUDialect.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
@@ -39,9 +42,18 @@ using namespace llvm;
 namespace {
 struct ShapeRules {
   int64_t batch = 0, timesteps = 0;
-  bool timeMajor = false, stateful = false, unrolled = false;
+  bool timeMajor = false, stateful = false, fixedTime = false;
 };
 } // namespace
+
+/// True where shapes behind the layer follow only from a known number of
+/// timesteps. A TimeDistributed folds them into the batch.
+static bool needsFixedTime(const Layer &layer, const LayerClass &layerClass) {
+  if (layerClass.fixedTime)
+    return true;
+  return layer.className == "TimeDistributed" &&
+         !isTimeDistributedTrivial(layer);
+}
 
 static ShapeRules getShapeRules(const Model &model,
                                 const ImportOptions &options) {
@@ -50,11 +62,14 @@ static ShapeRules getShapeRules(const Model &model,
   rules.timesteps = options.timesteps;
   for (const Layer &layer : model.layers) {
     const LayerClass *layerClass = findLayerClass(layer.className);
-    if (!layerClass || !layerClass->recurrent)
+    if (!layerClass)
       continue;
-    rules.timeMajor |= isFlagSet(layer, "time_major");
-    rules.stateful |= isFlagSet(layer, "stateful");
-    rules.unrolled |= isFlagSet(layer, "unroll");
+    rules.fixedTime |= needsFixedTime(layer, *layerClass);
+    if (!layerClass->recurrent)
+      continue;
+    rules.timeMajor |= isFlagSet(layer.config, "time_major");
+    rules.stateful |= isFlagSet(layer.config, "stateful");
+    rules.fixedTime |= isFlagSet(layer.config, "unroll");
   }
   return rules;
 }
@@ -99,7 +114,8 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
       name = policy->config->getString("name");
   bool known = false;
   for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i1,
-                           ElementType::i32, ElementType::i64})
+                           ElementType::i32, ElementType::i64, ElementType::f16,
+                           ElementType::bf16})
     if (name == getElementTypeName(type)) {
       tensor.type = type;
       known = true;
@@ -107,15 +123,14 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
   if (!known)
     return importError(layerWhere,
                        "dtype is '" + printable(name.value_or("")) +
-                           "', expected float32, float64, bool, int32 or "
-                           "int64");
+                           "', expected float32, float64, float16, bfloat16, "
+                           "bool, int32 or int64");
   for (StringRef key : {"sparse", "ragged"})
-    if (isFlagSet(layer, key))
+    if (isFlagSet(layer.config, key))
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
   // A sequence of feature vectors, or of tokens or mask bits.
-  bool isFloat = tensor.type == ElementType::f32 || tensor.type == ElementType::f64;
-  bool hasTime = tensor.shape.size() == (isFloat ? 3 : 2);
+  bool hasTime = tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
   bool timeFirst = hasTime && rules.timeMajor;
   int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
   if (rules.batch > 0)
@@ -126,7 +141,7 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
     int64_t &time = tensor.shape[timeFirst ? 0 : 1];
     if (rules.timesteps > 0)
       time = rules.timesteps;
-    else if (!rules.unrolled)
+    else if (!rules.fixedTime)
       time = kDynamicSize;
   }
   return tensor;
@@ -139,19 +154,30 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
 namespace {
 class Walk;
 
-/// One call of one layer during a walk.
+/// One call of one layer during a walk, or of a layer inside it.
 class CallContext final : public LayerContext {
 public:
-  CallContext(Walk &walk, const Layer &layer);
+  CallContext(Walk &walk, const Layer &layer)
+      : CallContext(walk, layer, layer, "", "") {}
+  CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+              std::string folder, std::string part);
 
   Expected<Tensor> getWeight(StringRef role, StringRef folder, unsigned index,
                              WeightType type, ArrayRef<int64_t> shape,
-                             StringRef meaning, Transform transform) override;
-  Tensor getState(ArrayRef<int64_t> shape, ElementType type) override;
-  void setState(const Tensor &state) override;
+                             StringRef meaning, Transform transform,
+                             ArrayRef<int64_t> fileShape) override;
+  Tensor getState(StringRef part, ArrayRef<int64_t> shape,
+                  ElementType type) override;
+  void setState(StringRef part, const Tensor &state) override;
+  std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
+                                          StringRef part) override;
 
 private:
   Walk &walk;
+  /// The layer of the model that holds weights and states.
+  const Layer &owner;
+  /// In front of folders, and of roles and names of states.
+  std::string folder, part;
 };
 
 /// Visits the calls of a model's layers in an order in which every input is
@@ -181,14 +207,14 @@ private:
 
   /// A state of a stateful layer, with the value it has at this point.
   struct State {
-    std::string layer;
+    std::string name;
     Tensor value;
   };
 
   Error addInputs();
   Expected<bool> tryCall(const Layer &layer, int64_t index);
   Error call(const Layer &layer, const Node &node, int64_t index);
-  Expected<SmallVector<Tensor>> resolve(const Layer &layer,
+  Expected<Tensors> resolve(const Layer &layer,
                                         const Argument &argument);
   Error readArguments(LayerContext &context, const Node &node,
                       const LayerClass &layerClass);
@@ -213,7 +239,7 @@ private:
   unsigned numInputs = 0, numStates = 0, numWeights = 0;
   SmallVector<mlir::DictionaryAttr> argumentAttributes;
 
-  std::map<Key, SmallVector<Tensor>> results;
+  std::map<Key, Tensors> results;
   StringMap<const Layer *> layers;
   StringMap<Tensor> weightTensors;
   std::vector<State> states;
@@ -224,24 +250,41 @@ private:
 // CallContext
 //===----------------------------------------------------------------------===//
 
-CallContext::CallContext(Walk &walk, const Layer &layer)
+CallContext::CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+                         std::string folder, std::string part)
     : LayerContext(walk.file, layer, walk.model.version, walk.options),
-      walk(walk) {
+      walk(walk), owner(owner), folder(std::move(folder)),
+      part(std::move(part)) {
   if (!walk.isEmitting())
     return;
   builder = &*walk.builder;
-  location = mlir::NameLoc::get(builder->getStringAttr(layer.name));
+  location = mlir::NameLoc::get(builder->getStringAttr(owner.name));
 }
 
-Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
-                                        unsigned index, WeightType type,
+/// a/b, or one of them where the other is empty.
+static std::string joinPath(StringRef a, StringRef b) {
+  return a.empty() ? b.str() : b.empty() ? a.str() : (a + "/" + b).str();
+}
+
+std::unique_ptr<LayerContext> CallContext::makeInner(const Layer &inner,
+                                                     StringRef innerFolder,
+                                                     StringRef innerPart) {
+  return std::make_unique<CallContext>(walk, owner, inner,
+                                       joinPath(folder, innerFolder),
+                                       joinPath(part, innerPart));
+}
+
+Expected<Tensor> CallContext::getWeight(StringRef innerRole,
+                                        StringRef innerFolder, unsigned index,
+                                        WeightType type,
                                         ArrayRef<int64_t> shape,
-                                        StringRef meaning,
-                                        Transform transform) {
-  std::string name = (layer.name + "/" + role).str();
+                                        StringRef meaning, Transform transform,
+                                        ArrayRef<int64_t> fileShape) {
+  std::string role = joinPath(part, innerRole);
+  std::string name = owner.name + "/" + role;
   // A shared layer has its weights once, however often it is called.
   auto known = walk.weightTensors.find(name);
-  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}};
+  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}, {}, {}};
   if (known != walk.weightTensors.end()) {
     if (known->second.shape != tensor.shape ||
         known->second.type != tensor.type)
@@ -257,7 +300,8 @@ Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
         {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
   } else {
     Expected<WeightTensor> weight =
-        walk.store->take({layer, role, folder, index, type});
+        walk.store->take({owner, role, joinPath(folder, innerFolder), index,
+                          type});
     if (!weight)
       return weight.takeError();
     auto mismatch = [&]() -> Error {
@@ -266,6 +310,8 @@ Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
                              " is " + shapeText(weight->shape) + ", expected " +
                              shapeText(shape) + " (" + meaning + ")");
     };
+    if (!fileShape.empty() && ArrayRef(weight->shape) == fileShape)
+      weight->shape.assign(shape.begin(), shape.end());
     int64_t found = 1, expected = 1;
     for (int64_t size : weight->shape)
       found *= size;
@@ -286,24 +332,27 @@ Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
   return tensor;
 }
 
-Tensor CallContext::getState(ArrayRef<int64_t> shape, ElementType type) {
+Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
+                             ElementType type) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
   for (Walk::State &state : walk.states)
-    if (state.layer == layer.name)
+    if (state.name == name)
       return state.value;
-  Tensor tensor{SmallVector<int64_t>(shape), type, {}};
+  Tensor tensor{SmallVector<int64_t>(shape), type, {}, {}, {}};
   if (walk.isEmitting())
     tensor.value = walk.addArgument(
         tensor, walk.numStates, walk.numInputs + walk.numStates, location,
         {builder->getNamedAttr(kStateAttr,
                                builder->getI64IntegerAttr(walk.states.size())),
-         builder->getNamedAttr(kNameAttr, builder->getStringAttr(layer.name))});
-  walk.states.push_back({layer.name, tensor});
+         builder->getNamedAttr(kNameAttr, builder->getStringAttr(name))});
+  walk.states.push_back({name, tensor});
   return tensor;
 }
 
-void CallContext::setState(const Tensor &state) {
+void CallContext::setState(StringRef innerPart, const Tensor &state) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
   for (Walk::State &entry : walk.states)
-    if (entry.layer == layer.name)
+    if (entry.name == name)
       entry.value = state;
 }
 
@@ -311,25 +360,9 @@ void CallContext::setState(const Tensor &state) {
 // Walk
 //===----------------------------------------------------------------------===//
 
-static mlir::Type getElementType(mlir::OpBuilder builder, ElementType type) {
-  switch (type) {
-  case ElementType::f32:
-    return builder.getF32Type();
-  case ElementType::f64:
-    return builder.getF64Type();
-  case ElementType::i1:
-    return builder.getI1Type();
-  case ElementType::i32:
-    return builder.getI32Type();
-  case ElementType::i64:
-    return builder.getI64Type();
-  }
-  llvm_unreachable("unknown element type");
-}
-
 mlir::Type Walk::getType(const Tensor &tensor) const {
   return mlir::RankedTensorType::get(tensor.shape,
-                                     ::getElementType(*builder, tensor.type));
+                                     getMLIRType(builder->getContext(), tensor.type));
 }
 
 mlir::Value
@@ -355,7 +388,7 @@ Error Walk::addInputs() {
     Expected<Tensor> tensor = getInputType(file, layer, rules);
     if (!tensor)
       return tensor.takeError();
-    SmallVector<Tensor> &slot = results[{layer.name, 0}];
+    Tensors &slot = results[{layer.name, 0}];
     if (!slot.empty())
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is listed twice in input_layers");
@@ -389,7 +422,7 @@ static bool allTensors(const Node &node,
                 [&](auto &entry) { return allTensors(entry.second, visit); });
 }
 
-Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
+Expected<Tensors> Walk::resolve(const Layer &layer,
                                             const Argument &argument) {
   auto where = [&] {
     std::string text = "layer '" + printable(layer.name) + "'";
@@ -398,7 +431,7 @@ Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
   Expected<std::vector<TensorRef>> refs = argument.getTensors();
   if (!refs)
     return importError(where(), toString(refs.takeError()));
-  SmallVector<Tensor> tensors;
+  Tensors tensors;
   for (const TensorRef &ref : *refs) {
     ArrayRef<Tensor> outputs = results.find({ref.layer, ref.node})->second;
     if (ref.tensor >= int64_t(outputs.size()))
@@ -415,55 +448,88 @@ Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
 /// numbers than Keras.
 Error Walk::readArguments(LayerContext &context, const Node &node,
                           const LayerClass &layerClass) {
-  auto take = [&](const Argument &argument,
-                  SmallVector<Tensor> &target) -> Error {
-    Expected<SmallVector<Tensor>> tensors = resolve(context.layer, argument);
+  const Layer &layer = context.layer;
+  auto take = [&](const Argument &argument, Tensors &target) -> Error {
+    Expected<Tensors> tensors = resolve(layer, argument);
     if (!tensors)
       return tensors.takeError();
     target.append(tensors->begin(), tensors->end());
     return Error::success();
   };
-  auto isFalse = [](const Argument &argument) {
-    return argument.isNone() || (argument.kind == Argument::Literal &&
-                                 argument.literal.getAsBoolean() == false);
+  bool hasMask = false;
+  auto takeMask = [&](const Argument &argument) -> Error {
+    hasMask = true;
+    ArrayRef<Argument> elements = argument;
+    if (argument.kind == Argument::List)
+      elements = argument.elements;
+    for (const Argument &element : elements) {
+      Tensors tensors;
+      if (Error error = take(element, tensors))
+        return error;
+      context.masks.push_back(
+          tensors.empty() ? nullptr
+                          : std::make_shared<const Tensor>(tensors.front()));
+    }
+    return Error::success();
   };
   auto takeNamed = [&](StringRef name, const Argument &argument) -> Error {
     if (argument.isNone())
       return Error::success();
     if (name == "initial_state" && layerClass.recurrent)
       return take(argument, context.initialState);
-    if (name == "training" && isFalse(argument))
+    if (name == "training" && argument.kind == Argument::Literal &&
+        argument.literal.getAsBoolean() == false)
       return Error::success();
-    if (name == "mask")
-      return context.error("called with a mask, which is not supported");
-    return context.error("called with argument '" + printable(name) +
-                         "', which is not supported");
+    if (name == "mask" && layerClass.mask != MaskRule::drops)
+      return takeMask(argument);
+    if (argument.kind == Argument::Literal) {
+      context.namedValues.insert({name.str(), argument.literal});
+      return Error::success();
+    }
+    Tensors tensors;
+    if (Error error = take(argument, tensors))
+      return error;
+    if (tensors.size() == 1)
+      context.namedTensors.insert({name.str(), tensors.front()});
+    else
+      return context.error("called with a list as '" + printable(name) +
+                           "', which is not supported");
+    return Error::success();
   };
   // The order of Keras 3; Keras 2 writes all but the first by name.
   constexpr StringLiteral recurrentNames[] = {"sequence", "initial_state",
                                               "mask", "training"};
   for (auto [index, argument] : llvm::enumerate(node.positional)) {
-    if (index == 0) {
+    std::optional<double> number;
+    if (argument.kind == Argument::Literal)
+      number = argument.literal.getAsNumber();
+    if (layer.isOperation && number) {
+      context.inputs.emplace_back().number = number;
+    } else if (index == 0 || (argument.kind == Argument::Tensor &&
+                              !layerClass.recurrent)) {
       if (Error error = take(argument, context.inputs))
         return error;
-      // Keras 2 lists the initial states behind the input.
-      if (layerClass.recurrent && context.inputs.size() > 1) {
-        context.initialState.append(context.inputs.begin() + 1,
-                                    context.inputs.end());
-        context.inputs.truncate(1);
-      }
-      continue;
+    } else {
+      std::string name =
+          layerClass.recurrent && index < std::size(recurrentNames)
+              ? recurrentNames[index].str()
+              : "number " + std::to_string(index + 1);
+      if (Error error = takeNamed(name, argument))
+        return error;
     }
-    std::string name =
-        layerClass.recurrent && index < std::size(recurrentNames)
-            ? recurrentNames[index].str()
-            : "number " + std::to_string(index + 1);
-    if (Error error = takeNamed(name, argument))
-      return error;
+  }
+  // Keras 2 lists the initial states behind the input.
+  if (layerClass.recurrent && context.inputs.size() > 1) {
+    context.initialState.append(context.inputs.begin() + 1,
+                                context.inputs.end());
+    context.inputs.truncate(1);
   }
   for (const auto &[name, argument] : node.named)
     if (Error error = takeNamed(name, argument))
       return error;
+  if (layer.implicitMasks && !hasMask)
+    for (const Tensor &input : context.inputs)
+      context.masks.push_back(input.mask);
   return Error::success();
 }
 
@@ -478,9 +544,20 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
     return context.error("an input is called on tensors");
   if (Error error = readArguments(context, node, *layerClass))
     return error;
-  Expected<SmallVector<Tensor>> outputs = layerClass->function(context);
+  Expected<Tensors> outputs = layerClass->function(context);
   if (!outputs)
     return outputs.takeError();
+  if (!context.namedTensors.empty() || !context.namedValues.empty())
+    return context.error("called with argument '" +
+                         printable(context.namedTensors.empty()
+                                       ? context.namedValues.begin()->first
+                                       : context.namedTensors.begin()->first) +
+                         "', which is not supported");
+  for (Tensor &output : *outputs)
+    if (layerClass->mask != MaskRule::uses)
+      output.mask = layerClass->mask == MaskRule::passes && layer.implicitMasks
+                        ? context.getMask()
+                        : nullptr;
   // The type inferred by the operation is the last word.
   for (Tensor &output : *outputs)
     if (output.value)
@@ -521,6 +598,12 @@ static TensorSpec getSpec(std::string name, const Tensor &tensor) {
     break;
   case ElementType::f64:
     dtype = 2;
+    break;
+  case ElementType::f16:
+    dtype = 3;
+    break;
+  case ElementType::bf16:
+    dtype = 4;
     break;
   case ElementType::i1:
     dtype = 5;
@@ -706,7 +789,8 @@ KerasSource::import(mlir::MLIRContext &context,
                                    ", expected a positive number, or 0 for a "
                                    "dynamic size");
   context.loadDialect<GRUDialect, mlir::func::FuncDialect,
-                      mlir::tensor::TensorDialect>();
+                      mlir::arith::ArithDialect, mlir::linalg::LinalgDialect,
+                      mlir::math::MathDialect, mlir::tensor::TensorDialect>();
   auto location = mlir::FileLineColLoc::get(&context, file, 0, 0);
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
   auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
@@ -1045,7 +1129,7 @@ ExpectedSource gru::buildKerasLayerModel(json::Object layerConfig,
   layer.nodes.push_back(std::move(node));
   model.inputs = {{"x", 0, 0}};
   model.outputs = {{layer.name, 0, 0}};
-  if (isFlagSet(layer, "return_state"))
+  if (isFlagSet(layer.config, "return_state"))
     model.outputs.push_back({layer.name, 0, 1});
   json::Object structure{{"class_name", className},
                          {"features", features},

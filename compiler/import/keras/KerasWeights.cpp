@@ -63,6 +63,8 @@ public:
   FolderWeights(const Hdf5File &file, const Model &model) : file(file) {
     StringMap<unsigned> used;
     for (const Layer &layer : model.layers) {
+      if (layer.isOperation)
+        continue;
       // A Sequential model does not count its input among its layers.
       if (model.sequential && layer.className == "InputLayer")
         continue;
@@ -80,10 +82,16 @@ public:
   StringRef getName() const override { return file.getName(); }
 
   Expected<WeightTensor> take(const WeightRequest &request) override {
-    std::string path = folders.lookup(request.layer.name);
-    if (!request.folder.empty())
-      path += ("/" + request.folder).str();
-    path += "/vars/" + utostr(request.index);
+    std::string base = folders.lookup(request.layer.name) + "/";
+    std::string vars = "vars/" + utostr(request.index), path = base + vars;
+    if (!request.folder.empty()) {
+      path = (base + request.folder + "/" + vars).str();
+      // Keras files what is under a private name only under that name.
+      if (std::string hidden = (base + "_" + request.folder + "/" + vars).str();
+          !file.hasDataset("layers/" + path) &&
+          file.hasDataset("layers/" + hidden))
+        path = hidden;
+    }
     if (!file.hasDataset("layers/" + path))
       return missing(file.getName(), request, "at 'layers/" + path + "'");
     taken.insert(path);
@@ -152,7 +160,9 @@ public:
     if (layer == entries.end())
       return missing(file.getName(), request,
                      "in group '" + path(request.layer.name) + "'");
-    Entry *entry = find(layer->second, request.role);
+    // The weights of a wrapped layer stand one after the other; what lies in
+    // front of the last part of their names differs from version to version.
+    Entry *entry = find(layer->second, roleOf(request.role));
     if (!entry)
       return missing(file.getName(), request,
                      "in weight_names of group '" + path(request.layer.name) +
