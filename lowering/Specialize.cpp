@@ -40,8 +40,12 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      if (!fix(0, batch, "batch") ||
-          (!isState && shape.size() == 3 && !fix(1, timesteps, "timesteps")))
+      bool isSequence =
+          !isState &&
+          shape.size() == (isa<FloatType>(type.getElementType()) ? 3 : 2);
+      int64_t batchDim = isSequence && func->hasAttr(kTimeMajorAttr) ? 1 : 0;
+      if (!fix(batchDim, batch, "batch") ||
+          (isSequence && !fix(1 - batchDim, timesteps, "timesteps")))
         return signalPassFailure();
       refine(argument, RankedTensorType::get(shape, type.getElementType()));
     }

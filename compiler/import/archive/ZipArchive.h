@@ -26,6 +26,9 @@ public:
   /// True if some entry's name ends in `suffix`.
   bool containsSuffix(llvm::StringRef suffix) const;
 
+  /// The names of all entries, in the archive's order.
+  std::vector<std::string> getEntries() const;
+
   /// The content of an entry, its checksum verified. An entry that claims more
   /// than `limit` bytes, or more than its compressed bytes can hold, is refused
   /// before any memory is taken for it.

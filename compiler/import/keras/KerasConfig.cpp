@@ -190,6 +190,11 @@ static Error parseEnds(StringRef where, const json::Value &value,
 // Layers and models
 //===----------------------------------------------------------------------===//
 
+std::string Model::getOutputName(size_t index) const {
+  return outputNames.empty() ? "output_" + std::to_string(index)
+                             : outputNames[index];
+}
+
 /// "GRU" for Keras's own, "package.GRU" for a class of somebody else, which
 /// must not be taken for Keras's because of its name.
 static std::string qualifiedClassName(const json::Object &object) {
@@ -286,10 +291,21 @@ static Error connectSequential(StringRef where, const json::Object &root,
   return Error::success();
 }
 
-/// Keras 2 or 3 by what only one of them writes.
-static unsigned guessVersion(const json::Object &root) {
+unsigned gru::keras::guessVersion(const json::Object &root) {
   if (std::optional<StringRef> version = root.getString("keras_version"))
     return version->starts_with("3") ? 3 : 2;
+  // Keras 2 writes a recurrent layer's implementation, Keras 3 does not. A
+  // layer's own config names no version.
+  const json::Object *config = root.getObject("config");
+  const json::Array *cells = config ? config->getArray("cells") : nullptr;
+  if (const json::Object *cell = config ? config->getObject("cell") : nullptr)
+    if ((config = cell->getObject("config")))
+      cells = config->getArray("cells");
+  if (cells && !cells->empty())
+    if (const json::Object *cell = cells->front().getAsObject())
+      config = cell->getObject("config");
+  if (config && config->get("units"))
+    return config->get("implementation") ? 2 : 3;
   StringRef module = root.getString("module").value_or("");
   if (module.starts_with("tf_keras") || module.starts_with("tensorflow"))
     return 2;

@@ -61,6 +61,10 @@ struct Model {
   bool sequential = false;
   std::vector<Layer> layers;
   std::vector<TensorRef> inputs, outputs;
+  /// Names of the outputs; output_0, output_1, ... where it is empty.
+  std::vector<std::string> outputNames;
+
+  std::string getOutputName(size_t index) const;
 };
 
 /// Reads the graph out of a model config. `version` is the major version of
@@ -68,6 +72,9 @@ struct Model {
 llvm::Expected<Model> parseModel(llvm::StringRef where,
                                  const llvm::json::Object &root,
                                  unsigned version);
+
+/// Keras 2 or 3 by what only one of them writes.
+unsigned guessVersion(const llvm::json::Object &root);
 
 /// Class and config of an object that is a layer's property (a cell, an
 /// activation, a dtype policy). A class from outside Keras has its module in

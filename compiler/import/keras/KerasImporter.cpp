@@ -12,6 +12,7 @@
 #include "compiler/import/archive/Json.h"
 #include "compiler/import/archive/ZipArchive.h"
 #include "compiler/import/keras/KerasConfig.h"
+#include "compiler/import/keras/KerasLayerModel.h"
 #include "compiler/import/keras/KerasLayers.h"
 #include "compiler/import/keras/KerasWeights.h"
 #include "dialect/GRUDialect.h"
@@ -23,11 +24,13 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MemoryBuffer.h"
 
+#include <cstring>
 #include <map>
 
 using namespace gru;
@@ -266,6 +269,26 @@ static std::string joinPath(StringRef a, StringRef b) {
   return a.empty() ? b.str() : b.empty() ? a.str() : (a + "/" + b).str();
 }
 
+static void roundToHalf(WeightTensor &tensor, WeightType type) {
+  const fltSemantics &semantics = type == WeightType::f16
+                                      ? APFloat::IEEEhalf()
+                                      : APFloat::BFloat();
+  size_t count = tensor.data.size() / sizeof(float);
+  std::vector<char> rounded(count * sizeof(uint16_t));
+  for (size_t i = 0; i < count; ++i) {
+    float single;
+    std::memcpy(&single, tensor.data.data() + i * sizeof(single),
+                sizeof(single));
+    APFloat value(single);
+    bool ignored;
+    value.convert(semantics, APFloat::rmNearestTiesToEven, &ignored);
+    uint16_t bits = value.bitcastToAPInt().getZExtValue();
+    std::memcpy(rounded.data() + i * sizeof(bits), &bits, sizeof(bits));
+  }
+  tensor.data = std::move(rounded);
+  tensor.dtype = type;
+}
+
 std::unique_ptr<LayerContext> CallContext::makeInner(const Layer &inner,
                                                      StringRef innerFolder,
                                                      StringRef innerPart) {
@@ -299,11 +322,16 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
         walk.numInputs + walk.numStates + walk.numWeights, location,
         {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
   } else {
+    // Halves are read as float32 and rounded once, as Keras does with a mixed
+    // policy.
+    bool isHalf = type == WeightType::f16 || type == WeightType::bf16;
     Expected<WeightTensor> weight =
         walk.store->take({owner, role, joinPath(folder, innerFolder), index,
-                          type});
+                          isHalf ? WeightType::f32 : type});
     if (!weight)
       return weight.takeError();
+    if (isHalf)
+      roundToHalf(*weight, type);
     auto mismatch = [&]() -> Error {
       return importError(walk.store->getName(),
                          "layer '" + printable(layer.name) + "': " + role +
@@ -660,7 +688,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
       inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
   if (outputs)
     for (auto [index, ref] : llvm::enumerate(model.outputs))
-      outputs->push_back(getSpec("output_" + std::to_string(index),
+      outputs->push_back(getSpec(model.getOutputName(index),
                                  results[{ref.layer, ref.node}][ref.tensor]));
   return Error::success();
 }
@@ -683,7 +711,7 @@ Error Walk::finish() {
       continue;
     values.push_back(found->second[ref.tensor].value);
     attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
-        kNameAttr, builder->getStringAttr("output_" + Twine(index)))));
+        kNameAttr, builder->getStringAttr(model.getOutputName(index)))));
   }
   if (!isEmitting())
     return store->checkAllTaken();
@@ -694,6 +722,8 @@ Error Walk::finish() {
         kStateAttr, builder->getI64IntegerAttr(index))));
   }
   mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
+  if (getShapeRules(model, options).timeMajor)
+    function->setAttr(kTimeMajorAttr, builder->getUnitAttr());
   mlir::Block &body = function.getBody().front();
   function.setFunctionType(builder->getFunctionType(
       body.getArgumentTypes(), mlir::ValueRange(values).getTypes()));
@@ -718,6 +748,9 @@ public:
 
   Error load(Weights &store) {
     ImportOptions options;
+    ShapeRules rules = getShapeRules(model, options);
+    timeMajor = rules.timeMajor;
+    fixedTime = rules.fixedTime;
     return Walk(file, model, store, weights, options).run(&inputs, &outputs);
   }
 
@@ -815,17 +848,16 @@ KerasSource::import(mlir::MLIRContext &context,
   return module;
 }
 
-/// Checks the graph and the weights; the common end of all the ways in.
-static ExpectedSource finishSource(StringRef file, Model model,
-                                   const json::Object &config,
-                                   Weights &store) {
+ExpectedSource gru::keras::finishSource(StringRef file, Model model,
+                                        const json::Object &config,
+                                        Weights &store) {
   auto source = std::make_unique<KerasSource>(file, model, config);
   if (Error error = source->load(store))
     return error;
   return source;
 }
 
-static Expected<std::string> readFile(StringRef path) {
+Expected<std::string> gru::keras::readFile(StringRef path) {
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
@@ -958,10 +990,13 @@ ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
 }
 
 ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
-                                    StringRef weightsPath) {
+                                    StringRef weightsPath,
+                                    ArrayRef<std::string> callArguments) {
   Expected<json::Object> config = parseJsonObject(path, text);
   if (!config)
     return config.takeError();
+  if (isLayerConfig(*config))
+    return openLayer(path, *config, weightsPath, callArguments);
   Expected<Model> model = parseModel(path, *config, 0);
   if (!model)
     return model.takeError();
@@ -969,173 +1004,4 @@ ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
     return importError(path, "a model config holds no weights, expected a file "
                              "of weights (.weights.h5 or .h5) beside it");
   return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
-}
-
-//===----------------------------------------------------------------------===//
-// Layers without a file
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// An argument of a Keras class with its default.
-struct Default {
-  StringLiteral key;
-  json::Value value;
-};
-} // namespace
-
-/// Fills in defaults; an argument that Keras does not have is an error, as it
-/// is in Keras.
-static Error completeConfig(StringRef where, StringRef className,
-                            json::Object &config,
-                            ArrayRef<Default> arguments) {
-  for (const auto &entry : config) {
-    StringRef key = entry.first;
-    if (any_of(arguments, [&](auto &known) { return known.key == key; }))
-      continue;
-    StringRef closest;
-    unsigned distance = 4;
-    for (const Default &known : arguments)
-      if (unsigned d = key.edit_distance(known.key, true, distance);
-          d < distance) {
-        distance = d;
-        closest = known.key;
-      }
-    return importError(where, "found the argument '" + printable(key) +
-                                  "', which " + className + " does not have" +
-                                  (closest.empty()
-                                       ? std::string()
-                                       : "; did you mean '" + closest.str() +
-                                             "'?"));
-  }
-  for (const Default &known : arguments)
-    // Units have no default; their absence is reported by the layer.
-    if (!config.get(known.key) && !known.value.getAsNull())
-      config[known.key] = known.value;
-  return Error::success();
-}
-
-static std::vector<Default> cellArguments(unsigned version) {
-  std::vector<Default> arguments = {
-      {"units", nullptr},
-      {"activation", "tanh"},
-      {"recurrent_activation", "sigmoid"},
-      {"use_bias", true},
-      {"reset_after", true},
-      {"dropout", 0.0},
-      {"recurrent_dropout", 0.0},
-      {"implementation", 2},
-      {"seed", nullptr},
-      {"name", nullptr},
-      {"dtype", "float32"},
-      {"trainable", true},
-      {"use_cudnn", "auto"},
-  };
-  for (StringRef weight : {"kernel", "recurrent", "bias"})
-    for (StringRef what : {"initializer", "regularizer", "constraint"}) {
-      static constexpr StringLiteral keys[3][3] = {
-          {"kernel_initializer", "kernel_regularizer", "kernel_constraint"},
-          {"recurrent_initializer", "recurrent_regularizer",
-           "recurrent_constraint"},
-          {"bias_initializer", "bias_regularizer", "bias_constraint"}};
-      unsigned row = weight == "kernel" ? 0 : weight == "recurrent" ? 1 : 2;
-      unsigned column =
-          what == "initializer" ? 0 : what == "regularizer" ? 1 : 2;
-      arguments.push_back({keys[row][column], nullptr});
-    }
-  return arguments;
-}
-
-static void addLoopArguments(std::vector<Default> &arguments,
-                             unsigned version) {
-  for (StringLiteral key : {StringLiteral("return_sequences"),
-                            StringLiteral("return_state"),
-                            StringLiteral("go_backwards"),
-                            StringLiteral("stateful"), StringLiteral("unroll"),
-                            StringLiteral("zero_output_for_mask")})
-    arguments.push_back({key, false});
-  arguments.push_back({"activity_regularizer", nullptr});
-  // Keras 3 has no time-major layout.
-  if (version == 2)
-    arguments.push_back({"time_major", false});
-}
-
-ExpectedSource gru::buildKerasLayerModel(json::Object layerConfig,
-                                         std::vector<WeightTensor> weights,
-                                         int64_t features,
-                                         unsigned kerasVersion) {
-  std::string className = "GRU";
-  json::Object config = std::move(layerConfig);
-  if (std::optional<StringRef> name = config.getString("class_name")) {
-    className = name->str();
-    json::Object inner;
-    if (const json::Object *object = config.getObject("config"))
-      inner = *object;
-    config = std::move(inner);
-  }
-  if (kerasVersion != 2 && kerasVersion != 3)
-    return importError("", "the Keras version is " + Twine(kerasVersion) +
-                               ", expected 2 or 3");
-  if (className != "GRU" && className != "RNN")
-    return importError("", "found the layer class '" + printable(className) +
-                               "', expected GRU or RNN");
-  Layer layer;
-  layer.className = className;
-  layer.name = config.getString("name").value_or("gru").str();
-  std::string where = "layer '" + printable(layer.name) + "'";
-  if (layer.name == "x")
-    return importError(where, "the name is taken by the input");
-  if (features < 1 || features > std::numeric_limits<int32_t>::max())
-    return importError(where, "features is " + Twine(features) +
-                                  ", expected a positive integer");
-
-  std::vector<Default> arguments = cellArguments(kerasVersion);
-  if (className == "RNN") {
-    json::Object *cell = config.getObject("cell");
-    json::Object *cellConfig = cell ? cell->getObject("config") : nullptr;
-    if (cellConfig)
-      if (Error error =
-              completeConfig(where, "GRUCell", *cellConfig, arguments))
-        return error;
-    arguments = {{"cell", nullptr},
-                 {"name", nullptr},
-                 {"dtype", "float32"},
-                 {"trainable", true}};
-  }
-  addLoopArguments(arguments, kerasVersion);
-  if (Error error = completeConfig(where, className, config, arguments))
-    return error;
-  layer.config = std::move(config);
-
-  Model model;
-  model.version = kerasVersion;
-  Layer input;
-  input.className = "InputLayer";
-  input.name = "x";
-  // An input has the type of the layer, so that a float64 layer needs no cast.
-  const json::Object *typed = &layer.config;
-  if (const json::Object *cell = layer.config.getObject("cell"))
-    if (const json::Object *cellConfig = cell->getObject("config"))
-      typed = cellConfig;
-  const json::Value *dtype = typed->get("dtype");
-  input.config = json::Object{
-      {"name", "x"},
-      {"batch_shape", json::Array{nullptr, nullptr, features}},
-      {"dtype", dtype ? *dtype : json::Value("float32")}};
-  Argument argument;
-  argument.kind = Argument::Tensor;
-  argument.tensor = {"x", 0, 0};
-  Node node;
-  node.positional.push_back(std::move(argument));
-  layer.nodes.push_back(std::move(node));
-  model.inputs = {{"x", 0, 0}};
-  model.outputs = {{layer.name, 0, 0}};
-  if (isFlagSet(layer.config, "return_state"))
-    model.outputs.push_back({layer.name, 0, 1});
-  json::Object structure{{"class_name", className},
-                         {"features", features},
-                         {"config", json::Object(layer.config)}};
-  model.layers.push_back(std::move(input));
-  model.layers.push_back(std::move(layer));
-  std::unique_ptr<Weights> store = makeGivenWeights(std::move(weights));
-  return finishSource("", std::move(model), structure, *store);
 }

@@ -239,8 +239,11 @@ public:
   StringRef getName() const override { return ""; }
 
   Expected<WeightTensor> take(const WeightRequest &request) override {
+    // NumPy's keys have no folders: cell0_kernel for cell0/kernel.
+    std::string name = request.role.str();
+    llvm::replace(name, '/', '_');
     for (auto [index, tensor] : llvm::enumerate(tensors)) {
-      if (tensor.name != request.role || taken[index])
+      if (tensor.name != name || taken[index])
         continue;
       taken[index] = true;
       return convert(tensor, request);
