@@ -64,8 +64,28 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
       symbol = it->second;
     }
     FailureOr<SmallVector<SmallVector<int64_t>>> shapes = resolveShapes(ret);
+    unshareDestinations(func);
     if (failed(shapes) || failed(bind(func, ret, *shapes)))
       signalPassFailure();
+  }
+
+  /// Gives each operation a destination of its own. Two results that start from
+  /// one tensor would be placed in one output's buffer.
+  static void unshareDestinations(func::FuncOp func) {
+    SmallVector<Operation *> sources;
+    func.getBody().walk([&](Operation *op) {
+      if (isa<tensor::EmptyOp, linalg::FillOp>(op))
+        sources.push_back(op);
+    });
+    // In reverse: what a fill needs is unshared after the fill.
+    for (Operation *op : llvm::reverse(sources)) {
+      SmallVector<OpOperand *> uses;
+      for (OpOperand &use : op->getUses())
+        uses.push_back(&use);
+      OpBuilder b(op);
+      for (OpOperand *use : llvm::drop_begin(uses))
+        use->set(b.clone(*op)->getResult(0));
+    }
   }
 
   /// Unites the symbols of sizes that an operation needs to be equal.

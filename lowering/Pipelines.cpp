@@ -110,7 +110,8 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
-  cleanUp(pm);
+  // No CSE here: it would share the destinations that have just been separated.
+  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
   // Results and concatenations are computed where they are wanted.
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;

@@ -48,11 +48,16 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      auto batchDim =
+      auto batchAttr =
           func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
-      if (!fix(batchDim ? batchDim.getInt() : 0, batch, "batch") ||
-          (!isState && !batchDim && shape.size() == 3 &&
-           !fix(1, timesteps, "timesteps")))
+      bool isSequence =
+          !isState && !batchAttr &&
+          shape.size() == (isa<FloatType>(type.getElementType()) ? 3 : 2);
+      int64_t batchDim = batchAttr ? batchAttr.getInt() : 0;
+      if (isSequence && func->hasAttr(kTimeMajorAttr))
+        batchDim = 1;
+      if (!fix(batchDim, batch, "batch") ||
+          (isSequence && !fix(1 - batchDim, timesteps, "timesteps")))
         return signalPassFailure();
       refine(argument, RankedTensorType::get(shape, type.getElementType()));
     }

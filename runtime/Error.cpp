@@ -1,5 +1,4 @@
-//===- Error.cpp - the thread's last error
-//---------------------------------===//
+//===- Error.cpp - the thread's last error --------------------------------===//
 
 #include "Error.h"
 

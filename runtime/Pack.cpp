@@ -1,5 +1,4 @@
-//===- Pack.cpp - one strided copy with a cast
-//-----------------------------===//
+//===- Pack.cpp - one strided copy with a cast ----------------------------===//
 //
 // All layouts of all targets are made by this routine; see gru_plan_pack. The
 // innermost dimension is a loop specialised for the two types, the others are

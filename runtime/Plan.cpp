@@ -1,5 +1,4 @@
-//===- Plan.cpp - reads and checks a plan
-//----------------------------------===//
+//===- Plan.cpp - reads and checks a plan ---------------------------------===//
 //
 // A plan comes from a file or a cache as often as from the compiler, so nothing
 // in it is believed.

@@ -1,5 +1,4 @@
-//===- Program.cpp - opens programs and answers questions about them
-//-------===//
+//===- Program.cpp - opens programs and answers questions about them ------===//
 
 #include "Program.h"
 

@@ -1,5 +1,4 @@
-//===- Session.cpp - state, scratch and the run
-//----------------------------===//
+//===- Session.cpp - state, scratch and the run ---------------------------===//
 
 #include "Error.h"
 #include "FloatEnvironment.h"

@@ -1,5 +1,4 @@
-//===- Types.cpp - element types and the version
-//---------------------------===//
+//===- Types.cpp - element types and the version --------------------------===//
 
 #include "gru/runtime.h"
 

@@ -26,8 +26,9 @@ static int64_t chooseBatch(const gru_model &model,
   if (options.batch > 0)
     return options.batch;
   for (const TensorSpec &input : model.source->getInputs())
-    if (!input.shape.empty() && input.shape.front() > 0)
-      return input.shape.front();
+    if (int64_t dim = model.source->getBatchDim(input);
+        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
+      return input.shape[dim];
   return 1;
 }
 

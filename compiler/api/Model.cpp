@@ -23,13 +23,23 @@ finish(llvm::Expected<std::unique_ptr<ModelSource>> source, gru_status status,
 
 gru_status gru_model_load(const char *path, const char *weights_path,
                           gru_model **model) {
+  return gru_model_load_layer(path, weights_path, nullptr, 0, model);
+}
+
+gru_status gru_model_load_layer(const char *path, const char *weights_path,
+                                const char *const *call_arguments,
+                                size_t num_call_arguments, gru_model **model) {
   if (!model)
     return fail(GRU_INVALID_ARGUMENT, "model: is null");
   *model = nullptr;
   if (!path)
     return fail(GRU_INVALID_ARGUMENT, "path: is null");
-  return finish(openModel(path, weights_path ? weights_path : ""), GRU_IO,
-                model);
+  std::vector<std::string> arguments;
+  for (size_t i = 0; i < num_call_arguments; ++i)
+    if (call_arguments && call_arguments[i])
+      arguments.push_back(call_arguments[i]);
+  return finish(openModel(path, weights_path ? weights_path : "", arguments),
+                GRU_IO, model);
 }
 
 void gru_gru_options_init(gru_gru_options *options) {
@@ -163,6 +173,25 @@ size_t gru_model_num_tensors(const gru_model *model, gru_tensor_kind kind) {
   if (model && kind == GRU_KIND_WEIGHT)
     return model->source->getWeights().size();
   return specs(model, kind).size();
+}
+
+static const TensorSpec *findInput(const gru_model *model, size_t index) {
+  llvm::ArrayRef<TensorSpec> inputs = specs(model, GRU_KIND_INPUT);
+  return index < inputs.size() ? &inputs[index] : nullptr;
+}
+
+int32_t gru_model_batch_dim(const gru_model *model, size_t index) {
+  const TensorSpec *input = findInput(model, index);
+  return input ? model->source->getBatchDim(*input) : 0;
+}
+
+int32_t gru_model_time_dim(const gru_model *model, size_t index) {
+  const TensorSpec *input = findInput(model, index);
+  return input ? model->source->getTimeDim(*input) : -1;
+}
+
+int32_t gru_model_needs_timesteps(const gru_model *model) {
+  return model && model->source->needsTimesteps();
 }
 
 static gru_status describe(const std::string &name, uint32_t dtype,

@@ -1,5 +1,4 @@
-//===- ImportError.cpp - messages of the importers
-//-------------------------===//
+//===- ImportError.cpp - messages of the importers ------------------------===//
 
 #include "compiler/import/ImportError.h"
 

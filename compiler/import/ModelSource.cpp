@@ -84,8 +84,23 @@ static StringRef describeForeign(StringRef path, StringRef bytes) {
   return "";
 }
 
-Expected<std::unique_ptr<ModelSource>> gru::openModel(StringRef path,
-                                                      StringRef weightsPath) {
+/// A sequence of feature vectors, or of tokens or mask bits.
+static bool isSequence(const TensorSpec &input) {
+  constexpr uint32_t firstInteger = 5;
+  return input.shape.size() == (input.dtype < firstInteger ? 3 : 2);
+}
+
+int64_t ModelSource::getBatchDim(const TensorSpec &input) const {
+  return timeMajor && isSequence(input) ? 1 : 0;
+}
+
+int64_t ModelSource::getTimeDim(const TensorSpec &input) const {
+  return isSequence(input) ? 1 - getBatchDim(input) : -1;
+}
+
+Expected<std::unique_ptr<ModelSource>>
+gru::openModel(StringRef path, StringRef weightsPath,
+               ArrayRef<std::string> callArguments) {
   if (sys::fs::is_directory(path)) {
     SmallString<128> inside(path);
     sys::path::append(inside, "saved_model.pb");
@@ -113,7 +128,7 @@ Expected<std::unique_ptr<ModelSource>> gru::openModel(StringRef path,
   StringRef text = bytes;
   text.consume_front("\xEF\xBB\xBF");
   if (text.ltrim().starts_with("{"))
-    return keras::openJson(path, bytes, weightsPath);
+    return keras::openJson(path, bytes, weightsPath, callArguments);
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);

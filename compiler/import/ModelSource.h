@@ -1,5 +1,4 @@
-//===- ModelSource.h - a model that can be compiled ---------------*- C++
-//-*-===//
+//===- ModelSource.h - a model that can be compiled -------------*- C++ -*-===//
 //
 // What the compiler knows of a model before it is specialised: its structure,
 // checked, and its weights in Keras form. A source holds no MLIR, so that a
@@ -88,6 +87,14 @@ public:
   llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
   llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
+  /// The dimensions of an input that are batch and time; time is -1 for what is
+  /// no sequence.
+  int64_t getBatchDim(const TensorSpec &input) const;
+  int64_t getTimeDim(const TensorSpec &input) const;
+  /// True where the model can only be compiled for a known number of timesteps:
+  /// it has layers behind which shapes follow from nothing else.
+  bool needsTimesteps() const { return fixedTime; }
+
   /// Writes the bytes that decide what code is made: the configuration with
   /// everything that only training reads left out, names, types and shapes of
   /// the weights, but not their values.
@@ -96,14 +103,23 @@ public:
 protected:
   std::vector<WeightTensor> weights;
   std::vector<TensorSpec> inputs, outputs;
+  bool timeMajor = false, fixedTime = false;
 };
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
 /// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir). With `weightsPath` the weights of an
 /// archive or HDF5 model are replaced by those of that file.
+///
+/// The JSON config of one recurrent layer or cell is a model too; its weights
+/// may also come from an .npz file, by the names kernel, recurrent_kernel, bias
+/// (cell0_kernel, ... for several cells). A layer has the input x, and of the
+/// call arguments mask and initial_state (initial_state_0, ...) those that
+/// `callArguments` names; a cell has x and state (state_0, ...), and the outputs
+/// output and new_state (new_state_0, ...).
 llvm::Expected<std::unique_ptr<ModelSource>>
-openModel(llvm::StringRef path, llvm::StringRef weightsPath = "");
+openModel(llvm::StringRef path, llvm::StringRef weightsPath = "",
+          llvm::ArrayRef<std::string> callArguments = {});
 
 /// A model without a file: one recurrent layer over an input `x` of shape
 /// [batch, timesteps, features]. `layerConfig` is a Keras layer config, either

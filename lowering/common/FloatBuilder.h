@@ -1,5 +1,4 @@
-//===- FloatBuilder.h - formulas over floats as expressions -------*- C++
-//-*-===//
+//===- FloatBuilder.h - formulas over floats as expressions -----*- C++ -*-===//
 //
 // Activations and approximations are formulas. This class writes the operations
 // of one formula, for a scalar or a vector of any floating-point type, so that

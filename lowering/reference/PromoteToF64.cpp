@@ -100,8 +100,13 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
         type = operand.get().getType();
         continue;
       }
-      operand.set(
-          arith::TruncFOp::create(b, ret->getLoc(), type, operand.get()));
+      // Halves are reached through f32: there is no instruction from f64.
+      Value narrow = operand.get();
+      if (getElementTypeOrSelf(type).getIntOrFloatBitWidth() < 32)
+        narrow = arith::TruncFOp::create(
+            b, ret->getLoc(),
+            cast<ShapedType>(type).clone(b.getF32Type()), narrow);
+      operand.set(arith::TruncFOp::create(b, ret->getLoc(), type, narrow));
     }
     func.setFunctionType(
         attributes.getFunctionType(body.getArgumentTypes(), resultTypes));

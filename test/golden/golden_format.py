@@ -16,6 +16,7 @@ import lit.Test
 import lit.util
 
 TARGETS = ("cpu", "reference")
+KINDS = ("inference", "layer", "cell_step")
 
 
 def read_patterns(path):
@@ -87,10 +88,11 @@ class GoldenFormat(lit.formats.TestFormat):
         folder = self.folders[name]
         with open(os.path.join(folder, "case.json")) as file:
             case = json.load(file)
-        if case["kind"] != "inference":
+        if case["kind"] not in KINDS:
             return (
                 lit.Test.UNRESOLVED,
-                f"{name}: kind, found {case['kind']}, expected inference",
+                f"{name}: kind, found {case['kind']}, expected one of "
+                f"{', '.join(KINDS)}",
             )
 
         command = make_command(self.gru_run, folder, case, target)

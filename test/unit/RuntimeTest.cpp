@@ -1,5 +1,4 @@
-//===- RuntimeTest.cpp - the runtime with a hand-written kernel
-//------------===//
+//===- RuntimeTest.cpp - the runtime with a hand-written kernel -----------===//
 //
 // Plans are built by hand here, good and damaged ones, and the kernel is a
 // plain C++ function, so that the runtime is tested without a compiler.

@@ -1,5 +1,4 @@
-//===- Numpy.h - arrays in .npy and .npz files --------------------*- C++
-//-*-===//
+//===- Numpy.h - arrays in .npy and .npz files ------------------*- C++ -*-===//
 //
 // The tools take their tensors from NumPy files and write their results as
 // such: every framework can make and read them. Nothing here knows a model.

@@ -1,5 +1,4 @@
-//===- Arguments.h - the command line of gru-run ------------------*- C++
-//-*-===//
+//===- Arguments.h - the command line of gru-run ----------------*- C++ -*-===//
 //
 // Options that describe a call (--input, --expected, --reset-states) belong to
 // the call that the last --next-call in front of them began.

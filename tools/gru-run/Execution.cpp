@@ -58,7 +58,7 @@ static llvm::Error checkInput(const TensorInfo &info, const Array &array,
 
 /// Uniform in [-1, 1); integers and booleans are 0 or 1, which every embedding
 /// has. Written out, since the library's distributions differ between machines.
-static Expected<Array> makeRandom(const TensorInfo &info,
+static Expected<Array> makeRandom(const TensorInfo &info, int batchDim,
                                   const Arguments &arguments,
                                   std::mt19937_64 &generator) {
   constexpr int64_t defaultBatch = 1, defaultTimesteps = 16;
@@ -67,8 +67,11 @@ static Expected<Array> makeRandom(const TensorInfo &info,
   for (size_t i = 0; i < array.shape.size(); ++i) {
     if (array.shape[i] >= 0)
       continue;
-    int64_t given = i == 0 ? arguments.batch : arguments.timesteps;
-    array.shape[i] = given ? given : i == 0 ? defaultBatch : defaultTimesteps;
+    bool isBatch = int64_t(i) == batchDim;
+    int64_t given = isBatch ? arguments.batch : arguments.timesteps;
+    array.shape[i] = given     ? given
+                     : isBatch ? defaultBatch
+                               : defaultTimesteps;
   }
   int64_t count = 1;
   for (int64_t dim : array.shape)
@@ -99,15 +102,28 @@ Expected<std::vector<Call>> gru::loadCalls(const Model &model,
   for (const CallArguments &callArguments : arguments.calls) {
     Call &call = calls.emplace_back();
     call.resetStates = callArguments.resetStates;
-    for (const NamedFile &input : callArguments.inputs)
+    // The values of a reset come as inputs that the model does not have:
+    // reset_states_value, or reset_states_value_0, ... for several states.
+    for (const NamedFile &input : callArguments.inputs) {
+      if (call.resetStates &&
+          llvm::StringRef(input.name).starts_with("reset_states_value")) {
+        Expected<Array> array = readArray(input.file);
+        if (!array)
+          return array.takeError();
+        call.resetValues.push_back(std::move(*array));
+        continue;
+      }
       if (llvm::none_of(
               infos, [&](const TensorInfo &i) { return i.name == input.name; }))
         return createStringError(arguments.model + ": no input '" + input.name +
                                  "', the model's inputs are " +
                                  describe(infos));
+    }
     for (const TensorInfo &info : infos) {
       if (!arguments.hasInputs()) {
-        Expected<Array> array = makeRandom(info, arguments, generator);
+        Expected<Array> array =
+            makeRandom(info, model.batch_dim(call.inputs.size()), arguments,
+                       generator);
         if (!array)
           return array.takeError();
         call.inputs.push_back(std::move(*array));
@@ -132,14 +148,22 @@ Expected<std::vector<Call>> gru::loadCalls(const Model &model,
   return calls;
 }
 
-CompileOptions gru::getCompileOptions(const Arguments &arguments,
+CompileOptions gru::getCompileOptions(const Model &model,
+                                      const Arguments &arguments,
                                       std::span<const Call> calls) {
   CompileOptions options;
   options.batch = arguments.batch;
-  if (!options.batch && !calls.front().inputs.empty() &&
-      !calls.front().inputs.front().shape.empty())
-    options.batch = calls.front().inputs.front().shape.front();
   options.timesteps = arguments.timesteps;
+  const std::vector<Array> &inputs = calls.front().inputs;
+  auto sizeOf = [&](size_t input, int dim) -> int64_t {
+    const std::vector<int64_t> &shape = inputs[input].shape;
+    return dim >= 0 && size_t(dim) < shape.size() ? shape[dim] : 0;
+  };
+  if (!options.batch && !inputs.empty())
+    options.batch = sizeOf(0, model.batch_dim(0));
+  if (model.needs_timesteps())
+    for (size_t i = 0; i < inputs.size() && !options.timesteps; ++i)
+      options.timesteps = sizeOf(i, model.time_dim(i));
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.require_backend = arguments.requireBackend;
@@ -206,6 +230,31 @@ static Expected<Tensors> makeTensors(const Program &program, const Call &call) {
   return tensors;
 }
 
+static llvm::Error resetStates(const Program &program, Session &session,
+                               const Call &call) {
+  session.reset_states();
+  std::vector<TensorInfo> states = program.states();
+  if (call.resetValues.size() > states.size())
+    return createStringError("reset_states_value: found " +
+                             Twine(call.resetValues.size()) +
+                             " values, expected at most " +
+                             Twine(states.size()) + ", one per state");
+  for (auto [index, value] : llvm::enumerate(call.resetValues)) {
+    if (value.shape != states[index].dims)
+      return createStringError("reset_states_value: shape, found " +
+                               formatShape(value.shape) + ", expected " +
+                               formatShape(states[index].dims));
+    Expected<Array> array = convertTo(value, states[index].dtype);
+    if (!array)
+      return array.takeError();
+    if (Result<void> set = session.set_state(
+            index, std::as_bytes(std::span<const char>(array->data)));
+        !set)
+      return toLLVM(set.error());
+  }
+  return llvm::Error::success();
+}
+
 Expected<Outputs> gru::runCalls(const Program &program,
                                 std::span<const Call> calls) {
   Expected<Session> session = makeSession(program, calls);
@@ -214,7 +263,8 @@ Expected<Outputs> gru::runCalls(const Program &program,
   Outputs outputs;
   for (const Call &call : calls) {
     if (call.resetStates)
-      session->reset_states();
+      if (llvm::Error error = resetStates(program, *session, call))
+        return std::move(error);
     Expected<Tensors> tensors = makeTensors(program, call);
     if (!tensors)
       return tensors.takeError();

@@ -1,5 +1,4 @@
-//===- Execution.h - from arrays to a model's outputs -------------*- C++
-//-*-===//
+//===- Execution.h - from arrays to a model's outputs -----------*- C++ -*-===//
 //
 // The one place of gru-run that talks to the public API.
 //
@@ -21,6 +20,8 @@ struct Call {
   /// In the order of the model's inputs.
   std::vector<Array> inputs;
   bool resetStates = false;
+  /// What the states are reset to, in their order; empty for zeros.
+  std::vector<Array> resetValues;
 };
 
 /// The outputs of each call, in the order of the model's outputs.
@@ -37,8 +38,9 @@ std::string describe(const std::vector<TensorInfo> &tensors);
 llvm::Expected<std::vector<Call>> loadCalls(const Model &model,
                                             const Arguments &arguments);
 
-/// What the command line asks for; the batch is that of the first input.
-CompileOptions getCompileOptions(const Arguments &arguments,
+/// What the command line asks for; the batch is that of the first input, and so
+/// are the timesteps where the model needs to know them.
+CompileOptions getCompileOptions(const Model &model, const Arguments &arguments,
                                  std::span<const Call> calls);
 
 /// Runs all calls on one new session. Inputs are converted where the program

@@ -110,7 +110,7 @@ llvm::Error gru::checkExpected(raw_ostream &os, const Program &program,
 llvm::Error gru::verify(raw_ostream &os, const Model &model,
                         const Arguments &arguments, std::span<const Call> calls,
                         const Outputs &outputs) {
-  CompileOptions options = getCompileOptions(arguments, calls);
+  CompileOptions options = getCompileOptions(model, arguments, calls);
   options.target = "reference";
   options.require_backend.clear();
   options.f64_outputs = true;

@@ -1,5 +1,4 @@
-//===- Report.h - what gru-run says and writes --------------------*- C++
-//-*-===//
+//===- Report.h - what gru-run says and writes ------------------*- C++ -*-===//
 
 #ifndef GRU_TOOLS_GRU_RUN_REPORT_H
 #define GRU_TOOLS_GRU_RUN_REPORT_H

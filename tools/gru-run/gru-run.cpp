@@ -36,7 +36,11 @@ static void printProgram(const Arguments &arguments, const Program &program,
 
 static llvm::Error run(const Arguments &arguments) {
   auto begin = std::chrono::steady_clock::now();
-  Result<Model> model = Model::load(arguments.model, arguments.weights);
+  std::vector<std::string> callArguments;
+  for (const NamedFile &input : arguments.calls.front().inputs)
+    callArguments.push_back(input.name);
+  Result<Model> model =
+      Model::load(arguments.model, arguments.weights, callArguments);
   if (!model)
     return toLLVM(model.error());
   double loading = std::chrono::duration<double, std::milli>(
@@ -47,7 +51,7 @@ static llvm::Error run(const Arguments &arguments) {
   if (!calls)
     return calls.takeError();
   Phases phases;
-  CompileOptions options = getCompileOptions(arguments, *calls);
+  CompileOptions options = getCompileOptions(*model, arguments, *calls);
   options.on_phase = [&](std::string_view phase, double milliseconds) {
     phases.emplace_back(phase, milliseconds);
   };

@@ -1,5 +1,4 @@
-//===- Hdf5Attributes.cpp - string attributes in an HDF5 image
-//-------------===//
+//===- Hdf5Attributes.cpp - string attributes in an HDF5 image ------------===//
 //
 // Names and layouts follow the HDF5 File Format Specification, version 3.0:
 // IV.A object headers, IV.A.2.m attribute messages, III.E global heaps.

@@ -1,5 +1,4 @@
-//===- Hdf5File.cpp - attributes and datasets of an HDF5 file
-//--------------===//
+//===- Hdf5File.cpp - attributes and datasets of an HDF5 file -------------===//
 
 #include "compiler/import/archive/Hdf5File.h"
 

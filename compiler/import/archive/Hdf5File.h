@@ -1,5 +1,4 @@
-//===- Hdf5File.h - attributes and datasets of an HDF5 file -------*- C++
-//-*-===//
+//===- Hdf5File.h - attributes and datasets of an HDF5 file -----*- C++ -*-===//
 //
 // A small, suspicious view of libhdf5: only what Keras writes is read, links
 // out of the file are not followed, and sizes are checked against the file

@@ -1,5 +1,4 @@
-//===- Json.cpp - JSON from files that we did not write
-//--------------------===//
+//===- Json.cpp - JSON from files that we did not write -------------------===//
 
 #include "compiler/import/archive/Json.h"
 

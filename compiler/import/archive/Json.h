@@ -1,5 +1,4 @@
-//===- Json.h - JSON from files that we did not write -------------*- C++
-//-*-===//
+//===- Json.h - JSON from files that we did not write -----------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_ARCHIVE_JSON_H
 #define GRU_COMPILER_IMPORT_ARCHIVE_JSON_H

@@ -1,5 +1,4 @@
-//===- ZipArchive.cpp - entries of a zip file in memory
-//--------------------===//
+//===- ZipArchive.cpp - entries of a zip file in memory -------------------===//
 
 #include "compiler/import/archive/ZipArchive.h"
 
@@ -44,6 +43,14 @@ Expected<ZipArchive> ZipArchive::open(StringRef file, StringRef bytes) {
 
 bool ZipArchive::contains(StringRef entry) const {
   return zip_name_locate(archive.get(), entry.str().c_str(), 0) >= 0;
+}
+
+std::vector<std::string> ZipArchive::getEntries() const {
+  std::vector<std::string> names;
+  for (zip_int64_t i = 0, n = zip_get_num_entries(archive.get(), 0); i < n; ++i)
+    if (const char *name = zip_get_name(archive.get(), i, 0))
+      names.push_back(name);
+  return names;
 }
 
 bool ZipArchive::containsSuffix(StringRef suffix) const {

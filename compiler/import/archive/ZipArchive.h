@@ -1,5 +1,4 @@
-//===- ZipArchive.h - entries of a zip file in memory -------------*- C++
-//-*-===//
+//===- ZipArchive.h - entries of a zip file in memory -----------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_ARCHIVE_ZIPARCHIVE_H
 #define GRU_COMPILER_IMPORT_ARCHIVE_ZIPARCHIVE_H
@@ -26,6 +25,9 @@ public:
   bool contains(llvm::StringRef entry) const;
   /// True if some entry's name ends in `suffix`.
   bool containsSuffix(llvm::StringRef suffix) const;
+
+  /// The names of all entries, in the archive's order.
+  std::vector<std::string> getEntries() const;
 
   /// The content of an entry, its checksum verified. An entry that claims more
   /// than `limit` bytes, or more than its compressed bytes can hold, is refused

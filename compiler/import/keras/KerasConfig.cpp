@@ -1,5 +1,4 @@
-//===- KerasConfig.cpp - a Keras model config as a plain graph
-//-------------===//
+//===- KerasConfig.cpp - a Keras model config as a plain graph -------------===//
 
 #include "compiler/import/keras/KerasConfig.h"
 
@@ -191,6 +190,11 @@ static Error parseEnds(StringRef where, const json::Value &value,
 // Layers and models
 //===----------------------------------------------------------------------===//
 
+std::string Model::getOutputName(size_t index) const {
+  return outputNames.empty() ? "output_" + std::to_string(index)
+                             : outputNames[index];
+}
+
 /// "GRU" for Keras's own, "package.GRU" for a class of somebody else, which
 /// must not be taken for Keras's because of its name.
 static std::string qualifiedClassName(const json::Object &object) {
@@ -221,6 +225,8 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
                                   ": expected an object with class_name");
   Layer layer;
   layer.className = qualifiedClassName(*object);
+  layer.isOperation = object->getString("module").value_or("").starts_with(
+      "keras.src.ops.");
   if (const json::Object *config = object->getObject("config"))
     layer.config = *config;
   if (std::optional<StringRef> name = layer.config.getString("name"))
@@ -229,8 +235,7 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
     layer.name = name->str();
   else
     return importError(where, "layer " + Twine(index) + ": has no name");
-  std::string layerWhere =
-      (where + ": layer '" + printable(layer.name) + "'").str();
+  std::string layerWhere = (where + ": layer '" + printable(layer.name) + "'").str();
   if (const json::Value *nodes = object->get("inbound_nodes")) {
     const json::Array *array = nodes->getAsArray();
     if (!array)
@@ -286,18 +291,28 @@ static Error connectSequential(StringRef where, const json::Object &root,
   return Error::success();
 }
 
-/// Keras 2 or 3 by what only one of them writes.
-static unsigned guessVersion(const json::Object &root) {
+unsigned gru::keras::guessVersion(const json::Object &root) {
   if (std::optional<StringRef> version = root.getString("keras_version"))
     return version->starts_with("3") ? 3 : 2;
+  // Keras 2 writes a recurrent layer's implementation, Keras 3 does not. A
+  // layer's own config names no version.
+  const json::Object *config = root.getObject("config");
+  const json::Array *cells = config ? config->getArray("cells") : nullptr;
+  if (const json::Object *cell = config ? config->getObject("cell") : nullptr)
+    if ((config = cell->getObject("config")))
+      cells = config->getArray("cells");
+  if (cells && !cells->empty())
+    if (const json::Object *cell = cells->front().getAsObject())
+      config = cell->getObject("config");
+  if (config && config->get("units"))
+    return config->get("implementation") ? 2 : 3;
   StringRef module = root.getString("module").value_or("");
   if (module.starts_with("tf_keras") || module.starts_with("tensorflow"))
     return 2;
   return module.empty() ? 2 : 3;
 }
 
-Expected<Model> gru::keras::parseModel(StringRef where,
-                                       const json::Object &root,
+Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root,
                                        unsigned version) {
   std::optional<StringRef> className = root.getString("class_name");
   if (!className)
@@ -326,6 +341,7 @@ Expected<Model> gru::keras::parseModel(StringRef where,
     if (!names.insert(layer->name).second)
       return importError(where, "two layers have the name '" +
                                     printable(layer->name) + "'");
+    layer->implicitMasks = model.version == 2 || model.sequential;
     model.layers.push_back(std::move(*layer));
   }
   if (model.sequential) {

@@ -1,5 +1,4 @@
-//===- KerasConfig.h - a Keras model config as a plain graph ------*- C++
-//-*-===//
+//===- KerasConfig.h - a Keras model config as a plain graph ------*- C++ -*-===//
 //
 // Keras has written the graph of a model in many ways: Sequential and
 // functional, with the node forms of Keras 2 and of Keras 3. This file reads
@@ -49,6 +48,11 @@ struct Layer {
   std::string className, name;
   llvm::json::Object config;
   std::vector<Node> nodes;
+  /// One of Keras 3's operations on tensors, which stand among the layers.
+  bool isOperation = false;
+  /// Masks travel with the tensors. Functional models of Keras 3 have them as
+  /// plain tensors of the graph instead.
+  bool implicitMasks = true;
 };
 
 struct Model {
@@ -57,6 +61,10 @@ struct Model {
   bool sequential = false;
   std::vector<Layer> layers;
   std::vector<TensorRef> inputs, outputs;
+  /// Names of the outputs; output_0, output_1, ... where it is empty.
+  std::vector<std::string> outputNames;
+
+  std::string getOutputName(size_t index) const;
 };
 
 /// Reads the graph out of a model config. `version` is the major version of
@@ -64,6 +72,9 @@ struct Model {
 llvm::Expected<Model> parseModel(llvm::StringRef where,
                                  const llvm::json::Object &root,
                                  unsigned version);
+
+/// Keras 2 or 3 by what only one of them writes.
+unsigned guessVersion(const llvm::json::Object &root);
 
 /// Class and config of an object that is a layer's property (a cell, an
 /// activation, a dtype policy). A class from outside Keras has its module in

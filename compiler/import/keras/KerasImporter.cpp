@@ -1,5 +1,4 @@
-//===- KerasImporter.cpp - Keras files to MLIR
-//-----------------------------===//
+//===- KerasImporter.cpp - Keras files to MLIR -----------------------------===//
 //
 // Walks the graph of a model and calls the import function of each layer. The
 // walk is made once when a file is opened, to check it and to load its weights,
@@ -13,19 +12,25 @@
 #include "compiler/import/archive/Json.h"
 #include "compiler/import/archive/ZipArchive.h"
 #include "compiler/import/keras/KerasConfig.h"
+#include "compiler/import/keras/KerasLayerModel.h"
 #include "compiler/import/keras/KerasLayers.h"
 #include "compiler/import/keras/KerasWeights.h"
 #include "dialect/GRUDialect.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MemoryBuffer.h"
 
+#include <cstring>
 #include <map>
 
 using namespace gru;
@@ -40,9 +45,18 @@ using namespace llvm;
 namespace {
 struct ShapeRules {
   int64_t batch = 0, timesteps = 0;
-  bool timeMajor = false, stateful = false, unrolled = false;
+  bool timeMajor = false, stateful = false, fixedTime = false;
 };
 } // namespace
+
+/// True where shapes behind the layer follow only from a known number of
+/// timesteps. A TimeDistributed folds them into the batch.
+static bool needsFixedTime(const Layer &layer, const LayerClass &layerClass) {
+  if (layerClass.fixedTime)
+    return true;
+  return layer.className == "TimeDistributed" &&
+         !isTimeDistributedTrivial(layer);
+}
 
 static ShapeRules getShapeRules(const Model &model,
                                 const ImportOptions &options) {
@@ -51,11 +65,14 @@ static ShapeRules getShapeRules(const Model &model,
   rules.timesteps = options.timesteps;
   for (const Layer &layer : model.layers) {
     const LayerClass *layerClass = findLayerClass(layer.className);
-    if (!layerClass || !layerClass->recurrent)
+    if (!layerClass)
       continue;
-    rules.timeMajor |= isFlagSet(layer, "time_major");
-    rules.stateful |= isFlagSet(layer, "stateful");
-    rules.unrolled |= isFlagSet(layer, "unroll");
+    rules.fixedTime |= needsFixedTime(layer, *layerClass);
+    if (!layerClass->recurrent)
+      continue;
+    rules.timeMajor |= isFlagSet(layer.config, "time_major");
+    rules.stateful |= isFlagSet(layer.config, "stateful");
+    rules.fixedTime |= isFlagSet(layer.config, "unroll");
   }
   return rules;
 }
@@ -100,7 +117,8 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
       name = policy->config->getString("name");
   bool known = false;
   for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i1,
-                           ElementType::i32, ElementType::i64})
+                           ElementType::i32, ElementType::i64, ElementType::f16,
+                           ElementType::bf16})
     if (name == getElementTypeName(type)) {
       tensor.type = type;
       known = true;
@@ -108,16 +126,14 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
   if (!known)
     return importError(layerWhere,
                        "dtype is '" + printable(name.value_or("")) +
-                           "', expected float32, float64, bool, int32 or "
-                           "int64");
+                           "', expected float32, float64, float16, bfloat16, "
+                           "bool, int32 or int64");
   for (StringRef key : {"sparse", "ragged"})
-    if (isFlagSet(layer, key))
+    if (isFlagSet(layer.config, key))
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
   // A sequence of feature vectors, or of tokens or mask bits.
-  bool isFloat =
-      tensor.type == ElementType::f32 || tensor.type == ElementType::f64;
-  bool hasTime = tensor.shape.size() == (isFloat ? 3 : 2);
+  bool hasTime = tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
   bool timeFirst = hasTime && rules.timeMajor;
   int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
   if (rules.batch > 0)
@@ -128,7 +144,7 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
     int64_t &time = tensor.shape[timeFirst ? 0 : 1];
     if (rules.timesteps > 0)
       time = rules.timesteps;
-    else if (!rules.unrolled)
+    else if (!rules.fixedTime)
       time = kDynamicSize;
   }
   return tensor;
@@ -141,19 +157,30 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
 namespace {
 class Walk;
 
-/// One call of one layer during a walk.
+/// One call of one layer during a walk, or of a layer inside it.
 class CallContext final : public LayerContext {
 public:
-  CallContext(Walk &walk, const Layer &layer);
+  CallContext(Walk &walk, const Layer &layer)
+      : CallContext(walk, layer, layer, "", "") {}
+  CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+              std::string folder, std::string part);
 
   Expected<Tensor> getWeight(StringRef role, StringRef folder, unsigned index,
                              WeightType type, ArrayRef<int64_t> shape,
-                             StringRef meaning, Transform transform) override;
-  Tensor getState(ArrayRef<int64_t> shape, ElementType type) override;
-  void setState(const Tensor &state) override;
+                             StringRef meaning, Transform transform,
+                             ArrayRef<int64_t> fileShape) override;
+  Tensor getState(StringRef part, ArrayRef<int64_t> shape,
+                  ElementType type) override;
+  void setState(StringRef part, const Tensor &state) override;
+  std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
+                                          StringRef part) override;
 
 private:
   Walk &walk;
+  /// The layer of the model that holds weights and states.
+  const Layer &owner;
+  /// In front of folders, and of roles and names of states.
+  std::string folder, part;
 };
 
 /// Visits the calls of a model's layers in an order in which every input is
@@ -183,14 +210,14 @@ private:
 
   /// A state of a stateful layer, with the value it has at this point.
   struct State {
-    std::string layer;
+    std::string name;
     Tensor value;
   };
 
   Error addInputs();
   Expected<bool> tryCall(const Layer &layer, int64_t index);
   Error call(const Layer &layer, const Node &node, int64_t index);
-  Expected<SmallVector<Tensor>> resolve(const Layer &layer,
+  Expected<Tensors> resolve(const Layer &layer,
                                         const Argument &argument);
   Error readArguments(LayerContext &context, const Node &node,
                       const LayerClass &layerClass);
@@ -215,7 +242,7 @@ private:
   unsigned numInputs = 0, numStates = 0, numWeights = 0;
   SmallVector<mlir::DictionaryAttr> argumentAttributes;
 
-  std::map<Key, SmallVector<Tensor>> results;
+  std::map<Key, Tensors> results;
   StringMap<const Layer *> layers;
   StringMap<Tensor> weightTensors;
   std::vector<State> states;
@@ -226,24 +253,61 @@ private:
 // CallContext
 //===----------------------------------------------------------------------===//
 
-CallContext::CallContext(Walk &walk, const Layer &layer)
+CallContext::CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+                         std::string folder, std::string part)
     : LayerContext(walk.file, layer, walk.model.version, walk.options),
-      walk(walk) {
+      walk(walk), owner(owner), folder(std::move(folder)),
+      part(std::move(part)) {
   if (!walk.isEmitting())
     return;
   builder = &*walk.builder;
-  location = mlir::NameLoc::get(builder->getStringAttr(layer.name));
+  location = mlir::NameLoc::get(builder->getStringAttr(owner.name));
 }
 
-Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
-                                        unsigned index, WeightType type,
+/// a/b, or one of them where the other is empty.
+static std::string joinPath(StringRef a, StringRef b) {
+  return a.empty() ? b.str() : b.empty() ? a.str() : (a + "/" + b).str();
+}
+
+static void roundToHalf(WeightTensor &tensor, WeightType type) {
+  const fltSemantics &semantics = type == WeightType::f16
+                                      ? APFloat::IEEEhalf()
+                                      : APFloat::BFloat();
+  size_t count = tensor.data.size() / sizeof(float);
+  std::vector<char> rounded(count * sizeof(uint16_t));
+  for (size_t i = 0; i < count; ++i) {
+    float single;
+    std::memcpy(&single, tensor.data.data() + i * sizeof(single),
+                sizeof(single));
+    APFloat value(single);
+    bool ignored;
+    value.convert(semantics, APFloat::rmNearestTiesToEven, &ignored);
+    uint16_t bits = value.bitcastToAPInt().getZExtValue();
+    std::memcpy(rounded.data() + i * sizeof(bits), &bits, sizeof(bits));
+  }
+  tensor.data = std::move(rounded);
+  tensor.dtype = type;
+}
+
+std::unique_ptr<LayerContext> CallContext::makeInner(const Layer &inner,
+                                                     StringRef innerFolder,
+                                                     StringRef innerPart) {
+  return std::make_unique<CallContext>(walk, owner, inner,
+                                       joinPath(folder, innerFolder),
+                                       joinPath(part, innerPart));
+}
+
+Expected<Tensor> CallContext::getWeight(StringRef innerRole,
+                                        StringRef innerFolder, unsigned index,
+                                        WeightType type,
                                         ArrayRef<int64_t> shape,
-                                        StringRef meaning,
-                                        Transform transform) {
-  std::string name = (layer.name + "/" + role).str();
+                                        StringRef meaning, Transform transform,
+                                        ArrayRef<int64_t> fileShape) {
+  std::string role = joinPath(part, innerRole);
+  std::string name = owner.name + "/" + role;
   // A shared layer has its weights once, however often it is called.
   auto known = walk.weightTensors.find(name);
-  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}};
+  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}, {}, {}};
   if (known != walk.weightTensors.end()) {
     if (known->second.shape != tensor.shape ||
         known->second.type != tensor.type)
@@ -258,16 +322,24 @@ Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
         walk.numInputs + walk.numStates + walk.numWeights, location,
         {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
   } else {
+    // Halves are read as float32 and rounded once, as Keras does with a mixed
+    // policy.
+    bool isHalf = type == WeightType::f16 || type == WeightType::bf16;
     Expected<WeightTensor> weight =
-        walk.store->take({layer, role, folder, index, type});
+        walk.store->take({owner, role, joinPath(folder, innerFolder), index,
+                          isHalf ? WeightType::f32 : type});
     if (!weight)
       return weight.takeError();
+    if (isHalf)
+      roundToHalf(*weight, type);
     auto mismatch = [&]() -> Error {
       return importError(walk.store->getName(),
                          "layer '" + printable(layer.name) + "': " + role +
                              " is " + shapeText(weight->shape) + ", expected " +
                              shapeText(shape) + " (" + meaning + ")");
     };
+    if (!fileShape.empty() && ArrayRef(weight->shape) == fileShape)
+      weight->shape.assign(shape.begin(), shape.end());
     int64_t found = 1, expected = 1;
     for (int64_t size : weight->shape)
       found *= size;
@@ -288,24 +360,27 @@ Expected<Tensor> CallContext::getWeight(StringRef role, StringRef folder,
   return tensor;
 }
 
-Tensor CallContext::getState(ArrayRef<int64_t> shape, ElementType type) {
+Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
+                             ElementType type) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
   for (Walk::State &state : walk.states)
-    if (state.layer == layer.name)
+    if (state.name == name)
       return state.value;
-  Tensor tensor{SmallVector<int64_t>(shape), type, {}};
+  Tensor tensor{SmallVector<int64_t>(shape), type, {}, {}, {}};
   if (walk.isEmitting())
     tensor.value = walk.addArgument(
         tensor, walk.numStates, walk.numInputs + walk.numStates, location,
         {builder->getNamedAttr(kStateAttr,
                                builder->getI64IntegerAttr(walk.states.size())),
-         builder->getNamedAttr(kNameAttr, builder->getStringAttr(layer.name))});
-  walk.states.push_back({layer.name, tensor});
+         builder->getNamedAttr(kNameAttr, builder->getStringAttr(name))});
+  walk.states.push_back({name, tensor});
   return tensor;
 }
 
-void CallContext::setState(const Tensor &state) {
+void CallContext::setState(StringRef innerPart, const Tensor &state) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
   for (Walk::State &entry : walk.states)
-    if (entry.layer == layer.name)
+    if (entry.name == name)
       entry.value = state;
 }
 
@@ -313,30 +388,15 @@ void CallContext::setState(const Tensor &state) {
 // Walk
 //===----------------------------------------------------------------------===//
 
-static mlir::Type getElementType(mlir::OpBuilder builder, ElementType type) {
-  switch (type) {
-  case ElementType::f32:
-    return builder.getF32Type();
-  case ElementType::f64:
-    return builder.getF64Type();
-  case ElementType::i1:
-    return builder.getI1Type();
-  case ElementType::i32:
-    return builder.getI32Type();
-  case ElementType::i64:
-    return builder.getI64Type();
-  }
-  llvm_unreachable("unknown element type");
-}
-
 mlir::Type Walk::getType(const Tensor &tensor) const {
   return mlir::RankedTensorType::get(tensor.shape,
-                                     ::getElementType(*builder, tensor.type));
+                                     getMLIRType(builder->getContext(), tensor.type));
 }
 
-mlir::Value Walk::addArgument(const Tensor &tensor, unsigned &group,
-                              unsigned before, mlir::Attribute location,
-                              mlir::ArrayRef<mlir::NamedAttribute> attributes) {
+mlir::Value
+Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
+                  mlir::Attribute location,
+                  mlir::ArrayRef<mlir::NamedAttribute> attributes) {
   ++group;
   argumentAttributes.insert(argumentAttributes.begin() + before,
                             builder->getDictionaryAttr(attributes));
@@ -356,16 +416,16 @@ Error Walk::addInputs() {
     Expected<Tensor> tensor = getInputType(file, layer, rules);
     if (!tensor)
       return tensor.takeError();
-    SmallVector<Tensor> &slot = results[{layer.name, 0}];
+    Tensors &slot = results[{layer.name, 0}];
     if (!slot.empty())
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is listed twice in input_layers");
     if (isEmitting())
-      tensor->value =
-          addArgument(*tensor, numInputs, numInputs,
-                      mlir::NameLoc::get(builder->getStringAttr(layer.name)),
-                      {builder->getNamedAttr(
-                          kNameAttr, builder->getStringAttr(layer.name))});
+      tensor->value = addArgument(
+          *tensor, numInputs, numInputs,
+          mlir::NameLoc::get(builder->getStringAttr(layer.name)),
+          {builder->getNamedAttr(kNameAttr,
+                                 builder->getStringAttr(layer.name))});
     slot = {std::move(*tensor)};
   }
   return Error::success();
@@ -390,7 +450,7 @@ static bool allTensors(const Node &node,
                 [&](auto &entry) { return allTensors(entry.second, visit); });
 }
 
-Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
+Expected<Tensors> Walk::resolve(const Layer &layer,
                                             const Argument &argument) {
   auto where = [&] {
     std::string text = "layer '" + printable(layer.name) + "'";
@@ -399,7 +459,7 @@ Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
   Expected<std::vector<TensorRef>> refs = argument.getTensors();
   if (!refs)
     return importError(where(), toString(refs.takeError()));
-  SmallVector<Tensor> tensors;
+  Tensors tensors;
   for (const TensorRef &ref : *refs) {
     ArrayRef<Tensor> outputs = results.find({ref.layer, ref.node})->second;
     if (ref.tensor >= int64_t(outputs.size()))
@@ -416,54 +476,88 @@ Expected<SmallVector<Tensor>> Walk::resolve(const Layer &layer,
 /// numbers than Keras.
 Error Walk::readArguments(LayerContext &context, const Node &node,
                           const LayerClass &layerClass) {
-  auto take = [&](const Argument &argument,
-                  SmallVector<Tensor> &target) -> Error {
-    Expected<SmallVector<Tensor>> tensors = resolve(context.layer, argument);
+  const Layer &layer = context.layer;
+  auto take = [&](const Argument &argument, Tensors &target) -> Error {
+    Expected<Tensors> tensors = resolve(layer, argument);
     if (!tensors)
       return tensors.takeError();
     target.append(tensors->begin(), tensors->end());
     return Error::success();
   };
-  auto isFalse = [](const Argument &argument) {
-    return argument.isNone() || (argument.kind == Argument::Literal &&
-                                 argument.literal.getAsBoolean() == false);
+  bool hasMask = false;
+  auto takeMask = [&](const Argument &argument) -> Error {
+    hasMask = true;
+    ArrayRef<Argument> elements = argument;
+    if (argument.kind == Argument::List)
+      elements = argument.elements;
+    for (const Argument &element : elements) {
+      Tensors tensors;
+      if (Error error = take(element, tensors))
+        return error;
+      context.masks.push_back(
+          tensors.empty() ? nullptr
+                          : std::make_shared<const Tensor>(tensors.front()));
+    }
+    return Error::success();
   };
   auto takeNamed = [&](StringRef name, const Argument &argument) -> Error {
     if (argument.isNone())
       return Error::success();
     if (name == "initial_state" && layerClass.recurrent)
       return take(argument, context.initialState);
-    if (name == "training" && isFalse(argument))
+    if (name == "training" && argument.kind == Argument::Literal &&
+        argument.literal.getAsBoolean() == false)
       return Error::success();
-    if (name == "mask")
-      return context.error("called with a mask, which is not supported");
-    return context.error("called with argument '" + printable(name) +
-                         "', which is not supported");
+    if (name == "mask" && layerClass.mask != MaskRule::drops)
+      return takeMask(argument);
+    if (argument.kind == Argument::Literal) {
+      context.namedValues.insert({name.str(), argument.literal});
+      return Error::success();
+    }
+    Tensors tensors;
+    if (Error error = take(argument, tensors))
+      return error;
+    if (tensors.size() == 1)
+      context.namedTensors.insert({name.str(), tensors.front()});
+    else
+      return context.error("called with a list as '" + printable(name) +
+                           "', which is not supported");
+    return Error::success();
   };
   // The order of Keras 3; Keras 2 writes all but the first by name.
   constexpr StringLiteral recurrentNames[] = {"sequence", "initial_state",
                                               "mask", "training"};
   for (auto [index, argument] : llvm::enumerate(node.positional)) {
-    if (index == 0) {
+    std::optional<double> number;
+    if (argument.kind == Argument::Literal)
+      number = argument.literal.getAsNumber();
+    if (layer.isOperation && number) {
+      context.inputs.emplace_back().number = number;
+    } else if (index == 0 || (argument.kind == Argument::Tensor &&
+                              !layerClass.recurrent)) {
       if (Error error = take(argument, context.inputs))
         return error;
-      // Keras 2 lists the initial states behind the input.
-      if (layerClass.recurrent && context.inputs.size() > 1) {
-        context.initialState.append(context.inputs.begin() + 1,
-                                    context.inputs.end());
-        context.inputs.truncate(1);
-      }
-      continue;
+    } else {
+      std::string name =
+          layerClass.recurrent && index < std::size(recurrentNames)
+              ? recurrentNames[index].str()
+              : "number " + std::to_string(index + 1);
+      if (Error error = takeNamed(name, argument))
+        return error;
     }
-    std::string name = layerClass.recurrent && index < std::size(recurrentNames)
-                           ? recurrentNames[index].str()
-                           : "number " + std::to_string(index + 1);
-    if (Error error = takeNamed(name, argument))
-      return error;
+  }
+  // Keras 2 lists the initial states behind the input.
+  if (layerClass.recurrent && context.inputs.size() > 1) {
+    context.initialState.append(context.inputs.begin() + 1,
+                                context.inputs.end());
+    context.inputs.truncate(1);
   }
   for (const auto &[name, argument] : node.named)
     if (Error error = takeNamed(name, argument))
       return error;
+  if (layer.implicitMasks && !hasMask)
+    for (const Tensor &input : context.inputs)
+      context.masks.push_back(input.mask);
   return Error::success();
 }
 
@@ -471,16 +565,27 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
   CallContext context(*this, layer);
   const LayerClass *layerClass = findLayerClass(layer.className);
   if (!layerClass)
-    return context.error(
-        "class '" + printable(layer.className) +
-        "' is not supported; supported: " + listLayerClasses());
+    return context.error("class '" + printable(layer.className) +
+                         "' is not supported; supported: " +
+                         listLayerClasses());
   if (!layerClass->function)
     return context.error("an input is called on tensors");
   if (Error error = readArguments(context, node, *layerClass))
     return error;
-  Expected<SmallVector<Tensor>> outputs = layerClass->function(context);
+  Expected<Tensors> outputs = layerClass->function(context);
   if (!outputs)
     return outputs.takeError();
+  if (!context.namedTensors.empty() || !context.namedValues.empty())
+    return context.error("called with argument '" +
+                         printable(context.namedTensors.empty()
+                                       ? context.namedValues.begin()->first
+                                       : context.namedTensors.begin()->first) +
+                         "', which is not supported");
+  for (Tensor &output : *outputs)
+    if (layerClass->mask != MaskRule::uses)
+      output.mask = layerClass->mask == MaskRule::passes && layer.implicitMasks
+                        ? context.getMask()
+                        : nullptr;
   // The type inferred by the operation is the last word.
   for (Tensor &output : *outputs)
     if (output.value)
@@ -521,6 +626,12 @@ static TensorSpec getSpec(std::string name, const Tensor &tensor) {
     break;
   case ElementType::f64:
     dtype = 2;
+    break;
+  case ElementType::f16:
+    dtype = 3;
+    break;
+  case ElementType::bf16:
+    dtype = 4;
     break;
   case ElementType::i1:
     dtype = 5;
@@ -577,7 +688,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
       inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
   if (outputs)
     for (auto [index, ref] : llvm::enumerate(model.outputs))
-      outputs->push_back(getSpec("output_" + std::to_string(index),
+      outputs->push_back(getSpec(model.getOutputName(index),
                                  results[{ref.layer, ref.node}][ref.tensor]));
   return Error::success();
 }
@@ -588,27 +699,31 @@ Error Walk::finish() {
   SmallVector<mlir::DictionaryAttr> attributes;
   for (auto [index, ref] : llvm::enumerate(model.outputs)) {
     auto found = results.find({ref.layer, ref.node});
-    if (found == results.end() || ref.tensor >= int64_t(found->second.size()))
-      return importError(file,
-                         "output " + Twine(index) + " of the model is output " +
-                             Twine(ref.tensor) + " of call " + Twine(ref.node) +
-                             " of layer '" + printable(ref.layer) +
-                             "', which does not exist");
+    if (found == results.end() ||
+        ref.tensor >= int64_t(found->second.size()))
+      return importError(file, "output " + Twine(index) +
+                                   " of the model is output " +
+                                   Twine(ref.tensor) + " of call " +
+                                   Twine(ref.node) + " of layer '" +
+                                   printable(ref.layer) +
+                                   "', which does not exist");
     if (!isEmitting())
       continue;
     values.push_back(found->second[ref.tensor].value);
     attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
-        kNameAttr, builder->getStringAttr("output_" + Twine(index)))));
+        kNameAttr, builder->getStringAttr(model.getOutputName(index)))));
   }
   if (!isEmitting())
     return store->checkAllTaken();
 
   for (auto [index, state] : llvm::enumerate(states)) {
     values.push_back(state.value.value);
-    attributes.push_back(builder->getDictionaryAttr(
-        builder->getNamedAttr(kStateAttr, builder->getI64IntegerAttr(index))));
+    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+        kStateAttr, builder->getI64IntegerAttr(index))));
   }
   mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
+  if (getShapeRules(model, options).timeMajor)
+    function->setAttr(kTimeMajorAttr, builder->getUnitAttr());
   mlir::Block &body = function.getBody().front();
   function.setFunctionType(builder->getFunctionType(
       body.getArgumentTypes(), mlir::ValueRange(values).getTypes()));
@@ -633,6 +748,9 @@ public:
 
   Error load(Weights &store) {
     ImportOptions options;
+    ShapeRules rules = getShapeRules(model, options);
+    timeMajor = rules.timeMajor;
+    fixedTime = rules.fixedTime;
     return Walk(file, model, store, weights, options).run(&inputs, &outputs);
   }
 
@@ -697,53 +815,54 @@ Expected<mlir::OwningOpRef<mlir::ModuleOp>>
 KerasSource::import(mlir::MLIRContext &context,
                     const ImportOptions &options) const {
   constexpr int64_t largest = std::numeric_limits<int32_t>::max();
-  for (auto [name, size] :
-       {std::pair<StringRef, int64_t>{"batch", options.batch},
-        {"timesteps", options.timesteps}})
+  for (auto [name, size] : {std::pair<StringRef, int64_t>{"batch", options.batch},
+                            {"timesteps", options.timesteps}})
     if (size < 0 || size > largest)
       return importError(file, name + " is " + Twine(size) +
                                    ", expected a positive number, or 0 for a "
                                    "dynamic size");
   context.loadDialect<GRUDialect, mlir::func::FuncDialect,
-                      mlir::tensor::TensorDialect>();
+                      mlir::arith::ArithDialect, mlir::linalg::LinalgDialect,
+                      mlir::math::MathDialect, mlir::tensor::TensorDialect>();
   auto location = mlir::FileLineColLoc::get(&context, file, 0, 0);
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
   auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
-  auto function = mlir::func::FuncOp::create(builder, location, "main",
-                                             builder.getFunctionType({}, {}));
+  auto function = mlir::func::FuncOp::create(
+      builder, location, "main", builder.getFunctionType({}, {}));
   // The emitting walk reads names only; it never writes to the weights.
   auto &constWeights = const_cast<std::vector<WeightTensor> &>(weights);
-  if (Error error = Walk(file, model, constWeights, options, function).run())
+  if (Error error =
+          Walk(file, model, constWeights, options, function).run())
     return error;
   // The importer has checked every shape, but a handler may be listening and
   // a module that does not verify must not leave here.
   std::string message;
-  mlir::ScopedDiagnosticHandler handler(&context,
-                                        [&](mlir::Diagnostic &diagnostic) {
-                                          if (message.empty())
-                                            message = diagnostic.str();
-                                          return mlir::success();
-                                        });
+  mlir::ScopedDiagnosticHandler handler(
+      &context, [&](mlir::Diagnostic &diagnostic) {
+        if (message.empty())
+          message = diagnostic.str();
+        return mlir::success();
+      });
   if (failed(mlir::verify(*module)))
     return importError(file, message);
   return module;
 }
 
-/// Checks the graph and the weights; the common end of all the ways in.
-static ExpectedSource finishSource(StringRef file, Model model,
-                                   const json::Object &config, Weights &store) {
+ExpectedSource gru::keras::finishSource(StringRef file, Model model,
+                                        const json::Object &config,
+                                        Weights &store) {
   auto source = std::make_unique<KerasSource>(file, model, config);
   if (Error error = source->load(store))
     return error;
   return source;
 }
 
-static Expected<std::string> readFile(StringRef path) {
+Expected<std::string> gru::keras::readFile(StringRef path) {
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return importError(path,
-                       "cannot read the file: " + buffer.getError().message());
+    return importError(path, "cannot read the file: " +
+                                 buffer.getError().message());
   return (*buffer)->getBuffer().str();
 }
 
@@ -795,10 +914,9 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
     return archive.takeError();
   if (!archive->contains("config.json")) {
     if (archive->containsSuffix("data.pkl"))
-      return importError(path,
-                         "found a PyTorch checkpoint, expected a Keras "
-                         "model; a pickle cannot be read safely: set the "
-                         "weights in a Keras GRU and save that as .keras");
+      return importError(path, "found a PyTorch checkpoint, expected a Keras "
+                               "model; a pickle cannot be read safely: set the "
+                               "weights in a Keras GRU and save that as .keras");
     return importError(path, "found a zip archive without config.json, "
                              "expected a Keras model");
   }
@@ -829,9 +947,8 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
       archive->read("model.weights.h5", largestWeights);
   if (!image)
     return image.takeError();
-  Expected<Hdf5File> weights =
-      Hdf5File::open((path + ": model.weights.h5").str(),
-                     StringRef(image->data(), image->size()));
+  Expected<Hdf5File> weights = Hdf5File::open(
+      (path + ": model.weights.h5").str(), StringRef(image->data(), image->size()));
   if (!weights)
     return weights.takeError();
   return finishWithHdf5(path, std::move(*model), *config, *weights);
@@ -873,10 +990,13 @@ ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
 }
 
 ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
-                                    StringRef weightsPath) {
+                                    StringRef weightsPath,
+                                    ArrayRef<std::string> callArguments) {
   Expected<json::Object> config = parseJsonObject(path, text);
   if (!config)
     return config.takeError();
+  if (isLayerConfig(*config))
+    return openLayer(path, *config, weightsPath, callArguments);
   Expected<Model> model = parseModel(path, *config, 0);
   if (!model)
     return model.takeError();
@@ -884,171 +1004,4 @@ ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
     return importError(path, "a model config holds no weights, expected a file "
                              "of weights (.weights.h5 or .h5) beside it");
   return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
-}
-
-//===----------------------------------------------------------------------===//
-// Layers without a file
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// An argument of a Keras class with its default.
-struct Default {
-  StringLiteral key;
-  json::Value value;
-};
-} // namespace
-
-/// Fills in defaults; an argument that Keras does not have is an error, as it
-/// is in Keras.
-static Error completeConfig(StringRef where, StringRef className,
-                            json::Object &config, ArrayRef<Default> arguments) {
-  for (const auto &entry : config) {
-    StringRef key = entry.first;
-    if (any_of(arguments, [&](auto &known) { return known.key == key; }))
-      continue;
-    StringRef closest;
-    unsigned distance = 4;
-    for (const Default &known : arguments)
-      if (unsigned d = key.edit_distance(known.key, true, distance);
-          d < distance) {
-        distance = d;
-        closest = known.key;
-      }
-    return importError(where, "found the argument '" + printable(key) +
-                                  "', which " + className + " does not have" +
-                                  (closest.empty() ? std::string()
-                                                   : "; did you mean '" +
-                                                         closest.str() + "'?"));
-  }
-  for (const Default &known : arguments)
-    // Units have no default; their absence is reported by the layer.
-    if (!config.get(known.key) && !known.value.getAsNull())
-      config[known.key] = known.value;
-  return Error::success();
-}
-
-static std::vector<Default> cellArguments(unsigned version) {
-  std::vector<Default> arguments = {
-      {"units", nullptr},
-      {"activation", "tanh"},
-      {"recurrent_activation", "sigmoid"},
-      {"use_bias", true},
-      {"reset_after", true},
-      {"dropout", 0.0},
-      {"recurrent_dropout", 0.0},
-      {"implementation", 2},
-      {"seed", nullptr},
-      {"name", nullptr},
-      {"dtype", "float32"},
-      {"trainable", true},
-      {"use_cudnn", "auto"},
-  };
-  for (StringRef weight : {"kernel", "recurrent", "bias"})
-    for (StringRef what : {"initializer", "regularizer", "constraint"}) {
-      static constexpr StringLiteral keys[3][3] = {
-          {"kernel_initializer", "kernel_regularizer", "kernel_constraint"},
-          {"recurrent_initializer", "recurrent_regularizer",
-           "recurrent_constraint"},
-          {"bias_initializer", "bias_regularizer", "bias_constraint"}};
-      unsigned row = weight == "kernel" ? 0 : weight == "recurrent" ? 1 : 2;
-      unsigned column = what == "initializer"   ? 0
-                        : what == "regularizer" ? 1
-                                                : 2;
-      arguments.push_back({keys[row][column], nullptr});
-    }
-  return arguments;
-}
-
-static void addLoopArguments(std::vector<Default> &arguments,
-                             unsigned version) {
-  for (StringLiteral key :
-       {StringLiteral("return_sequences"), StringLiteral("return_state"),
-        StringLiteral("go_backwards"), StringLiteral("stateful"),
-        StringLiteral("unroll"), StringLiteral("zero_output_for_mask")})
-    arguments.push_back({key, false});
-  arguments.push_back({"activity_regularizer", nullptr});
-  // Keras 3 has no time-major layout.
-  if (version == 2)
-    arguments.push_back({"time_major", false});
-}
-
-ExpectedSource gru::buildKerasLayerModel(json::Object layerConfig,
-                                         std::vector<WeightTensor> weights,
-                                         int64_t features,
-                                         unsigned kerasVersion) {
-  std::string className = "GRU";
-  json::Object config = std::move(layerConfig);
-  if (std::optional<StringRef> name = config.getString("class_name")) {
-    className = name->str();
-    json::Object inner;
-    if (const json::Object *object = config.getObject("config"))
-      inner = *object;
-    config = std::move(inner);
-  }
-  if (kerasVersion != 2 && kerasVersion != 3)
-    return importError("", "the Keras version is " + Twine(kerasVersion) +
-                               ", expected 2 or 3");
-  if (className != "GRU" && className != "RNN")
-    return importError("", "found the layer class '" + printable(className) +
-                               "', expected GRU or RNN");
-  Layer layer;
-  layer.className = className;
-  layer.name = config.getString("name").value_or("gru").str();
-  std::string where = "layer '" + printable(layer.name) + "'";
-  if (layer.name == "x")
-    return importError(where, "the name is taken by the input");
-  if (features < 1 || features > std::numeric_limits<int32_t>::max())
-    return importError(where, "features is " + Twine(features) +
-                                  ", expected a positive integer");
-
-  std::vector<Default> arguments = cellArguments(kerasVersion);
-  if (className == "RNN") {
-    json::Object *cell = config.getObject("cell");
-    json::Object *cellConfig = cell ? cell->getObject("config") : nullptr;
-    if (cellConfig)
-      if (Error error =
-              completeConfig(where, "GRUCell", *cellConfig, arguments))
-        return error;
-    arguments = {{"cell", nullptr},
-                 {"name", nullptr},
-                 {"dtype", "float32"},
-                 {"trainable", true}};
-  }
-  addLoopArguments(arguments, kerasVersion);
-  if (Error error = completeConfig(where, className, config, arguments))
-    return error;
-  layer.config = std::move(config);
-
-  Model model;
-  model.version = kerasVersion;
-  Layer input;
-  input.className = "InputLayer";
-  input.name = "x";
-  // An input has the type of the layer, so that a float64 layer needs no cast.
-  const json::Object *typed = &layer.config;
-  if (const json::Object *cell = layer.config.getObject("cell"))
-    if (const json::Object *cellConfig = cell->getObject("config"))
-      typed = cellConfig;
-  const json::Value *dtype = typed->get("dtype");
-  input.config =
-      json::Object{{"name", "x"},
-                   {"batch_shape", json::Array{nullptr, nullptr, features}},
-                   {"dtype", dtype ? *dtype : json::Value("float32")}};
-  Argument argument;
-  argument.kind = Argument::Tensor;
-  argument.tensor = {"x", 0, 0};
-  Node node;
-  node.positional.push_back(std::move(argument));
-  layer.nodes.push_back(std::move(node));
-  model.inputs = {{"x", 0, 0}};
-  model.outputs = {{layer.name, 0, 0}};
-  if (isFlagSet(layer, "return_state"))
-    model.outputs.push_back({layer.name, 0, 1});
-  json::Object structure{{"class_name", className},
-                         {"features", features},
-                         {"config", json::Object(layer.config)}};
-  model.layers.push_back(std::move(input));
-  model.layers.push_back(std::move(layer));
-  std::unique_ptr<Weights> store = makeGivenWeights(std::move(weights));
-  return finishSource("", std::move(model), structure, *store);
 }

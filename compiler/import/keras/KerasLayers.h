@@ -1,7 +1,7 @@
-//===- KerasLayers.h - one import function per Keras layer --------*- C++
-//-*-===//
+//===- KerasLayers.h - one import function per Keras layer --------*- C++ -*-===//
 //
-// To add a layer, write one function and enter it into the table at the end of
+// To add a layer, write one function in the file of its family under layers/,
+// declare it in layers/Layers.h and enter it into the table at the end of
 // KerasLayers.cpp. The function runs twice: once when the file is opened, where
 // it checks the configuration, loads the weights and works out shapes, and once
 // for every import, where it also creates operations. The difference is hidden
@@ -18,19 +18,29 @@
 
 #include "mlir/IR/Builders.h"
 
-#include <functional>
+#include <map>
+#include <memory>
 
 namespace gru::keras {
 
 /// Element type of a tensor that flows between layers.
-enum class ElementType { f32, f64, i1, i32, i64 };
+enum class ElementType { f32, f64, f16, bf16, i1, i32, i64 };
+
+bool isFloat(ElementType type);
 
 /// A tensor between layers: always its type, when emitting also its value.
 struct Tensor {
   llvm::SmallVector<int64_t> shape;
   ElementType type = ElementType::f32;
   mlir::Value value;
+  /// Keras's implicit mask, [batch, timesteps] i1; null where there is none.
+  std::shared_ptr<const Tensor> mask;
+  /// A plain number among the arguments of an operation; it has no shape, and
+  /// the type of what it meets.
+  std::optional<double> number;
 };
+
+using Tensors = llvm::SmallVector<Tensor>;
 
 /// What a layer sees of the model while it is imported.
 class LayerContext {
@@ -43,9 +53,24 @@ public:
   const ImportOptions &options;
 
   /// The tensors that the layer is called on.
-  llvm::SmallVector<Tensor> inputs;
+  Tensors inputs;
   /// The initial state given to a recurrent layer, at most one per state.
-  llvm::SmallVector<Tensor> initialState;
+  Tensors initialState;
+  /// The masks of the inputs, explicit or implicit; null where there is none.
+  /// Shorter than `inputs` where the rest has none.
+  llvm::SmallVector<std::shared_ptr<const Tensor>> masks;
+  /// Arguments that only the layer itself understands. What it leaves here is
+  /// an error.
+  std::map<std::string, Tensor> namedTensors;
+  std::map<std::string, llvm::json::Value> namedValues;
+
+  /// The mask of the first input, null if there is none.
+  std::shared_ptr<const Tensor> getMask() const {
+    return masks.empty() ? nullptr : masks.front();
+  }
+  /// Removes a tensor or a flag from the named arguments.
+  std::optional<Tensor> takeTensor(llvm::StringRef name);
+  bool takeFlag(llvm::StringRef name);
 
   /// An error in the form `FILE: layer 'NAME': message`.
   llvm::Error error(const llvm::Twine &message) const;
@@ -56,9 +81,8 @@ public:
   // is an error.
 
   using Config = llvm::json::Object;
-  llvm::Expected<int64_t>
-  getInteger(const Config &config, llvm::StringRef key,
-             std::optional<int64_t> otherwise = {}) const;
+  llvm::Expected<int64_t> getInteger(const Config &config, llvm::StringRef key,
+                                     std::optional<int64_t> otherwise = {}) const;
   llvm::Expected<double> getNumber(const Config &config, llvm::StringRef key,
                                    std::optional<double> otherwise = {}) const;
   llvm::Expected<bool> getBool(const Config &config, llvm::StringRef key,
@@ -70,8 +94,11 @@ public:
   /// The type that the layer's dtype policy computes in.
   llvm::Expected<WeightType> getComputeType(const Config &config) const;
 
-  /// The only input, its element type that of the layer.
+  /// The only input, cast to the type of the layer where it is another float.
   llvm::Expected<Tensor> getInput(WeightType type) const;
+  /// All inputs, at least `least`, cast likewise.
+  llvm::Expected<Tensors> getInputs(WeightType type, size_t least) const;
+  llvm::Expected<Tensor> castInput(const Tensor &input, WeightType type) const;
 
   //===--- Weights and states ---------------------------------------------===//
 
@@ -79,16 +106,26 @@ public:
   using Transform = llvm::function_ref<void(WeightTensor &)>;
 
   /// A weight of the layer; see WeightRequest for `role`, `folder`, `index`.
-  /// `meaning` explains the expected shape in the message for another one.
+  /// `meaning` explains the expected shape in the message for another one. The
+  /// file may hold the same elements as `fileShape` instead.
   virtual llvm::Expected<Tensor>
   getWeight(llvm::StringRef role, llvm::StringRef folder, unsigned index,
             WeightType type, llvm::ArrayRef<int64_t> shape,
-            llvm::StringRef meaning, Transform transform = nullptr) = 0;
+            llvm::StringRef meaning, Transform transform = nullptr,
+            llvm::ArrayRef<int64_t> fileShape = {}) = 0;
 
-  /// The state that a stateful layer starts this call with.
-  virtual Tensor getState(llvm::ArrayRef<int64_t> shape, ElementType type) = 0;
+  /// The state that a stateful layer starts this call with. `part` tells the
+  /// states of one layer apart.
+  virtual Tensor getState(llvm::StringRef part, llvm::ArrayRef<int64_t> shape,
+                          ElementType type) = 0;
   /// The state that it leaves.
-  virtual void setState(const Tensor &state) = 0;
+  virtual void setState(llvm::StringRef part, const Tensor &state) = 0;
+
+  /// A context for a layer inside this one, without arguments. Its weights lie
+  /// in `folder` of this layer's; their roles and states have `part` in front.
+  virtual std::unique_ptr<LayerContext> makeInner(const Layer &inner,
+                                                  llvm::StringRef folder,
+                                                  llvm::StringRef part) = 0;
 
   //===--- Operations -----------------------------------------------------===//
 
@@ -107,14 +144,23 @@ protected:
   mlir::LocationAttr location;
 };
 
-using ImportFunction =
-    llvm::Expected<llvm::SmallVector<Tensor>> (*)(LayerContext &);
+using ImportFunction = llvm::Expected<Tensors> (*)(LayerContext &);
+
+/// What becomes of a mask at a layer.
+enum class MaskRule {
+  drops,  ///< The outputs have none, and the layer does not look at it.
+  passes, ///< The first input's mask is the outputs' too.
+  uses,   ///< The layer's function looks at it and decides.
+};
 
 struct LayerClass {
   llvm::StringLiteral className;
   ImportFunction function;
+  MaskRule mask = MaskRule::drops;
   /// The layer has a time loop, hence initial_state, stateful, unroll, ...
-  bool recurrent;
+  bool recurrent = false;
+  /// Shapes behind it follow only from a known number of timesteps.
+  bool fixedTime = false;
 };
 
 /// Nothing for a class that is not supported.
@@ -122,11 +168,31 @@ const LayerClass *findLayerClass(llvm::StringRef className);
 /// The names of all supported classes, for messages.
 std::string listLayerClasses();
 
-/// The layer's argument: a boolean in its config that is present and true.
-bool isFlagSet(const Layer &layer, llvm::StringRef key);
+/// True for a boolean that is present and true in the layer's config, or in
+/// that of a layer that it wraps.
+bool isFlagSet(const llvm::json::Object &config, llvm::StringRef key);
+
+/// True for a TimeDistributed whose layer treats every timestep alike anyway.
+bool isTimeDistributedTrivial(const Layer &layer);
+
+/// An entry that is neither absent nor null, else null.
+const llvm::json::Value *findEntry(const llvm::json::Object &config,
+                                   llvm::StringRef key);
+/// A value as it is shown in messages.
+std::string jsonText(const llvm::json::Value &value);
+
+/// Assigns the value of an Expected, or leaves the function with its error.
+#define GRU_ASSIGN(target, expression)                                         \
+  do {                                                                         \
+    auto expected = (expression);                                              \
+    if (!expected)                                                             \
+      return expected.takeError();                                             \
+    target = std::move(*expected);                                             \
+  } while (false)
 
 ElementType getElementType(WeightType type);
 llvm::StringRef getElementTypeName(ElementType type);
+mlir::Type getMLIRType(mlir::MLIRContext *context, ElementType type);
 
 } // namespace gru::keras
 

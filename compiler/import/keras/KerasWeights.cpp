@@ -1,5 +1,4 @@
-//===- KerasWeights.cpp - where Keras keeps a layer's weights
-//--------------===//
+//===- KerasWeights.cpp - where Keras keeps a layer's weights --------------===//
 
 #include "compiler/import/keras/KerasWeights.h"
 
@@ -64,6 +63,8 @@ public:
   FolderWeights(const Hdf5File &file, const Model &model) : file(file) {
     StringMap<unsigned> used;
     for (const Layer &layer : model.layers) {
+      if (layer.isOperation)
+        continue;
       // A Sequential model does not count its input among its layers.
       if (model.sequential && layer.className == "InputLayer")
         continue;
@@ -73,17 +74,24 @@ public:
                           ? StringRef(layer.className)
                           : StringRef(layer.className).rsplit('.').second);
       unsigned count = used[folder]++;
-      folders[layer.name] = count ? folder + "_" + utostr(count) : folder;
+      folders[layer.name] =
+          count ? folder + "_" + utostr(count) : folder;
     }
   }
 
   StringRef getName() const override { return file.getName(); }
 
   Expected<WeightTensor> take(const WeightRequest &request) override {
-    std::string path = folders.lookup(request.layer.name);
-    if (!request.folder.empty())
-      path += ("/" + request.folder).str();
-    path += "/vars/" + utostr(request.index);
+    std::string base = folders.lookup(request.layer.name) + "/";
+    std::string vars = "vars/" + utostr(request.index), path = base + vars;
+    if (!request.folder.empty()) {
+      path = (base + request.folder + "/" + vars).str();
+      // Keras files what is under a private name only under that name.
+      if (std::string hidden = (base + "_" + request.folder + "/" + vars).str();
+          !file.contains("layers/" + path) &&
+          file.contains("layers/" + hidden))
+        path = hidden;
+    }
     if (!file.contains("layers/" + path))
       return missing(file.getName(), request, "at 'layers/" + path + "'");
     taken.insert(path);
@@ -152,7 +160,9 @@ public:
     if (layer == entries.end())
       return missing(file.getName(), request,
                      "in group '" + path(request.layer.name) + "'");
-    Entry *entry = find(layer->second, request.role);
+    // The weights of a wrapped layer stand one after the other; what lies in
+    // front of the last part of their names differs from version to version.
+    Entry *entry = find(layer->second, roleOf(request.role));
     if (!entry)
       return missing(file.getName(), request,
                      "in weight_names of group '" + path(request.layer.name) +
@@ -190,8 +200,8 @@ private:
 
   /// "kernel" for "gru/gru_cell/kernel:0" and for "dense/kernel_1:0".
   static StringRef roleOf(StringRef name) {
-    StringRef last =
-        name.rsplit('/').second.empty() ? name : name.rsplit('/').second;
+    StringRef last = name.rsplit('/').second.empty() ? name
+                                                     : name.rsplit('/').second;
     last = last.split(':').first;
     auto [stem, number] = last.rsplit('_');
     return !number.empty() && all_of(number, isDigit) ? stem : last;
@@ -229,8 +239,11 @@ public:
   StringRef getName() const override { return ""; }
 
   Expected<WeightTensor> take(const WeightRequest &request) override {
+    // NumPy's keys have no folders: cell0_kernel for cell0/kernel.
+    std::string name = request.role.str();
+    llvm::replace(name, '/', '_');
     for (auto [index, tensor] : llvm::enumerate(tensors)) {
-      if (tensor.name != request.role || taken[index])
+      if (tensor.name != name || taken[index])
         continue;
       taken[index] = true;
       return convert(tensor, request);
@@ -295,8 +308,8 @@ private:
 };
 } // namespace
 
-Expected<std::unique_ptr<Weights>> gru::keras::openWeights(const Hdf5File &file,
-                                                           const Model &model) {
+Expected<std::unique_ptr<Weights>>
+gru::keras::openWeights(const Hdf5File &file, const Model &model) {
   if (file.hasGroup("model_weights"))
     return NamedWeights::open(file, "model_weights", model);
   auto layers = file.readStrings("", "layer_names");

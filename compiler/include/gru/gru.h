@@ -36,6 +36,15 @@ typedef struct gru_model gru_model;
    Errors name the file, and where they can the layer and the argument. */
 GRU_API gru_status gru_model_load(const char *path, const char *weights_path,
                                   gru_model **model);
+/* The same, for a file that may hold the config of one recurrent layer: then
+   the model's inputs are x and those of mask, initial_state (initial_state_0,
+   ... for several states) that `call_arguments` lists. Other files have inputs
+   of their own and ignore the list. */
+GRU_API gru_status gru_model_load_layer(const char *path,
+                                        const char *weights_path,
+                                        const char *const *call_arguments,
+                                        size_t num_call_arguments,
+                                        gru_model **model);
 
 /* Keras's arguments of a GRU layer. gru_gru_options_init sets Keras's defaults,
    which stand here; `units` has none. Strings are copied. What only training
@@ -96,6 +105,13 @@ GRU_API size_t gru_model_num_tensors(const gru_model *model,
 GRU_API gru_status gru_model_tensor(const gru_model *model,
                                     gru_tensor_kind kind, size_t index,
                                     gru_tensor_info *info);
+/* Which dimensions of input `index` are batch and time: 0 and 1, or 1 and 0 in a
+   time-major model; time is -1 for what is no sequence. */
+GRU_API int32_t gru_model_batch_dim(const gru_model *model, size_t index);
+GRU_API int32_t gru_model_time_dim(const gru_model *model, size_t index);
+/* 1 where the model must be compiled for a known number of timesteps, because
+   layers such as Flatten or Conv1D make shapes that follow from nothing else. */
+GRU_API int32_t gru_model_needs_timesteps(const gru_model *model);
 /* The values of weight `index`: dense, row-major, owned by the model. NULL where
    there is no such weight. */
 GRU_API const void *gru_model_weight_data(const gru_model *model, size_t index);

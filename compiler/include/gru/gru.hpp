@@ -72,11 +72,18 @@ struct WeightView {
 /// A model with its weights. Move-only; may be used by many threads at once.
 class Model {
 public:
-  static Result<Model> load(const std::string &path,
-                            const std::string &weights = {}) {
+  /// `call_arguments` matters for the config of a single layer only: see
+  /// gru_model_load_layer.
+  static Result<Model>
+  load(const std::string &path, const std::string &weights = {},
+       const std::vector<std::string> &call_arguments = {}) {
+    std::vector<const char *> arguments;
+    for (const std::string &argument : call_arguments)
+      arguments.push_back(argument.c_str());
     gru_model *model;
-    if (gru_status status = gru_model_load(
-            path.c_str(), weights.empty() ? nullptr : weights.c_str(), &model))
+    if (gru_status status = gru_model_load_layer(
+            path.c_str(), weights.empty() ? nullptr : weights.c_str(),
+            arguments.data(), arguments.size(), &model))
       return Error::last(status);
     return Model(model);
   }
@@ -163,6 +170,12 @@ public:
 
   std::vector<TensorInfo> inputs() const { return tensors(GRU_KIND_INPUT); }
   std::vector<TensorInfo> outputs() const { return tensors(GRU_KIND_OUTPUT); }
+  /// See gru_model_batch_dim, gru_model_time_dim, gru_model_needs_timesteps.
+  int batch_dim(size_t input) const {
+    return gru_model_batch_dim(handle, input);
+  }
+  int time_dim(size_t input) const { return gru_model_time_dim(handle, input); }
+  bool needs_timesteps() const { return gru_model_needs_timesteps(handle); }
   std::vector<WeightView> weights() const {
     std::vector<WeightView> result;
     std::vector<TensorInfo> infos = tensors(GRU_KIND_WEIGHT);

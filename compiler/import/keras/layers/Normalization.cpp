@@ -1,0 +1,287 @@
+//===- Normalization.cpp - normalisation layers ----------------------------===//
+
+#include "compiler/import/ImportError.h"
+#include "compiler/import/keras/layers/Layers.h"
+#include "compiler/import/keras/layers/TensorBuilder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace gru;
+using namespace gru::keras;
+using namespace llvm;
+
+using mlir::Location;
+using mlir::OpBuilder;
+using mlir::Value;
+using mlir::ValueRange;
+
+static Value multiply(OpBuilder &b, Location loc, Value x, Value y) {
+  return mlir::arith::MulFOp::create(b, loc, x, y);
+}
+
+static Value add(OpBuilder &b, Location loc, Value x, Value y) {
+  return mlir::arith::AddFOp::create(b, loc, x, y);
+}
+
+/// 1 / sqrt(variance + epsilon).
+static Value inverseDeviation(OpBuilder &b, Location loc, Value variance,
+                              double epsilon) {
+  Value sum = add(b, loc, variance, numberLike(b, variance, epsilon));
+  return mlir::arith::DivFOp::create(b, loc, numberLike(b, sum, 1),
+                                     mlir::math::SqrtOp::create(b, loc, sum));
+}
+
+/// Checks that the config's axis is the last dimension: a number, or a list of
+/// one.
+static Error checkLastAxis(LayerContext &context, const Tensor &input) {
+  const json::Value *value = findEntry(context.layer.config, "axis");
+  if (!value)
+    return Error::success();
+  std::optional<int64_t> axis = value->getAsInteger();
+  if (const json::Array *list = value->getAsArray())
+    if (list->size() == 1)
+      axis = list->front().getAsInteger();
+  int64_t rank = input.shape.size();
+  if (axis != -1 && axis != rank - 1)
+    return context.error("axis is " + jsonText(*value) +
+                         ", expected the last dimension of " +
+                         shapeText(input.shape));
+  return Error::success();
+}
+
+namespace {
+/// gamma and beta; numbers where the layer has none.
+struct Affine {
+  Tensor gamma, beta;
+  /// How many variables the layer has before others.
+  unsigned count = 0;
+};
+} // namespace
+
+static Expected<Affine> getAffine(LayerContext &context, WeightType type,
+                                  int64_t features) {
+  const json::Object &config = context.layer.config;
+  Affine result;
+  result.gamma.number = 1;
+  result.beta.number = 0;
+  bool scale = true, center = true;
+  GRU_ASSIGN(scale, context.getBool(config, "scale", true));
+  GRU_ASSIGN(center, context.getBool(config, "center", true));
+  if (scale)
+    GRU_ASSIGN(result.gamma, context.getWeight("gamma", "", result.count++,
+                                               type, {features}, "features"));
+  if (center)
+    GRU_ASSIGN(result.beta, context.getWeight("beta", "", result.count++, type,
+                                              {features}, "features"));
+  return result;
+}
+
+Expected<Tensors>
+gru::keras::importBatchNormalization(LayerContext &context) {
+  const json::Object &config = context.layer.config;
+  if (context.options.training)
+    return context.error("BatchNormalization in training is not supported");
+  WeightType type;
+  GRU_ASSIGN(type, context.getComputeType(config));
+  Tensor input, mean, variance;
+  GRU_ASSIGN(input, context.getInput(type));
+  if (Error error = checkLastAxis(context, input))
+    return error;
+  int64_t features = input.shape.back();
+  double epsilon = 0;
+  GRU_ASSIGN(epsilon, context.getNumber(config, "epsilon", 1e-3));
+  Expected<Affine> affine = getAffine(context, type, features);
+  if (!affine)
+    return affine.takeError();
+  GRU_ASSIGN(mean, context.getWeight("moving_mean", "", affine->count, type,
+                                     {features}, "features"));
+  GRU_ASSIGN(variance,
+             context.getWeight("moving_variance", "", affine->count + 1, type,
+                               {features}, "features"));
+  // One factor and one summand per feature, then one pass over the input.
+  Tensor factor, summand, result;
+  GRU_ASSIGN(factor,
+             emitElementwise(context, {variance, affine->gamma}, input.type,
+                             [&](OpBuilder &b, Location loc, ValueRange args) {
+                               return multiply(
+                                   b, loc,
+                                   inverseDeviation(b, loc, args[0], epsilon),
+                                   args[1]);
+                             }));
+  GRU_ASSIGN(summand,
+             emitElementwise(context, {mean, factor, affine->beta}, input.type,
+                             [](OpBuilder &b, Location loc,
+                                ValueRange args) -> Value {
+                               return mlir::arith::SubFOp::create(
+                                   b, loc, args[2],
+                                   multiply(b, loc, args[0], args[1]));
+                             }));
+  GRU_ASSIGN(result,
+             emitElementwise(context, {input, factor, summand}, input.type,
+                             [](OpBuilder &b, Location loc, ValueRange args) {
+                               return add(b, loc,
+                                          multiply(b, loc, args[0], args[1]),
+                                          args[2]);
+                             }));
+  return Tensors{result};
+}
+
+Expected<Tensors>
+gru::keras::importLayerNormalization(LayerContext &context) {
+  const json::Object &config = context.layer.config;
+  WeightType type;
+  GRU_ASSIGN(type, context.getComputeType(config));
+  Tensor input;
+  GRU_ASSIGN(input, context.getInput(type));
+  if (Error error = checkLastAxis(context, input))
+    return error;
+  if (isFlagSet(config, "rms_scaling"))
+    return context.error("rms_scaling is not supported");
+  int64_t features = input.shape.back(), last = input.shape.size() - 1;
+  if (features == kDynamicSize)
+    return context.error("input is " + shapeText(input.shape) +
+                         ", expected a known last dimension");
+  double epsilon = 0;
+  GRU_ASSIGN(epsilon, context.getNumber(config, "epsilon", 1e-3));
+  Expected<Affine> affine = getAffine(context, type, features);
+  if (!affine)
+    return affine.takeError();
+  auto mean = [&](const Tensor &tensor) {
+    return emitExpandDims(
+        context, emitReduce(context, tensor, last, Reduction::sum), last);
+  };
+  double share = 1.0 / features;
+  Tensor centered, squares, result;
+  GRU_ASSIGN(centered,
+             emitElementwise(
+                 context, {input, mean(input)}, input.type,
+                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::SubFOp::create(
+                       b, loc, args[0],
+                       multiply(b, loc, args[1],
+                                numberLike(b, args[1], share)));
+                 }));
+  GRU_ASSIGN(squares,
+             emitElementwise(context, {centered}, input.type,
+                             [](OpBuilder &b, Location loc, ValueRange args) {
+                               return multiply(b, loc, args[0], args[0]);
+                             }));
+  GRU_ASSIGN(
+      result,
+      emitElementwise(
+          context, {centered, mean(squares), affine->gamma, affine->beta},
+          input.type, [&](OpBuilder &b, Location loc, ValueRange args) {
+            Value variance =
+                multiply(b, loc, args[1], numberLike(b, args[1], share));
+            Value normal =
+                multiply(b, loc, args[0],
+                         inverseDeviation(b, loc, variance, epsilon));
+            return add(b, loc, multiply(b, loc, normal, args[2]), args[3]);
+          }));
+  return Tensors{result};
+}
+
+/// A number or a list of numbers in the config as something to broadcast.
+static Expected<Tensor> getNumbers(LayerContext &context, StringRef key,
+                                   ElementType type,
+                                   std::optional<double> otherwise) {
+  const json::Value *value = findEntry(context.layer.config, key);
+  Tensor result;
+  result.type = type;
+  if (!value && !otherwise)
+    return context.error(key + " is missing");
+  if (!value || value->getAsNumber()) {
+    result.number = value ? *value->getAsNumber() : *otherwise;
+    return result;
+  }
+  // Keras nests the list as deep as the shapes to be broadcast.
+  const json::Array *list = value->getAsArray();
+  while (list && list->size() == 1 && list->front().getAsArray())
+    list = list->front().getAsArray();
+  SmallVector<double> numbers;
+  if (list)
+    for (const json::Value &entry : *list)
+      if (std::optional<double> number = entry.getAsNumber())
+        numbers.push_back(*number);
+  if (!list || numbers.empty() || numbers.size() != list->size())
+    return context.error(key + " is " + jsonText(*value) +
+                         ", expected a number or a list of numbers");
+  result.shape = {int64_t(numbers.size())};
+  if (context.isEmitting()) {
+    OpBuilder &b = *context.builder;
+    Location loc = context.getLocation();
+    mlir::Type element = getMLIRType(b.getContext(), type);
+    SmallVector<Value> values;
+    for (double number : numbers)
+      values.push_back(mlir::arith::ConstantOp::create(
+          b, loc, b.getFloatAttr(element, number)));
+    result.value = mlir::tensor::FromElementsOp::create(
+        b, loc, mlir::RankedTensorType::get(result.shape, element), values);
+  }
+  return result;
+}
+
+/// A Normalization whose statistics stand in its config.
+Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
+  const json::Object &config = context.layer.config;
+  WeightType type;
+  GRU_ASSIGN(type, context.getComputeType(config));
+  Tensor input, mean, variance, result;
+  GRU_ASSIGN(input, context.getInput(type));
+  if (Error error = checkLastAxis(context, input))
+    return error;
+  if (!findEntry(config, "mean") || !findEntry(config, "variance")) {
+    int64_t features = input.shape.back();
+    GRU_ASSIGN(mean, context.getWeight("mean", "", 0, type, {features},
+                                       "features"));
+    GRU_ASSIGN(variance, context.getWeight("variance", "", 1, type, {features},
+                                           "features"));
+  } else {
+    GRU_ASSIGN(mean, getNumbers(context, "mean", input.type, {}));
+    GRU_ASSIGN(variance, getNumbers(context, "variance", input.type, {}));
+  }
+  bool invert = false;
+  GRU_ASSIGN(invert, context.getBool(config, "invert", false));
+  GRU_ASSIGN(
+      result,
+      emitElementwise(
+          context, {input, mean, variance}, input.type,
+          [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+            Value deviation = mlir::math::SqrtOp::create(b, loc, args[2]);
+            deviation = mlir::arith::MaximumFOp::create(
+                b, loc, deviation, numberLike(b, deviation, 1e-7));
+            if (invert)
+              return add(b, loc, args[1],
+                         multiply(b, loc, args[0], deviation));
+            return mlir::arith::DivFOp::create(
+                b, loc,
+                mlir::arith::SubFOp::create(b, loc, args[0], args[1]),
+                deviation);
+          }));
+  return Tensors{result};
+}
+
+Expected<Tensors> gru::keras::importRescaling(LayerContext &context) {
+  WeightType type;
+  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  if (context.inputs.size() != 1)
+    return context.error("found " + Twine(context.inputs.size()) +
+                         " inputs, expected 1 tensor");
+  Tensor input =
+      emitCast(context, context.inputs.front(), getElementType(type));
+  Tensor scale, offset, result;
+  GRU_ASSIGN(scale, getNumbers(context, "scale", input.type, {}));
+  GRU_ASSIGN(offset, getNumbers(context, "offset", input.type, 0.0));
+  GRU_ASSIGN(result,
+             emitElementwise(context, {input, scale, offset}, input.type,
+                             [](OpBuilder &b, Location loc, ValueRange args) {
+                               return add(b, loc,
+                                          multiply(b, loc, args[0], args[1]),
+                                          args[2]);
+                             }));
+  return Tensors{result};
+}
