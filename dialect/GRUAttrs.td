@@ -96,8 +96,8 @@ def GRU_ActAttr : AttrDef<GRU_Dialect, "Act"> {
     | `thresholded_relu` | x for x >= alpha, else 0 | alpha (1) |
     | `scaled_tanh` | alpha tanh(beta x) | alpha (1), beta (1) |
 
-    The last three in the table act on whole rows (`isRowwise()`) where it says
-    so; all others on single elements.
+    softmax, log_softmax and sparsemax act on whole rows (`isRowwise()`), all
+    others on single elements.
   }];
   let parameters = (ins EnumParameter<GRU_ActivationKind>:$kind,
                         APFloatParameter<"">:$alphaValue, APFloatParameter<"">:$betaValue,

@@ -38,6 +38,8 @@ def GRU_Dialect : Dialect {
 
     * `gru.name = "x"` on an argument or result: the name of the model's input
       or output.
+    * `gru.batch_dim = 1 : i64` beside it: which dimension of an input is the
+      batch where it is not the first; such an input has no time dimension.
     * `gru.weight = "dense/kernel"` on an argument: a trained weight in Keras
       form. The values never enter the IR.
     * `gru.weight_type = type` beside it: the weight's type in the file, where the
@@ -46,8 +48,6 @@ def GRU_Dialect : Dialect {
       to load time; N is its byte offset in the blob of packed weights.
     * `gru.state = N : i64` on an argument and on a result: state number N of a
       stateful layer, carried by the session from one call to the next.
-    * `gru.time_major` on a function: its inputs of rank 3 are [T, B, F], those
-      of integers and booleans [T, B].
     * `gru.output` on an argument: a buffer that the function writes (see
       `gru-bind-buffers`); `gru.scratch`: its scratch memory.
     * `gru.dims = [2, -1, 3]` on an input or output buffer: its shape, where

@@ -228,29 +228,22 @@ struct DropNeutralOperands : OpRewritePattern<GRUOp> {
 
   LogicalResult matchAndRewrite(GRUOp op,
                                 PatternRewriter &rewriter) const override {
-    SmallVector<MutableOperandRange> neutral;
-    if (isSplat(op.getMask(), 1))
-      neutral.push_back(op.getMaskMutable());
-    if (isSplat(op.getReset(), 0))
-      neutral.push_back(op.getResetMutable());
-    if (isSplat(op.getDropoutMask(), 1))
-      neutral.push_back(op.getDropoutMaskMutable());
-    if (isSplat(op.getRecurrentDropoutMask(), 1))
-      neutral.push_back(op.getRecurrentDropoutMaskMutable());
-    if (isSplat(op.getInitialState(), 0))
-      neutral.push_back(op.getInitialStateMutable());
-    if (neutral.empty())
-      return failure();
-    // Last first: clearing an operand moves those behind it.
-    rewriter.modifyOpInPlace(op, [&] {
-      llvm::sort(neutral, [](auto &a, auto &b) {
-        return OperandRange(a).getBeginOperandIndex() >
-               OperandRange(b).getBeginOperandIndex();
-      });
-      for (MutableOperandRange &range : neutral)
-        range.clear();
-    });
-    return success();
+    bool changed = false;
+    auto dropIf = [&](Value value, double neutral,
+                      MutableOperandRange (GRUOp::*operand)()) {
+      if (!isSplat(value, neutral))
+        return;
+      // Asked for anew each time: clearing one moves those behind it.
+      rewriter.modifyOpInPlace(op, [&] { (op.*operand)().clear(); });
+      changed = true;
+    };
+    dropIf(op.getMask(), 1, &GRUOp::getMaskMutable);
+    dropIf(op.getReset(), 0, &GRUOp::getResetMutable);
+    dropIf(op.getDropoutMask(), 1, &GRUOp::getDropoutMaskMutable);
+    dropIf(op.getRecurrentDropoutMask(), 1,
+           &GRUOp::getRecurrentDropoutMaskMutable);
+    dropIf(op.getInitialState(), 0, &GRUOp::getInitialStateMutable);
+    return success(changed);
   }
 };
 } // namespace
@@ -640,6 +633,9 @@ LogicalResult StepOp::verify() {
   int64_t batch = projection[0], blocks = projection[1], width = projection[3];
   int64_t units = getUnits();
   Operation *op = getOperation();
+  if (llvm::any_of(projection, ShapedType::isDynamic))
+    return emitOpError() << "projection is " << shapeText(projection)
+                         << ", expected fixed sizes";
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};

@@ -33,6 +33,8 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     if (!func.getBody().hasOneBlock()) {
       func.emitError() << "has several blocks, expected one";
       return signalPassFailure();

@@ -86,10 +86,23 @@ private:
 struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     MLIRContext *context = &getContext();
     Builder b(context);
     PackProgram program(context);
 
+    for (BlockArgument argument : func.getArguments()) {
+      auto type = dyn_cast<RankedTensorType>(argument.getType());
+      if (func.getArgAttr(argument.getArgNumber(), kWeightAttr) &&
+          (!type || !type.hasStaticShape())) {
+        func.emitError() << "weight "
+                         << func.getArgAttr(argument.getArgNumber(), kWeightAttr)
+                         << " is " << argument.getType()
+                         << ", expected a tensor of a fixed shape";
+        return signalPassFailure();
+      }
+    }
     WalkResult result = func.walk([&](PackOp op) {
       auto argument = dyn_cast<BlockArgument>(op.getSource());
       if (argument && argument.getOwner() == &func.getBody().front() &&

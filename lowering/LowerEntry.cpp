@@ -30,7 +30,14 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
-    if (func.isDeclaration() || func.getNumResults() != 0) {
+    if (func.isDeclaration())
+      return;
+    for (auto other : func->getParentOfType<ModuleOp>().getOps<func::FuncOp>())
+      if (other != func && !other.isDeclaration()) {
+        func.emitError() << "is not the module's only function, expected one";
+        return signalPassFailure();
+      }
+    if (func.getNumResults() != 0) {
       func.emitError() << "has results, expected buffers (see "
                           "gru-bind-buffers)";
       return signalPassFailure();

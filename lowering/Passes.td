@@ -26,8 +26,8 @@ def SpecializePass : Pass<"gru-specialize", "::mlir::func::FuncOp"> {
     func.func @main(%x: tensor<2x?x3xf32> {gru.name = "x"}, ...)
     ```
 
-    The first dimension of an input or state is the batch, the second of a rank-3
-    input the time. A static dimension that disagrees is an error that names the
+    The first dimension of an input or state is the batch (unless
+    `gru.batch_dim` says otherwise), the second of a rank-3 input the time. A static dimension that disagrees is an error that names the
     input. An operation whose result cannot be inferred keeps its dynamic type
     behind a cast.
   }];
@@ -75,8 +75,9 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
     (in the packed types) and the rows of the batch that are computed together
     (attribute `rows`). `width` and `rows` override the choice.
 
-    Dropout masks multiply the input in front of the projection (implementation
-    2). Masks per gate and recurrent dropout are refused with an error.
+    Dropout masks multiply the input in front of the projection; with a mask per
+    gate (implementation 1) there are three projections. Recurrent dropout is
+    refused with an error.
   }];
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
@@ -242,10 +243,23 @@ def ApproximateMathPass : Pass<"gru-approximate-math", "::mlir::func::FuncOp"> {
   let description = [{
     exp, expm1, tanh, log1p, log and erf on f32 scalars and vectors (f16 and bf16
     by way of f32) become straight-line code; sigmoid and tanh activations are
-    taken directly. lowering/common/ApproximateMath.cpp states the error of
-    each. f64 is left to libm.
+    taken directly, all others through their formulas.
+    lowering/common/ApproximateMath.cpp states the error of each. f64 is left to
+    libm.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def CallLibmPass : Pass<"gru-call-libm", "::mlir::ModuleOp"> {
+  let summary = "calls libm for the transcendental functions that are left";
+  let description = [{
+    exp, expm1, log, log1p, tanh and erf become calls, element by element. Only
+    these: upstream's pass would also call square roots and absolute values, and
+    upstream's conversion to LLVM would write expm1 as exp - 1, which loses all
+    digits of a small argument. Kernels may call no other functions.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::vector::VectorDialect"];
 }
 
 //===----------------------------------------------------------------------===//

@@ -13,18 +13,15 @@
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
-#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVMPass.h"
 #include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
-#include "mlir/Conversion/MathToLibm/MathToLibm.h"
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
-#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
@@ -145,9 +142,12 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
-  pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
+  // The approximations take sigmoid and its like whole, so they must see them
+  // before they are formulas.
   if (approximateMath)
     pm.addNestedPass<func::FuncOp>(createApproximateMathPass());
+  else
+    pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
 }
 
@@ -156,11 +156,8 @@ static void convertToLLVM(OpPassManager &pm) {
   pm.addPass(createLowerAffinePass());
   cleanUp(pm);
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertMathToLibmPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createCallLibmPass());
+  // One conversion of everything costs half of what one per dialect does.
   pm.addPass(createConvertToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
 }
@@ -232,8 +229,16 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> registers{*this, "registers",
                             llvm::cl::desc("number of vector registers"),
                             llvm::cl::init(32)};
-  Option<std::string> stopAfter{
-      *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline")};
+  Option<Phase> stopAfter{
+      *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
+      llvm::cl::init(Phase::LLVM),
+      llvm::cl::values(clEnumValN(Phase::Specialize, "specialize", ""),
+                       clEnumValN(Phase::Legalize, "legalize", ""),
+                       clEnumValN(Phase::Sequence, "sequence", ""),
+                       clEnumValN(Phase::Buffers, "buffers", ""),
+                       clEnumValN(Phase::Loops, "loops", ""),
+                       clEnumValN(Phase::Vector, "vector", ""),
+                       clEnumValN(Phase::LLVM, "llvm", ""))};
 
   PipelineOptions get() const {
     PipelineOptions options;
@@ -242,7 +247,8 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
     options.timesteps = timesteps;
     options.width = width;
     options.rows = rows;
-    options.stopAfter = parsePhase(stopAfter);
+    if (stopAfter.getNumOccurrences())
+      options.stopAfter = stopAfter;
     return options;
   }
 };

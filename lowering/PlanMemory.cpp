@@ -31,6 +31,8 @@ struct Buffer {
 struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     Block &body = func.getBody().front();
     DenseMap<Operation *, unsigned> order;
     for (auto [index, op] : llvm::enumerate(body))
@@ -108,7 +110,6 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
                                             offset,
                                             buffer.alloc.getDynamicSizes());
         buffer.alloc.replaceAllUsesWith(view);
-        buffer.alloc.erase();
         ++numBuffers;
       }
       base = arith::AddIOp::create(
@@ -116,6 +117,10 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
           arith::MulIOp::create(b, loc, units,
                                 indexConstant(b, loc, coefficient)));
     }
+    // Only now: the first one may be where `b` inserts.
+    for (auto &[monomial, buffers] : regions)
+      for (Buffer &buffer : buffers)
+        buffer.alloc.erase();
     func->setAttr(kScratchRegionsAttr, attributes.getArrayAttr(regionAttrs));
   }
 

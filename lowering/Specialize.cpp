@@ -20,6 +20,8 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     for (BlockArgument argument : func.getArguments()) {
       unsigned number = argument.getArgNumber();
       bool isState = func.getArgAttr(number, kStateAttr) != nullptr;
@@ -28,6 +30,12 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
       if (!type || (!isState && !name))
         continue;
       SmallVector<int64_t> shape(type.getShape());
+      if (llvm::is_contained(shape, 0)) {
+        emitError(argument.getLoc())
+            << "input '" << (name ? name.getValue() : "") << "' is " << type
+            << ", expected no empty dimension";
+        return signalPassFailure();
+      }
       auto fix = [&](int64_t dim, int64_t size, StringRef what) {
         if (size <= 0 || dim >= int64_t(shape.size()) || shape[dim] == size)
           return true;
@@ -40,12 +48,11 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      bool isSequence =
-          !isState &&
-          shape.size() == (isa<FloatType>(type.getElementType()) ? 3 : 2);
-      int64_t batchDim = isSequence && func->hasAttr(kTimeMajorAttr) ? 1 : 0;
-      if (!fix(batchDim, batch, "batch") ||
-          (isSequence && !fix(1 - batchDim, timesteps, "timesteps")))
+      auto batchDim =
+          func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
+      if (!fix(batchDim ? batchDim.getInt() : 0, batch, "batch") ||
+          (!isState && !batchDim && shape.size() == 3 &&
+           !fix(1, timesteps, "timesteps")))
         return signalPassFailure();
       refine(argument, RankedTensorType::get(shape, type.getElementType()));
     }

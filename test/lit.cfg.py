@@ -19,6 +19,12 @@ config.environment["PATH"] = os.pathsep.join(
 )
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 
+if config.gru_sanitize == "ON":
+    # LLVM's allocators poison memory that inlined code in our objects touches.
+    config.environment["ASAN_OPTIONS"] = (
+        "allow_user_poisoning=0:allocator_may_return_null=1:detect_leaks=0"
+    )
+
 tools = os.path.join(config.gru_obj_root, "bin")
 gru_opt = os.path.join(tools, "gru-opt")
 config.substitutions += [

@@ -4,13 +4,10 @@
 #include "compiler/jit/KernelCache.h"
 
 #include "gru/gru.h"
+#include "runtime/Error.h"
 
 using namespace gru;
-
-static gru_status fail(gru_status status, const std::string &message) {
-  gru_set_last_error(message.c_str());
-  return status;
-}
+using runtime::fail;
 
 static std::string text(const char *string) { return string ? string : ""; }
 
@@ -44,14 +41,9 @@ gru_status gru_compile(const gru_model *model,
   if (!model)
     return fail(GRU_INVALID_ARGUMENT, "model: is null");
   gru_compile_options options{};
-  options.struct_size = sizeof(options);
-  if (given && given->struct_size != sizeof(options))
-    return fail(GRU_INVALID_ARGUMENT,
-                "options: struct_size is " +
-                    std::to_string(given->struct_size) + ", expected " +
-                    std::to_string(sizeof(options)));
   if (given)
-    options = *given;
+    if (gru_status status = runtime::readVersioned(given, "options", options))
+      return status;
   if (options.batch < 0)
     return fail(GRU_INVALID_ARGUMENT, "batch: is " +
                                           std::to_string(options.batch) +
@@ -86,10 +78,14 @@ gru_status gru_compile(const gru_model *model,
                       "threads: compiled for one thread; the cpu target does "
                       "not split a run between threads");
 
-  PhaseObserver observer;
+  CompileObserver observer;
   if (options.on_phase)
-    observer = [&](llvm::StringRef phase, double milliseconds) {
+    observer.phase = [&](llvm::StringRef phase, double milliseconds) {
       options.on_phase(options.context, phase.str().c_str(), milliseconds);
+    };
+  if (options.on_remark)
+    observer.remark = [&](llvm::StringRef text) {
+      options.on_remark(options.context, text.str().c_str());
     };
   llvm::Expected<Kernel> kernel = getKernel(*model->source, target, observer);
   if (!kernel)

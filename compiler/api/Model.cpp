@@ -3,17 +3,14 @@
 #include "compiler/api/Model.h"
 
 #include "gru/gru.h"
+#include "runtime/Error.h"
 
 #include "llvm/Support/JSON.h"
 
 #include <cstring>
 
 using namespace gru;
-
-static gru_status fail(gru_status status, const std::string &message) {
-  gru_set_last_error(message.c_str());
-  return status;
-}
+using runtime::fail;
 
 static gru_status
 finish(llvm::Expected<std::unique_ptr<ModelSource>> source, gru_status status,
@@ -61,7 +58,8 @@ void gru_gru_options_init(gru_gru_options *options) {
   options->dtype = "float32";
 }
 
-/// A Keras identifier, or an object where the text is JSON.
+/// A Keras identifier, or an object where the text is JSON. JSON values only
+/// refer to what is not a std::string, and the model outlives the options.
 static llvm::json::Value identifier(const char *text) {
   if (!text)
     return nullptr;
@@ -72,13 +70,13 @@ static llvm::json::Value identifier(const char *text) {
     // Not JSON after all: an unknown name, which the importer reports.
     llvm::consumeError(value.takeError());
   }
-  return text;
+  return std::string(text);
 }
 
 static llvm::json::Object makeConfig(const gru_gru_options &options) {
-  return llvm::json::Object{
-      {"name", options.name ? options.name : "gru"},
-      {"dtype", options.dtype ? options.dtype : "float32"},
+  llvm::json::Object config{
+      {"name", std::string(options.name ? options.name : "gru")},
+      {"dtype", std::string(options.dtype ? options.dtype : "float32")},
       {"units", options.units},
       {"activation", identifier(options.activation)},
       {"recurrent_activation", identifier(options.recurrent_activation)},
@@ -101,21 +99,26 @@ static llvm::json::Object makeConfig(const gru_gru_options &options) {
       {"go_backwards", options.go_backwards != 0},
       {"stateful", options.stateful != 0},
       {"unroll", options.unroll != 0},
-      {"time_major", options.time_major != 0},
       {"zero_output_for_mask", options.zero_output_for_mask != 0},
       {"implementation", int64_t(options.implementation)},
   };
+  // Keras 3 does not know the argument, and the importer says so.
+  if (options.time_major || options.keras_version == 2)
+    config["time_major"] = options.time_major != 0;
+  return config;
 }
 
-gru_status gru_model_build_gru(const gru_gru_options *options,
+gru_status gru_model_build_gru(const gru_gru_options *given,
                                int64_t features, const gru_weight *weights,
                                size_t num_weights, gru_model **model) {
   if (!model)
     return fail(GRU_INVALID_ARGUMENT, "model: is null");
   *model = nullptr;
-  if (!options || options->struct_size != sizeof(*options))
-    return fail(GRU_INVALID_ARGUMENT,
-                "options: is null or was not set up by gru_gru_options_init");
+  if (!given)
+    return fail(GRU_INVALID_ARGUMENT, "options: is null");
+  gru_gru_options options;
+  if (gru_status status = runtime::readVersioned(given, "options", options))
+    return status;
   if (!weights && num_weights)
     return fail(GRU_INVALID_ARGUMENT, "weights: is null");
   std::vector<WeightTensor> tensors;
@@ -150,8 +153,8 @@ gru_status gru_model_build_gru(const gru_gru_options *options,
     tensor.data.assign(data, data + bytes);
     tensors.push_back(std::move(tensor));
   }
-  return finish(buildKerasLayerModel(makeConfig(*options), std::move(tensors),
-                                     features, options->keras_version),
+  return finish(buildKerasLayerModel(makeConfig(options), std::move(tensors),
+                                     features, options.keras_version),
                 GRU_INVALID_ARGUMENT, model);
 }
 

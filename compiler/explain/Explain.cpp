@@ -64,8 +64,6 @@ static Candidate cpuCandidate(RecurrentOpInterface layer) {
   auto op = dyn_cast<GRUOp>(layer.getOperation());
   if (op && op.getRecurrentDropoutMask())
     cpu.unmet.push_back("recurrent dropout is not supported");
-  if (op && op.getDropoutMask() && op.getImplementation() == 1)
-    cpu.unmet.push_back("a dropout mask per gate is not supported");
   if (!cpu.unmet.empty())
     cpu.fix = "run for inference, or use the reference target";
   return cpu;

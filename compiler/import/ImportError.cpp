@@ -1,4 +1,5 @@
-//===- ImportError.cpp - messages of the importers -------------------------===//
+//===- ImportError.cpp - messages of the importers
+//-------------------------===//
 
 #include "compiler/import/ImportError.h"
 

@@ -1,4 +1,5 @@
-//===- ImportError.h - messages of the importers ------------------*- C++ -*-===//
+//===- ImportError.h - messages of the importers ------------------*- C++
+//-*-===//
 //
 // Every importer reports in one form, `where: what, found X, expected Y`, so
 // that a message can be understood without knowing the importer. The helpers

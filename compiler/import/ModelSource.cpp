@@ -4,6 +4,7 @@
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/KerasImporter.h"
+#include "compiler/import/mlir/MlirSource.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -58,12 +59,14 @@ static StringRef describeForeign(StringRef path, StringRef bytes) {
   StringRef name = sys::path::filename(path);
   StringRef extension = sys::path::extension(path);
   if (extension == ".onnx")
-    return "found an ONNX model, which is not supported, expected a Keras model "
+    return "found an ONNX model, which is not supported, expected a Keras "
+           "model "
            "(.keras or .h5): build the network in Keras with these weights and "
            "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
-    return "found a PyTorch checkpoint, expected a Keras model; a pickle cannot "
+    return "found a PyTorch checkpoint, expected a Keras model; a pickle "
+           "cannot "
            "be read safely: set the weights in a Keras GRU and save that as "
            ".keras";
   if (name == "checkpoint" || extension == ".index" || extension == ".ckpt" ||
@@ -75,7 +78,8 @@ static StringRef describeForeign(StringRef path, StringRef bytes) {
     return "found a TensorFlow graph, expected a Keras model: load it with "
            "tf.keras.models.load_model and save it as .keras";
   if (extension == ".tflite")
-    return "found a TensorFlow Lite model, expected the Keras model that it was "
+    return "found a TensorFlow Lite model, expected the Keras model that it "
+           "was "
            "made from (.keras or .h5)";
   return "";
 }
@@ -101,17 +105,19 @@ gru::openModel(StringRef path, StringRef weightsPath,
     SmallString<128> inside(path);
     sys::path::append(inside, "saved_model.pb");
     if (sys::fs::exists(inside))
-      return importError(path, "found a TensorFlow SavedModel, expected a Keras "
-                               "model: load it with tf.keras.models.load_model "
-                               "and save it as .keras");
-    return importError(path, "found a directory, expected a Keras model (.keras "
-                             "or .h5)");
+      return importError(path,
+                         "found a TensorFlow SavedModel, expected a Keras "
+                         "model: load it with tf.keras.models.load_model "
+                         "and save it as .keras");
+    return importError(path,
+                       "found a directory, expected a Keras model (.keras "
+                       "or .h5)");
   }
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return importError(path, "cannot read the file: " +
-                                 buffer.getError().message());
+    return importError(path,
+                       "cannot read the file: " + buffer.getError().message());
   StringRef bytes = (*buffer)->getBuffer();
   if (bytes.empty())
     return importError(path, "the file is empty");
@@ -126,6 +132,8 @@ gru::openModel(StringRef path, StringRef weightsPath,
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);
+  if (extension == ".mlir")
+    return openMlir(path, bytes);
   if (extension == ".keras")
     return importError(path, "found no zip archive, expected a Keras model");
   if (extension == ".h5" || extension == ".hdf5")

@@ -1,4 +1,5 @@
-//===- ModelSource.h - a model that can be compiled ---------------*- C++ -*-===//
+//===- ModelSource.h - a model that can be compiled ---------------*- C++
+//-*-===//
 //
 // What the compiler knows of a model before it is specialised: its structure,
 // checked, and its weights in Keras form. A source holds no MLIR, so that a
@@ -108,7 +109,7 @@ protected:
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file. With `weightsPath` the weights of an
+/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir). With `weightsPath` the weights of an
 /// archive or HDF5 model are replaced by those of that file.
 ///
 /// The JSON config of one recurrent layer or cell is a model too; its weights

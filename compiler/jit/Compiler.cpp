@@ -9,6 +9,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -103,17 +104,24 @@ gru::getPipelineOptions(const CompileTarget &target,
 // Diagnostics
 //===----------------------------------------------------------------------===//
 
-DiagnosticCollector::DiagnosticCollector(MLIRContext &context)
-    : handler(&context, [this](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
-        if (!text.empty())
-          return success();
-        llvm::raw_string_ostream os(text);
-        // A layer's name says more to its owner than a position in our IR.
-        if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation()))
-          os << "layer '" << name.getName().getValue() << "': ";
-        os << diagnostic;
+/// A layer's name says more to its owner than a position in our IR.
+static std::string describe(const Diagnostic &diagnostic) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (auto name = diagnostic.getLocation()->findInstanceOf<NameLoc>())
+    os << "layer '" << name.getName().getValue() << "': ";
+  os << diagnostic;
+  return text;
+}
+
+DiagnosticCollector::DiagnosticCollector(MLIRContext &context,
+                                         const RemarkObserver &observer)
+    : remark(observer), handler(&context, [this](Diagnostic &diagnostic) {
+        DiagnosticSeverity severity = diagnostic.getSeverity();
+        if (severity == DiagnosticSeverity::Error && text.empty())
+          text = describe(diagnostic);
+        if (severity == DiagnosticSeverity::Remark && remark)
+          remark(describe(diagnostic));
         return success();
       }) {}
 
@@ -126,7 +134,8 @@ llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
 //===----------------------------------------------------------------------===//
 
 llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
-                             const llvm::TargetMachine &machine) {
+                             const llvm::TargetMachine &machine,
+                             const RemarkObserver &remark) {
   llvm::Expected<PipelineOptions> options =
       getPipelineOptions(target, machine);
   if (!options)
@@ -141,7 +150,7 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
     buildReferencePipeline(pm, *options);
   else
     buildCPUPipeline(pm, *options);
-  DiagnosticCollector diagnostics(*context);
+  DiagnosticCollector diagnostics(*context, remark);
   if (failed(pm.run(module)))
     return diagnostics.takeError("lowering failed without a reason");
   return llvm::Error::success();
@@ -159,6 +168,19 @@ static void setTargetAttributes(llvm::Module &module,
       function.addFnAttr("target-features", machine.getTargetFeatureString());
     function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+}
+
+/// Without fused multiply-adds in hardware LLVM would call a function for each
+/// lane. A product and a sum are less exact and what such a machine can do.
+static void replaceFusedMultiplyAdds(llvm::Module &module) {
+  for (llvm::Function &function : llvm::make_early_inc_range(module)) {
+    if (function.getIntrinsicID() != llvm::Intrinsic::fma)
+      continue;
+    llvm::Function *separate = llvm::Intrinsic::getOrInsertDeclaration(
+        &module, llvm::Intrinsic::fmuladd, {function.getReturnType()});
+    function.replaceAllUsesWith(separate);
+    function.eraseFromParent();
   }
 }
 
@@ -218,6 +240,9 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
     global->setAlignment(llvm::Align(8));
   }
   setTargetAttributes(*result, machine);
+  if (machine.getTargetTriple().isX86() &&
+      !machine.getMCSubtargetInfo()->checkFeatures("+fma"))
+    replaceFusedMultiplyAdds(*result);
   phase("translate");
   optimise(*result, machine);
   phase("optimise");

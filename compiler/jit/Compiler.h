@@ -50,22 +50,34 @@ llvm::Expected<PipelineOptions>
 getPipelineOptions(const CompileTarget &target,
                    const llvm::TargetMachine &machine);
 
-/// Diagnostics of MLIR while it is alive, as the text of one error. The first
-/// error is what counts; notes and remarks go along.
+/// Called with each choice that is worth knowing.
+using RemarkObserver = std::function<void(llvm::StringRef text)>;
+
+/// Who watches a compilation; either may be empty.
+struct CompileObserver {
+  PhaseObserver phase;
+  RemarkObserver remark;
+};
+
+/// Diagnostics of MLIR while it is alive: the first error is kept as text,
+/// remarks go to the observer.
 class DiagnosticCollector {
 public:
-  explicit DiagnosticCollector(mlir::MLIRContext &context);
+  explicit DiagnosticCollector(mlir::MLIRContext &context,
+                               const RemarkObserver &remark = {});
   /// An error with what was collected, or `otherwise`.
   llvm::Error takeError(llvm::StringRef otherwise);
 
 private:
   std::string text;
+  RemarkObserver remark;
   mlir::ScopedDiagnosticHandler handler;
 };
 
 /// Lowers an imported module to the LLVM dialect, in place.
 llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,
-                        const llvm::TargetMachine &machine);
+                        const llvm::TargetMachine &machine,
+                        const RemarkObserver &remark = {});
 
 /// Translates a lowered module, adds the plan as the constant `gru_plan`, and
 /// optimises.

@@ -77,7 +77,7 @@ public:
 
   llvm::Expected<Kernel> find(const ModelSource &source,
                               const CompileTarget &target,
-                              const PhaseObserver &observer) {
+                              const CompileObserver &observer) {
     std::string key = makeKey(source, target);
     std::promise<Outcome> promise;
     std::shared_future<Outcome> future;
@@ -154,7 +154,7 @@ private:
 
   llvm::Expected<Kernel> compile(const ModelSource &source,
                                  const CompileTarget &target,
-                                 const PhaseObserver &observer) {
+                                 const CompileObserver &observer) {
     std::unique_ptr<Worker> worker = takeWorker();
     llvm::Expected<Kernel> kernel =
         compileWith(*worker, source, target, observer);
@@ -164,12 +164,12 @@ private:
 
   llvm::Expected<Kernel> compileWith(Worker &worker, const ModelSource &source,
                                      const CompileTarget &target,
-                                     const PhaseObserver &observer) {
+                                     const CompileObserver &observer) {
     auto begin = std::chrono::steady_clock::now();
     auto phase = [&](StringRef name) {
       auto now = std::chrono::steady_clock::now();
-      if (observer)
-        observer(name, std::chrono::duration<double, std::milli>(now - begin)
+      if (observer.phase)
+        observer.phase(name, std::chrono::duration<double, std::milli>(now - begin)
                            .count());
       begin = now;
     };
@@ -185,12 +185,13 @@ private:
     if (!module)
       return module.takeError();
     phase("import");
-    if (llvm::Error error = lowerModule(**module, target, **machine))
+    if (llvm::Error error = lowerModule(**module, target, **machine,
+                                        observer.remark))
       return error;
     phase("lower");
     llvm::LLVMContext context;
     llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule =
-        translateModule(**module, context, **machine, observer);
+        translateModule(**module, context, **machine, observer.phase);
     if (!llvmModule)
       return llvmModule.takeError();
     begin = std::chrono::steady_clock::now();
@@ -254,7 +255,7 @@ private:
 
 llvm::Expected<Kernel> gru::getKernel(const ModelSource &source,
                                       const CompileTarget &target,
-                                      const PhaseObserver &observer) {
+                                      const CompileObserver &observer) {
   return Cache::get().find(source, target, observer);
 }
 

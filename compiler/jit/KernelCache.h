@@ -19,10 +19,10 @@ struct Kernel {
 
 /// The kernel for a model's structure and a target: from memory, or compiled
 /// now. Thread-safe; threads that ask for the same kernel at the same time wait
-/// for one compilation. `observer` sees the phases of a compilation.
+/// for one compilation, which only the first one's observer sees.
 llvm::Expected<Kernel> getKernel(const ModelSource &source,
                                  const CompileTarget &target,
-                                 const PhaseObserver &observer);
+                                 const CompileObserver &observer);
 
 /// How many kernels were compiled, and how many requests memory answered.
 struct KernelCacheStatistics {

@@ -340,8 +340,8 @@ struct ExpandActivation : OpRewritePattern<ActivationOp> {
                                 PatternRewriter &rewriter) const override {
     if (isa<TensorType>(op.getType()) || op.getKind().isRowwise())
       return failure();
-    rewriter.replaceOp(op, expandActivation(rewriter, op.getLoc(),
-                                            op.getKind(), op.getInput()));
+    rewriter.replaceOp(op, expandActivation(rewriter, op.getLoc(), op.getKind(),
+                                            op.getInput()));
     return success();
   }
 };

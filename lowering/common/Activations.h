@@ -1,4 +1,5 @@
-//===- Activations.h - defining formulas of the activations -------*- C++ -*-===//
+//===- Activations.h - defining formulas of the activations -------*- C++
+//-*-===//
 //
 // The one place where each kind of `#gru.act` is written as a formula. The
 // reference target and the cpu target share it; the cpu target then replaces

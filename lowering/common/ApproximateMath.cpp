@@ -11,7 +11,7 @@
 // every float where GRU_EXHAUSTIVE=1 is set. Results below 2^-126 may be zero.
 // `ops` counts instructions for one AVX-512 register and `ns` is the time for
 // 16 floats from L1 to L1, loop and all, on one core of an AVX-512 server
-// (AMD EPYC, shared): take the times as ratios.
+// (AMD EPYC, shared), where a copy takes 0.8: take the times as ratios.
 //
 // Coefficients are minimax fits of the relative error (linear programming in
 // double over Chebyshev nodes, then one coefficient after the other rounded to
@@ -53,18 +53,18 @@ constexpr float expm1Coefficients[] = {0x1p-1f, 0x1.5554b6p-3f, 0x1.5555bcp-5f,
 /// (log(1 + f) - f) / f^2 for sqrt(1/2) <= 1 + f <= sqrt(2), fitted for the
 /// relative error of the logarithm: 5.9e-9.
 constexpr float logCoefficients[] = {
-    -0x1p-1f,       0x1.555554p-2f,  -0x1.000226p-2f,
-    0x1.99a01cp-3f, -0x1.54728cp-3f, 0x1.22d936p-3f,
-    -0x1.0d8232p-3f, 0x1.055e62p-3f, -0x1.38c91p-4f};
+    -0x1p-1f,        0x1.555554p-2f,  -0x1.000226p-2f,
+    0x1.99a01cp-3f,  -0x1.54728cp-3f, 0x1.22d936p-3f,
+    -0x1.0d8232p-3f, 0x1.055e62p-3f,  -0x1.38c91p-4f};
 /// erf(x) / x - 1 in powers of x^2 for |x| <= 0.9: 1.5e-8.
-constexpr float erfSmallCoefficients[] = {0x1.06eba6p-3f,  -0x1.8126ecp-2f,
-                                          0x1.ce1b86p-4f,  -0x1.b69b96p-6f,
+constexpr float erfSmallCoefficients[] = {0x1.06eba6p-3f, -0x1.8126ecp-2f,
+                                          0x1.ce1b86p-4f, -0x1.b69b96p-6f,
                                           0x1.479c9ep-8f, -0x1.3ba9cep-11f};
 /// -log(1 - erf(x)) for 0.89 <= x <= 4, fitted for the relative error of erf:
 /// 1.8e-9.
 constexpr float erfLargeCoefficients[] = {
-    0x1.40802ap-13f,  0x1.20bb12p+0f, 0x1.4614e6p-1f,  0x1.aace8ap-4f,
-    -0x1.6e4f9p-6f, 0x1.933842p-9f, -0x1.a20a5p-13f};
+    0x1.40802ap-13f, 0x1.20bb12p+0f, 0x1.4614e6p-1f, 0x1.aace8ap-4f,
+    -0x1.6e4f9p-6f,  0x1.933842p-9f, -0x1.a20a5p-13f};
 
 /// Code for f32 scalars or vectors.
 class Approximation : FloatBuilder {
@@ -142,8 +142,7 @@ private:
   /// exponent log 2 + log(1 + f). The product's error is below 3e-9 of the sum.
   Value logOf(Value exponentField, Value exponentOffset, Value f) {
     Value exponent = arith::SIToFPOp::create(
-        builder, loc, type,
-        create<arith::ShRSIOp>(exponentField, integer(23)));
+        builder, loc, type, create<arith::ShRSIOp>(exponentField, integer(23)));
     return fma(add(exponent, exponentOffset), ln2High,
                aroundIdentity(f, logCoefficients));
   }
@@ -174,7 +173,7 @@ private:
 /// e^x = 2^n e^r. The scale is applied as two factors, since 2^n alone leaves
 /// the range of normal floats at both ends; so denormal results are right too.
 /// The bounds lie where the result is 0 or infinite anyway.
-/// EXP_FIGURES
+/// Error 0.90 ulp; 18 ops, 3.4 ns.
 Value Approximation::exp(Value x) {
   x = clamp(x, -104.0, 89.0);
   auto [n, shifted] = round(x, log2e, 2 * 127);
@@ -189,7 +188,7 @@ Value Approximation::exp(Value x) {
 /// e^x - 1 = 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)): half of it, so that
 /// n = 128 has a scale. Nothing is lost for small x, where n is 0 and the
 /// bracket on the right too. -0 gives 0.
-/// EXPM1_FIGURES
+/// Error 1.55 ulp; 16 ops, 3.0 ns.
 Value Approximation::expm1(Value x) {
   x = clamp(x, -18.0, 89.0);
   auto [n, shifted] = round(x, log2e, 127 - 1);
@@ -203,7 +202,7 @@ Value Approximation::expm1(Value x) {
 /// costs most where f is small; there the same as f - f (f / (f + 1)) is exact
 /// enough. r is half of what it is for exp, so its polynomial is rescaled. The
 /// bound lies where tanh is 1; the first part of log 2 is enough since n <= 28.
-/// TANH_FIGURES
+/// Error 1.86 ulp; 19 ops, 4.2 ns.
 Value Approximation::tanh(Value x) {
   Value a = atMost(abs(x), 9.5);
   auto [n, shifted] = round(a, 2 * log2e, 127);
@@ -230,7 +229,7 @@ Value Approximation::onePlusExpNeg(Value x) {
   return add(fma(scale, mul(expSlope(r), r), 1.0), scale);
 }
 
-/// SIGMOID_FIGURES
+/// Error 2.00 ulp (1.9991); 16 ops, 4.0 ns.
 Value Approximation::sigmoid(Value x) {
   return select(less(x, sigmoidUnderflow), constant(0.0),
                 div(1.0, onePlusExpNeg(x)));
@@ -243,14 +242,13 @@ Value Approximation::silu(Value x) {
 }
 
 /// Denormal arguments are scaled into the normal range first.
-/// LOG_FIGURES
+/// Error 0.94 ulp; 26 ops, 5.0 ns.
 Value Approximation::log(Value x) {
   Value small = less(x, 0x1p-126);
   Value scaled = select(small, mul(x, 0x1p+23), x);
   Value offset = select(small, constant(-23.0), constant(0.0));
   Value field = exponentField(scaled);
-  Value f =
-      sub(fromBits(create<arith::SubIOp>(bits(scaled), field)), 1.0);
+  Value f = sub(fromBits(create<arith::SubIOp>(bits(scaled), field)), 1.0);
   return atEnds(x, 0.0, logOf(field, offset, f));
 }
 
@@ -259,22 +257,21 @@ Value Approximation::log(Value x) {
 /// small x is lost, and no correction for the rounding of 1 + x is needed. From
 /// 2^60 on the 1 does not count and x is scaled down, so that 2^-k is normal.
 /// -0 gives 0.
-/// LOG1P_FIGURES
+/// Error 1.48 ulp; 29 ops, 5.6 ns.
 Value Approximation::log1p(Value x) {
   Value large = compare(arith::CmpFPredicate::OGE, x, constant(0x1p+60));
   Value scaled = select(large, mul(x, 0x1p-60), x);
   Value one = select(large, constant(0.0), constant(1.0));
   Value offset = select(large, constant(60.0), constant(0.0));
   Value field = exponentField(add(scaled, one));
-  Value scale =
-      fromBits(create<arith::SubIOp>(integer(127 << 23), field));
+  Value scale = fromBits(create<arith::SubIOp>(integer(127 << 23), field));
   Value f = fma(scaled, scale, fma(one, scale, -1.0));
   return atEnds(x, -1.0, logOf(field, offset, f));
 }
 
 /// a + a^3 P(a^2) for a = |x| < 0.9, else 1 - e^-g(a); 1 from a = 4 on. There
 /// n >= -23, so that the first part of log 2 is enough.
-/// ERF_FIGURES
+/// Error 1.09 ulp; 28 ops, 6.6 ns.
 Value Approximation::erf(Value x) {
   Value a = atMost(abs(x), 4.0);
   Value small = fma(polynomial(mul(a, a), erfSmallCoefficients), a, a);
@@ -311,9 +308,9 @@ struct ApproximateOp : OpRewritePattern<Op> {
       return (Approximation(rewriter, op.getLoc(), x.getType()).*function)(x);
     };
     Value x = op.getOperand();
-    rewriter.replaceOp(op, isHalf(x.getType()) ? inSingle(rewriter, op.getLoc(),
-                                                          x, approximate)
-                                               : approximate(x));
+    rewriter.replaceOp(op, isHalf(x.getType())
+                               ? inSingle(rewriter, op.getLoc(), x, approximate)
+                               : approximate(x));
     return success();
   }
 };
@@ -334,9 +331,9 @@ struct ApproximateActivation : OpRewritePattern<ActivationOp> {
       return kind == ActivationKind::sigmoid ? code.sigmoid(x) : code.silu(x);
     };
     Value x = op.getInput();
-    rewriter.replaceOp(op, isHalf(x.getType()) ? inSingle(rewriter, op.getLoc(),
-                                                          x, approximate)
-                                               : approximate(x));
+    rewriter.replaceOp(op, isHalf(x.getType())
+                               ? inSingle(rewriter, op.getLoc(), x, approximate)
+                               : approximate(x));
     return success();
   }
 };

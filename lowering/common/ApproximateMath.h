@@ -1,4 +1,5 @@
-//===- ApproximateMath.h - exp and its like as polynomials --------*- C++ -*-===//
+//===- ApproximateMath.h - exp and its like as polynomials --------*- C++
+//-*-===//
 //
 // Straight-line code for the transcendental functions that activations use.
 //

@@ -1,4 +1,5 @@
-//===- FloatBuilder.h - formulas over floats as expressions -------*- C++ -*-===//
+//===- FloatBuilder.h - formulas over floats as expressions -------*- C++
+//-*-===//
 //
 // Activations and approximations are formulas. This class writes the operations
 // of one formula, for a scalar or a vector of any floating-point type, so that
@@ -9,10 +10,10 @@
 #ifndef GRU_LOWERING_COMMON_FLOATBUILDER_H
 #define GRU_LOWERING_COMMON_FLOATBUILDER_H
 
-#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace gru {
 

@@ -66,21 +66,40 @@ SmallVector<Value> gru::emitProduct(
       b, loc, zero, inner, one, accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        SmallVector<Value> factors;
-        for (int64_t row = 0; row < rows; ++row)
-          factors.push_back(vector::BroadcastOp::create(b, loc, columns.vector,
-                                                        left(b, loc, row, k)));
-        for (int64_t gate = 0; gate < columns.gates; ++gate)
-          for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-            Value weight = loadVector(
-                b, loc, columns.vector, columns.weight,
-                ValueRange{block, k, indexConstant(b, loc, gate)},
-                v * columns.lanes);
-            for (int64_t row = 0; row < rows; ++row) {
-              Value &sum = next[columns.position(row, gate, v)];
-              sum = vector::FMAOp::create(b, loc, factors[row], weight, sum);
-            }
+        auto factor = [&](int64_t row) -> Value {
+          return vector::BroadcastOp::create(b, loc, columns.vector,
+                                             left(b, loc, row, k));
+        };
+        auto weight = [&](int64_t vector) -> Value {
+          Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
+          return loadVector(b, loc, columns.vector, columns.weight,
+                            ValueRange{block, k, gate},
+                            vector % columns.vectorsPerGate() * columns.lanes);
+        };
+        auto multiply = [&](int64_t row, int64_t vector, Value f, Value w) {
+          Value &sum = next[row * columns.vectorsPerRow() + vector];
+          sum = vector::FMAOp::create(b, loc, f, w, sum);
+        };
+        // The side with fewer values stays in registers while the other passes
+        // by one at a time: with all of both, accumulators would spill.
+        SmallVector<Value> kept;
+        if (rows <= columns.vectorsPerRow()) {
+          for (int64_t row = 0; row < rows; ++row)
+            kept.push_back(factor(row));
+          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+            Value w = weight(v);
+            for (int64_t row = 0; row < rows; ++row)
+              multiply(row, v, kept[row], w);
           }
+        } else {
+          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+            kept.push_back(weight(v));
+          for (int64_t row = 0; row < rows; ++row) {
+            Value f = factor(row);
+            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+              multiply(row, v, f, kept[v]);
+          }
+        }
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());
@@ -138,12 +157,24 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
       vector::StoreOp::create(b, loc, value, buffer, at);
       return;
     }
-    mask = vector::ConstantMaskOp::create(b, loc, maskType,
-                                          ArrayRef<int64_t>{rest});
+    SmallVector<bool> lanesStored(lanes, false);
+    std::fill_n(lanesStored.begin(), rest, true);
+    mask = arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(maskType, lanesStored));
   } else {
+    // Lane i is stored if i < columns - column; vector.create_mask would need a
+    // lowering pass of its own.
+    auto numbers = llvm::to_vector(llvm::seq<int32_t>(0, lanes));
+    auto lanesType = VectorType::get({lanes}, b.getI32Type());
+    Value lane = arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(lanesType, ArrayRef<int32_t>(numbers)));
     Value end = indexConstant(b, loc, columns);
-    Value rest = arith::SubIOp::create(b, loc, end, at.back());
-    mask = vector::CreateMaskOp::create(b, loc, maskType, rest);
+    Value rest = arith::IndexCastOp::create(
+        b, loc, b.getI32Type(),
+        arith::SubIOp::create(b, loc, end, at.back()));
+    mask = arith::CmpIOp::create(
+        b, loc, arith::CmpIPredicate::slt, lane,
+        vector::BroadcastOp::create(b, loc, lanesType, rest));
   }
   vector::MaskedStoreOp::create(b, loc, buffer, at, mask, value);
 }

@@ -60,16 +60,27 @@ ActAttr linearAct(OpBuilder &b) {
   return ActAttr::get(b.getContext(), ActivationKind::linear);
 }
 
-/// x times a [1, B, F] mask that is the same at every timestep.
-Value multiplyByMask(OpBuilder &b, Location loc, GRUOp op, Value mask) {
-  Value x = op.getInput();
+/// value[:, ..., gate, :] with the gate's dimension kept, for a packed tensor
+/// whose last two dimensions are gates and width.
+Value sliceGate(OpBuilder &b, Location loc, Value value, int64_t gate) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, value);
+  SmallVector<OpFoldResult> offsets(sizes.size(), b.getIndexAttr(0)),
+      strides(sizes.size(), b.getIndexAttr(1));
+  offsets[sizes.size() - 2] = b.getIndexAttr(gate);
+  sizes[sizes.size() - 2] = b.getIndexAttr(1);
+  return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes, strides);
+}
+
+/// x times row `gate` of a [G, B, F] mask, the same at every timestep.
+Value multiplyByMask(OpBuilder &b, Location loc, GRUOp op, int64_t gate) {
+  Value x = op.getInput(), mask = op.getDropoutMask();
   auto type = cast<RankedTensorType>(x.getType());
   Value init = emptyTensor(b, loc, tensor::getMixedSizes(b, loc, x),
                            type.getElementType());
   MLIRContext *context = b.getContext();
   AffineExpr batch = b.getAffineDimExpr(op.getBatchDim());
   AffineMap maskMap = AffineMap::get(
-      3, 0, {b.getAffineConstantExpr(0), batch, b.getAffineDimExpr(2)},
+      3, 0, {b.getAffineConstantExpr(gate), batch, b.getAffineDimExpr(2)},
       context);
   AffineMap identity = b.getMultiDimIdentityMap(3);
   return linalg::GenericOp::create(
@@ -107,9 +118,6 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
         tensor::getMixedSize(rewriter, loc, op.getInput(), op.getTimeDim());
 
     // The input projection, all timesteps at once.
-    Value x = op.getInput();
-    if (op.getDropoutMask())
-      x = multiplyByMask(rewriter, loc, op, op.getDropoutMask());
     Value kernel = pack(rewriter, loc, op.getKernel(), PackPart::all, 3, width);
     Value bias;
     if (op.getBias())
@@ -119,10 +127,35 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     Value init = emptyTensor(
         rewriter, loc, {time, batch, index(blocks), index(3), index(width)},
         element);
-    auto projection = PackedDenseOp::create(
-        rewriter, loc, TypeRange{init.getType()}, x, kernel, bias, init,
-        linearAct(rewriter), op.getTimeMajorAttr(),
-        rewriter.getI64IntegerAttr(projectionRows(element, width)));
+    auto project = [&](Value x, Value kernel, Value bias, Value init) -> Value {
+      return PackedDenseOp::create(
+                 rewriter, loc, TypeRange{init.getType()}, x, kernel, bias,
+                 init, linearAct(rewriter), op.getTimeMajorAttr(),
+                 rewriter.getI64IntegerAttr(projectionRows(element, width)))
+          .getResult();
+    };
+    Value projection = init;
+    if (!op.getDropoutMask()) {
+      projection = project(op.getInput(), kernel, bias, init);
+    } else if (op.getImplementation() == 2) {
+      projection = project(multiplyByMask(rewriter, loc, op, 0), kernel, bias,
+                           init);
+    } else {
+      // A mask per gate means an input per gate, so there are three.
+      for (int64_t gate = 0; gate < 3; ++gate) {
+        Value part = project(
+            multiplyByMask(rewriter, loc, op, gate),
+            sliceGate(rewriter, loc, kernel, gate),
+            bias ? sliceGate(rewriter, loc, bias, gate) : Value(),
+            sliceGate(rewriter, loc, projection, gate));
+        SmallVector<OpFoldResult> sizes =
+            tensor::getMixedSizes(rewriter, loc, part);
+        SmallVector<OpFoldResult> offsets(5, index(0)), strides(5, index(1));
+        offsets[3] = index(gate);
+        projection = tensor::InsertSliceOp::create(
+            rewriter, loc, part, projection, offsets, sizes, strides);
+      }
+    }
 
     // The recurrence.
     SmallVector<Value> kernels;
@@ -170,7 +203,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     for (Value value : inits)
       types.push_back(value.getType());
     auto recur = RecurOp::create(
-        rewriter, loc, types, projection.getResult(), kernels, recurrentBias,
+        rewriter, loc, types, projection, kernels, recurrentBias,
         op.getMask(), op.getReset(), state, sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),
         TimeOrderAttr::get(rewriter.getContext(), order),
@@ -259,6 +292,12 @@ struct ConvertLayersToSequencePass
 
   void runOnOperation() override {
     bool refused = false;
+    if (width < 0 || rows < 0) {
+      getOperation().emitError()
+          << "width is " << width << " and rows is " << rows
+          << ", expected 1 or more, or 0 to choose";
+      return signalPassFailure();
+    }
     getOperation().walk([&](GRUOp op) {
       auto refuse = [&](const Twine &what) {
         op.emitError() << what << " is not supported by the cpu target";
@@ -266,8 +305,6 @@ struct ConvertLayersToSequencePass
       };
       if (op.getRecurrentDropoutMask())
         refuse("recurrent_dropout_mask");
-      if (op.getDropoutMask() && op.getImplementation() == 1)
-        refuse("a dropout_mask per gate (implementation 1)");
       if (op.getLengths())
         refuse("lengths (run gru-legalize first)");
     });

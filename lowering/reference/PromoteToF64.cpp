@@ -43,6 +43,8 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
+    if (func.isDeclaration())
+      return;
     Builder attributes(&getContext());
     SmallVector<Type> resultTypes(func.getResultTypes());
 

@@ -16,6 +16,11 @@ config.name = "golden"
 config.test_source_root = here
 config.test_exec_root = os.path.join(config.gru_obj_root, "test", "golden")
 config.suffixes = []
+if config.gru_sanitize == "ON":
+    # LLVM's allocators poison memory that inlined code in our objects touches.
+    config.environment["ASAN_OPTIONS"] = (
+        "allow_user_poisoning=0:allocator_may_return_null=1:detect_leaks=0"
+    )
 
 golden_dir = os.environ.get("GRU_GOLDEN_DIR") or config.gru_golden_dir or here
 patterns = golden_format.read_patterns(os.path.join(here, "supported.txt"))

@@ -3,7 +3,7 @@
 // Compiles each activation and each approximated function and compares it with
 // libm in double over a sweep of all bit patterns of a float. The sweep is
 // sparse, so that the test takes seconds; with GRU_EXHAUSTIVE=1 it takes every
-// float (an hour). Row-wise activations are compared with plain C++.
+// float (an hour or so). Row-wise activations are compared with plain C++.
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,6 +40,14 @@
 #include <cstdlib>
 #include <limits>
 #include <random>
+
+// -fsanitize=function looks for a signature in front of a called function,
+// which compiled kernels do not have.
+#ifdef __clang__
+#define GRU_CALLS_KERNEL __attribute__((no_sanitize("function")))
+#else
+#define GRU_CALLS_KERNEL
+#endif
 
 using namespace gru;
 using namespace mlir;
@@ -156,7 +164,8 @@ public:
   }
 
   template <typename T>
-  void run(StringRef name, const std::vector<T> &in, std::vector<T> &out) {
+  GRU_CALLS_KERNEL void run(StringRef name, const std::vector<T> &in,
+                            std::vector<T> &out) {
     using Function = void (*)(const T *, const T *, int64_t, int64_t, int64_t,
                               T *, T *, int64_t, int64_t, int64_t);
     auto function = reinterpret_cast<Function>(find(name));
@@ -168,9 +177,9 @@ public:
   }
 
   template <typename T>
-  void runRowwise(StringRef name, T *row, int64_t n, int64_t stride) {
-    using Function =
-        void (*)(T *, T *, int64_t, int64_t, int64_t, int64_t);
+  GRU_CALLS_KERNEL void runRowwise(StringRef name, T *row, int64_t n,
+                                   int64_t stride) {
+    using Function = void (*)(T *, T *, int64_t, int64_t, int64_t, int64_t);
     auto function = reinterpret_cast<Function>(find(name));
     ASSERT_TRUE(function);
     function(row, row, 0, n, stride, n);
@@ -242,9 +251,8 @@ struct Precise {
   double ulps;
 };
 const Precise precise[] = {
-    {"exp", std::exp, 1},         {"expm1", std::expm1, 2},
-    {"tanh", std::tanh, 2},       {"sigmoid", sigmoid, 2},
-    {"log", std::log, 1},         {"log1p", std::log1p, 2},
+    {"exp", std::exp, 1},    {"expm1", std::expm1, 2}, {"tanh", std::tanh, 2},
+    {"sigmoid", sigmoid, 2}, {"log", std::log, 1},     {"log1p", std::log1p, 2},
     {"erf", std::erf, 2},
 };
 
@@ -288,14 +296,15 @@ const Pointwise pointwise[] = {
     {ActivationKind::relu, [](double x) { return x < 0 ? 0 : x; }},
     {ActivationKind::relu, [](double x) { return clip(x, 0, 6); }, 0, 6, 0},
     {ActivationKind::relu,
-     [](double x) { return x < 0.5 ? 0.25 * (x - 0.5) : x > 2 ? 2 : x; }, 0.25,
+     [](double x) { return x < 0.5 ? 0.25 * (x - 0.5)
+                           : x > 2 ? 2
+                                   : x; }, 0.25,
      2, 0.5},
     {ActivationKind::relu, [](double x) { return x < 1 ? 0 : x; }, 0, inf, 1},
     {ActivationKind::leaky_relu, [](double x) { return x > 0 ? x : 0.2 * x; }},
     {ActivationKind::leaky_relu, [](double x) { return x > 0 ? x : 1.5 * x; },
      1.5},
-    {ActivationKind::elu,
-     [](double x) { return x > 0 ? x : std::expm1(x); }},
+    {ActivationKind::elu, [](double x) { return x > 0 ? x : std::expm1(x); }},
     {ActivationKind::elu,
      [](double x) { return x > 0 ? x : 0.5 * std::expm1(x); }, 0.5},
     {ActivationKind::celu,
@@ -322,9 +331,9 @@ const Pointwise pointwise[] = {
     {ActivationKind::hard_tanh, [](double x) { return clip(x, -1, 1); }},
     {ActivationKind::tanh_shrink, [](double x) { return x - std::tanh(x); }},
     {ActivationKind::sparse_plus,
-     [](double x) {
-       return x <= -1 ? 0 : x < 1 ? (x + 1) * (x + 1) / 4 : x;
-     }},
+     [](double x) { return x <= -1 ? 0
+                           : x < 1 ? (x + 1) * (x + 1) / 4
+                                   : x; }},
     {ActivationKind::sparse_sigmoid,
      [](double x) { return clip((x + 1) / 2, 0, 1); }},
     {ActivationKind::silu, [](double x) { return x * sigmoid(x); }},
@@ -334,9 +343,7 @@ const Pointwise pointwise[] = {
     {ActivationKind::hard_silu,
      [](double x) { return x * clip(x / 6 + 0.5, 0, 1); }},
     {ActivationKind::mish,
-     [](double x) {
-       return std::isnan(x) ? x : x * std::tanh(softplus(x));
-     }},
+     [](double x) { return std::isnan(x) ? x : x * std::tanh(softplus(x)); }},
     {ActivationKind::log_sigmoid,
      [](double x) { return std::isnan(x) ? x : -softplus(-x); }},
     {ActivationKind::affine, [](double x) { return 0.5 * x - 2; }, 0.5, -2},
@@ -467,15 +474,14 @@ protected:
       }
       in.clear();
     };
-    for (float value : {0.0f, -0.0f, 0x1p-126f, -0x1p-126f, 0x1p-149f,
-                        std::numeric_limits<float>::max(),
-                        std::numeric_limits<float>::lowest(),
-                        std::numeric_limits<float>::infinity(),
-                        -std::numeric_limits<float>::infinity(),
-                        std::bit_cast<float>(0x7fc00000u),
-                        std::bit_cast<float>(0xffc00000u),
-                        std::bit_cast<float>(0x7f800001u),
-                        std::bit_cast<float>(0xffffffffu)})
+    for (float value :
+         {0.0f, -0.0f, 0x1p-126f, -0x1p-126f, 0x1p-149f,
+          std::numeric_limits<float>::max(),
+          std::numeric_limits<float>::lowest(),
+          std::numeric_limits<float>::infinity(),
+          -std::numeric_limits<float>::infinity(),
+          std::bit_cast<float>(0x7fc00000u), std::bit_cast<float>(0xffc00000u),
+          std::bit_cast<float>(0x7f800001u), std::bit_cast<float>(0xffffffffu)})
       in.push_back(value);
     flush();
     for (uint64_t bits = 0; bits < (uint64_t(1) << 32); bits += stride) {
@@ -502,8 +508,8 @@ Kernels *Activation::kernels = nullptr;
 
 TEST_F(Activation, statedAccuracy) {
   for (const Precise &function : precise)
-    EXPECT_LE(sweep(std::string("precise_") + function.name,
-                    function.reference, ulpError, "ulp"),
+    EXPECT_LE(sweep(std::string("precise_") + function.name, function.reference,
+                    ulpError, "ulp"),
               function.ulps)
         << function.name;
 }
@@ -526,11 +532,11 @@ TEST_F(Activation, limitsAndZeros) {
     const char *name;
     float atInfinity, atMinusInfinity;
   } limits[] = {
-      {"precise_exp", infinity, 0},   {"precise_expm1", infinity, -1},
-      {"precise_tanh", 1, -1},        {"precise_sigmoid", 1, 0},
-      {"precise_erf", 1, -1},         {"act_relu", infinity, 0},
-      {"act_softplus", infinity, 0},      {"act_elu", infinity, -1},
-      {"act_hard_sigmoid", 1, 0},         {"act_log_sigmoid", 0, -infinity},
+      {"precise_exp", infinity, 0},    {"precise_expm1", infinity, -1},
+      {"precise_tanh", 1, -1},         {"precise_sigmoid", 1, 0},
+      {"precise_erf", 1, -1},          {"act_relu", infinity, 0},
+      {"act_softplus", infinity, 0},   {"act_elu", infinity, -1},
+      {"act_hard_sigmoid", 1, 0},      {"act_log_sigmoid", 0, -infinity},
       {"act_squareplus", infinity, 0},
   };
   for (auto &limit : limits) {
@@ -745,14 +751,16 @@ TEST(ActivationReference, followsItsFormulaInDouble) {
                       activation.attr(kernels.getContext()));
                 });
   for (const Rowwise &activation : rowwise)
-    kernels.addRowwise(
-        activation.name,
-        ActAttr::get(&kernels.getContext(),
-                     *symbolizeActivationKind(activation.name)),
-        f64);
+    kernels.addRowwise(activation.name,
+                       ActAttr::get(&kernels.getContext(),
+                                    *symbolizeActivationKind(activation.name)),
+                       f64);
   kernels.compile(populateExpandActivationPatterns, /*libm=*/true);
   if (HasFatalFailure())
     return;
+  // So that the list of the other tests is empty for the right reason.
+  kernels.find("act_tanh");
+  EXPECT_TRUE(llvm::is_contained(kernels.undefinedSymbols(), "tanh"));
 
   std::vector<double> in = {0, 1e-300, -1e-300, 1e300, -1e300, std::nan("")};
   for (int i = -4000; i <= 4000; ++i)

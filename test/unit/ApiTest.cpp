@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -22,6 +23,10 @@ void *operator new(std::size_t size) {
   if (void *p = std::malloc(size ? size : 1))
     return p;
   std::abort();
+}
+void *operator new(std::size_t size, const std::nothrow_t &) noexcept {
+  ++allocations;
+  return std::malloc(size ? size : 1);
 }
 void operator delete(void *p) noexcept { std::free(p); }
 void operator delete(void *p, std::size_t) noexcept { std::free(p); }

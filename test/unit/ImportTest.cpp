@@ -1,4 +1,5 @@
-//===- ImportTest.cpp - model files to MLIR --------------------------------===//
+//===- ImportTest.cpp - model files to MLIR
+//--------------------------------===//
 //
 // Good files are golden cases; bad ones are made from them here: an archive is
 // written again with another entry, an HDF5 file is changed in place by text of
@@ -28,6 +29,18 @@
 using namespace gru;
 using namespace llvm;
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+// libhdf5 loses memory over damaged files and asks for as much as they claim.
+// LLVM's allocator, inlined here, marks memory that the library, built without
+// the sanitizer, then uses.
+extern "C" const char *__asan_default_options() {
+  return "allow_user_poisoning=0:allocator_may_return_null=1";
+}
+extern "C" const char *__lsan_default_suppressions() { return "leak:libhdf5"; }
+#endif
+#endif
+
 namespace {
 
 std::string dataPath(StringRef path) {
@@ -48,8 +61,8 @@ class TemporaryFile {
 public:
   TemporaryFile(StringRef suffix, StringRef bytes) {
     int descriptor;
-    std::error_code code = sys::fs::createTemporaryFile(
-        "gru-import", suffix, descriptor, path);
+    std::error_code code =
+        sys::fs::createTemporaryFile("gru-import", suffix, descriptor, path);
     EXPECT_FALSE(code) << code.message();
     raw_fd_ostream(descriptor, /*shouldClose=*/true) << bytes;
   }
@@ -243,13 +256,12 @@ TEST(KerasImport, WeightsAndStructure) {
 
 TEST(KerasImport, HardSigmoidDependsOnTheVersion) {
   Entries entries = readEntries(kArchive);
-  entries["config.json"] =
-      replaced(entries["config.json"], "\"use_bias\": true",
-               "\"use_bias\": true, \"recurrent_activation\": \"hard_sigmoid\"");
+  entries["config.json"] = replaced(
+      entries["config.json"], "\"use_bias\": true",
+      "\"use_bias\": true, \"recurrent_activation\": \"hard_sigmoid\"");
   // LLVM's parser keeps the last of two entries with the same name.
-  entries["config.json"] = replaced(entries["config.json"],
-                                    "\"recurrent_activation\": {",
-                                    "\"other\": {");
+  entries["config.json"] = replaced(
+      entries["config.json"], "\"recurrent_activation\": {", "\"other\": {");
   std::string three, two;
   {
     TemporaryFile file("keras", writeZip(entries));
@@ -327,9 +339,9 @@ TEST(BadModel, Json) {
              "config.json: line 1: found Infinity, which is not JSON");
   EXPECT_HAS(configError("\"units\": 4", "\"units\": "),
              "config.json: not valid JSON");
-  EXPECT_HAS(configError("\"units\": 4",
-                         "\"units\": " + std::string(100000, '[')),
-             "nests deeper than 256 levels");
+  EXPECT_HAS(
+      configError("\"units\": 4", "\"units\": " + std::string(100000, '[')),
+      "nests deeper than 256 levels");
   EXPECT_HAS(bytesError("json", "{}"), "found no class_name");
 }
 
@@ -346,9 +358,10 @@ TEST(BadModel, Layers) {
   EXPECT_HAS(hdf5Error("\"class_name\": \"GRU\"", "\"class_name\": \"XYZ\""),
              ": layer 'gru': class 'XYZ' is not supported; supported: ");
   // A class of the same name from elsewhere is not Keras's.
-  EXPECT_HAS(configError("\"module\": \"keras.layers\", \"class_name\": \"GRU\"",
-                         "\"module\": \"mine\", \"class_name\": \"GRU\""),
-             "class 'mine.GRU' is not supported");
+  EXPECT_HAS(
+      configError("\"module\": \"keras.layers\", \"class_name\": \"GRU\"",
+                  "\"module\": \"mine\", \"class_name\": \"GRU\""),
+      "class 'mine.GRU' is not supported");
   EXPECT_HAS(configError("\"keras_history\": [\"x\", 0, 0]",
                          "\"keras_history\": [\"y\", 0, 0]"),
              "uses layer 'y', which the model does not have");
@@ -367,14 +380,15 @@ TEST(BadModel, Arguments) {
              "units is 2.5, expected an integer");
   EXPECT_HAS(configError("\"use_bias\": true", "\"use_bias\": 1"),
              "use_bias is 1, expected true or false");
-  EXPECT_HAS(configError("\"mask\": null", "\"mask\": {\"class_name\": "
-                                           "\"__keras_tensor__\", \"config\": "
-                                           "{\"keras_history\": [\"x\", 0, 0]}}"),
-             "layer 'gru': called with a mask, which is not supported");
+  EXPECT_HAS(configError("\"mask\": null",
+                         "\"mask\": {\"class_name\": "
+                         "\"__keras_tensor__\", \"config\": "
+                         "{\"keras_history\": [\"x\", 0, 0]}}"),
+             "layer 'gru': mask is ?x?x3 float32, expected ?x? bool");
   EXPECT_HAS(configError("\"training\": false", "\"training\": true"),
              "called with argument 'training'");
-  EXPECT_HAS(configError("\"name\": \"float32\"", "\"name\": \"float16\""),
-             "dtype policy 'float16' is not supported, expected float32");
+  EXPECT_HAS(configError("\"name\": \"float32\"", "\"name\": \"float8_e5\""),
+             "dtype policy 'float8_e5' is not supported, expected float32");
 }
 
 TEST(BadModel, Activations) {
@@ -387,9 +401,9 @@ TEST(BadModel, Activations) {
              "found 'glu', which halves the last axis");
   EXPECT_HAS(configError("\"negative_slope\": 0.1,", "\"negative_slope\": -1,"),
              "recurrent_activation: negative_slope is -1");
-  EXPECT_HAS(configError("\"class_name\": \"LeakyReLU\"",
-                         "\"class_name\": \"PReLU\""),
-             "activation: found the custom object 'PReLU'");
+  EXPECT_HAS(
+      configError("\"class_name\": \"LeakyReLU\"", "\"class_name\": \"PReLU\""),
+      "activation: found the custom object 'PReLU'");
 }
 
 TEST(BadModel, Weights) {
@@ -457,8 +471,8 @@ WeightTensor makeWeight(StringRef name, std::vector<int64_t> shape) {
 }
 
 std::vector<WeightTensor> makeWeights() {
-  return {makeWeight("kernel", {3, 12}), makeWeight("recurrent_kernel", {4, 12}),
-          makeWeight("bias", {2, 12})};
+  return {makeWeight("kernel", {3, 12}),
+          makeWeight("recurrent_kernel", {4, 12}), makeWeight("bias", {2, 12})};
 }
 
 std::string buildError(Object config, std::vector<WeightTensor> weights,
@@ -488,12 +502,12 @@ TEST(BuildLayer, SameAsTheFile) {
     return Object{{"class_name", name}, {"config", std::move(config)}};
   };
   auto layer = buildKerasLayerModel(
-      Object{{"units", 4},
-       {"activation", object("LeakyReLU", Object{{"negative_slope", 0.15}})},
-       {"recurrent_activation",
-        object("ReLU",
-               Object{{"max_value", 1.0}, {"negative_slope", 0.1}})},
-       {"return_sequences", true}},
+      Object{
+          {"units", 4},
+          {"activation", object("LeakyReLU", Object{{"negative_slope", 0.15}})},
+          {"recurrent_activation",
+           object("ReLU", Object{{"max_value", 1.0}, {"negative_slope", 0.1}})},
+          {"return_sequences", true}},
       weights, 3);
   ASSERT_TRUE(bool(layer)) << toString(layer.takeError());
   EXPECT_EQ(import(**layer), import(**file));
@@ -501,14 +515,13 @@ TEST(BuildLayer, SameAsTheFile) {
 
 TEST(BuildLayer, StatefulRnnOfCell) {
   auto source = buildKerasLayerModel(
-      Object{{"class_name", "RNN"},
-       {"config",
-        Object{
-            {"cell", Object{{"class_name", "GRUCell"},
-                                  {"config", Object{{"units", 4}}}}},
-            {"name", "rnn"},
-            {"stateful", true},
-            {"return_state", true}}}},
+      Object{
+          {"class_name", "RNN"},
+          {"config", Object{{"cell", Object{{"class_name", "GRUCell"},
+                                            {"config", Object{{"units", 4}}}}},
+                            {"name", "rnn"},
+                            {"stateful", true},
+                            {"return_state", true}}}},
       makeWeights(), 3);
   ASSERT_TRUE(bool(source)) << toString(source.takeError());
   std::string text = import(**source, {.batch = 2});
@@ -522,28 +535,35 @@ TEST(BuildLayer, BadArguments) {
   EXPECT_EQ(buildError(Object{{"units", -1}}, makeWeights()),
             "layer 'gru': units is -1, expected a positive integer up to "
             "16777216");
-  EXPECT_EQ(buildError(Object{}, makeWeights()), "layer 'gru': units is missing");
-  EXPECT_EQ(buildError(Object{{"units", 4}, {"reset_before", true}}, makeWeights()),
-            "layer 'gru': found the argument 'reset_before', which GRU does not "
-            "have");
-  EXPECT_HAS(buildError(Object{{"units", 4}, {"reset_aftr", true}}, makeWeights()),
-             "did you mean 'reset_after'?");
+  EXPECT_EQ(buildError(Object{}, makeWeights()),
+            "layer 'gru': units is missing");
+  EXPECT_EQ(
+      buildError(Object{{"units", 4}, {"reset_before", true}}, makeWeights()),
+      "layer 'gru': found the argument 'reset_before', which GRU does not "
+      "have");
+  EXPECT_HAS(
+      buildError(Object{{"units", 4}, {"reset_aftr", true}}, makeWeights()),
+      "did you mean 'reset_after'?");
   // As in Keras 3, which refuses it; Keras 2 has it.
-  EXPECT_HAS(buildError(Object{{"units", 4}, {"time_major", true}}, makeWeights()),
-             "found the argument 'time_major'");
-  EXPECT_EQ(buildError(Object{{"units", 4}, {"time_major", true}}, makeWeights(), 3,
-                       2),
+  EXPECT_HAS(
+      buildError(Object{{"units", 4}, {"time_major", true}}, makeWeights()),
+      "found the argument 'time_major'");
+  EXPECT_EQ(buildError(Object{{"units", 4}, {"time_major", true}},
+                       makeWeights(), 3, 2),
             "");
-  EXPECT_HAS(buildError(Object{{"units", 4}}, makeWeights(), 0), "features is 0");
+  EXPECT_HAS(buildError(Object{{"units", 4}}, makeWeights(), 0),
+             "features is 0");
   EXPECT_HAS(buildError(Object{{"units", 4}}, makeWeights(), 5),
              "layer 'gru': kernel is 3x12, expected 5x12");
   std::vector<WeightTensor> weights = makeWeights();
   weights.pop_back();
-  EXPECT_EQ(buildError(Object{{"units", 4}}, weights),
-            "layer 'gru': weight 'bias' is missing, expected it among the given "
-            "weights");
-  EXPECT_EQ(buildError(Object{{"units", 4}, {"use_bias", false}}, makeWeights()),
-            "weight 'bias' is not used by the layer");
+  EXPECT_EQ(
+      buildError(Object{{"units", 4}}, weights),
+      "layer 'gru': weight 'bias' is missing, expected it among the given "
+      "weights");
+  EXPECT_EQ(
+      buildError(Object{{"units", 4}, {"use_bias", false}}, makeWeights()),
+      "weight 'bias' is not used by the layer");
   weights = makeWeights();
   weights[0].data.pop_back();
   EXPECT_HAS(buildError(Object{{"units", 4}}, weights),

@@ -9,13 +9,18 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/Format.h"
+#include "llvm/Support/Path.h"
 
 #include <chrono>
 
 using namespace mlir;
 using namespace gru;
 
-bool gru::isModelFile(StringRef bytes) {
+bool gru::isModelFile(StringRef name, StringRef bytes) {
+  StringRef extension = llvm::sys::path::extension(name);
+  for (StringRef known : {".keras", ".h5", ".hdf5", ".json"})
+    if (extension == known)
+      return true;
   // MLIR may start with a block of attributes in braces, but not with a string.
   return bytes.starts_with("PK\x03\x04") || bytes.starts_with("\x89HDF") ||
          bytes.ltrim().starts_with("{\"");
@@ -68,6 +73,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   // --verify-each, --mlir-print-ir-after-all and their like.
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
+  applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
   if (target.backend == "reference")
     buildReferencePipeline(pm, *pipeline);
   else

@@ -18,8 +18,9 @@ struct EmitOptions {
   bool time = false;
 };
 
-/// Whether a file's first bytes are those of a model file rather than MLIR.
-bool isModelFile(llvm::StringRef bytes);
+/// Whether a file is a model rather than MLIR, by its first bytes or, where
+/// those are damaged, by its name.
+bool isModelFile(llvm::StringRef name, llvm::StringRef bytes);
 
 /// The batch that a module is compiled for where none is given: its own, else 1
 /// (as 0, "leave it", where it is fixed).

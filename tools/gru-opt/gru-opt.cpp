@@ -141,7 +141,7 @@ static llvm::Error run(const Options &options, StringRef inputName,
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module;
-  bool isModel = isModelFile(input->getBuffer());
+  bool isModel = isModelFile(inputName, input->getBuffer());
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
     llvm::Expected<std::unique_ptr<ModelSource>> source =

@@ -121,16 +121,24 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   if (!expected)
     return expected.takeError();
   std::vector<TensorInfo> infos = reference->outputs();
+  std::string failed;
   for (size_t call = 0; call < outputs.size(); ++call) {
     for (size_t i = 0; i < outputs[call].size(); ++i) {
       if (!isFloat(outputs[call][i].dtype))
         continue;
       os << prefix(call, outputs.size()) << "verify " << infos[i].name << ": ";
-      printDifference(os, compare(outputs[call][i], (*expected)[call][i],
-                                  arguments.atol, arguments.rtol));
+      Difference difference = compare(outputs[call][i], (*expected)[call][i],
+                                      arguments.atol, arguments.rtol);
+      printDifference(os, difference);
       os << " from the reference in float64\n";
+      if (!difference.within && failed.empty())
+        failed = prefix(call, outputs.size()) + infos[i].name;
     }
   }
+  if (!failed.empty())
+    return llvm::createStringError(
+        "verify: " + failed + " differs from the reference by more than the "
+        "tolerance");
   return llvm::Error::success();
 }
 

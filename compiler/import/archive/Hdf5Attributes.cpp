@@ -1,4 +1,5 @@
-//===- Hdf5Attributes.cpp - string attributes in an HDF5 image -------------===//
+//===- Hdf5Attributes.cpp - string attributes in an HDF5 image
+//-------------===//
 //
 // Names and layouts follow the HDF5 File Format Specification, version 3.0:
 // IV.A object headers, IV.A.2.m attribute messages, III.E global heaps.
@@ -83,10 +84,9 @@ static StringRef at(StringRef image, uint64_t address, uint64_t size) {
 
 /// Calls `visit` with type, flags and content of each message of an object's
 /// header, until it returns true.
-static Error
-visitMessages(StringRef image, uint64_t address,
-              function_ref<Expected<bool>(unsigned, unsigned, StringRef)>
-                  visit) {
+static Error visitMessages(
+    StringRef image, uint64_t address,
+    function_ref<Expected<bool>(unsigned, unsigned, StringRef)> visit) {
   std::vector<StringRef> blocks;
   bool second = at(image, address, 4) == "OHDR";
   unsigned headerFlags = 0;
@@ -195,8 +195,7 @@ static Expected<uint64_t> readCount(StringRef bytes) {
   for (unsigned i = 0; i < rank; ++i) {
     uint64_t size = cursor.number(8);
     if (size > kMostStrings || count * size > kMostStrings)
-      return damaged("it claims more than " + Twine(kMostStrings) +
-                     " strings");
+      return damaged("it claims more than " + Twine(kMostStrings) + " strings");
     count *= size;
   }
   if (cursor.failed)
@@ -231,9 +230,10 @@ static Expected<StringRef> readHeap(StringRef image, uint64_t address,
   return damaged("one of its strings is missing");
 }
 
-static Expected<std::vector<std::string>>
-readContent(StringRef image, const StringType &type, uint64_t count,
-            Cursor data) {
+static Expected<std::vector<std::string>> readContent(StringRef image,
+                                                      const StringType &type,
+                                                      uint64_t count,
+                                                      Cursor data) {
   std::vector<std::string> strings;
   uint64_t total = 0;
   for (uint64_t i = 0; i < count; ++i) {
@@ -276,8 +276,9 @@ gru::readHdf5Strings(StringRef image, uint64_t address, StringRef attribute) {
       if (cursor.number(1) & 1)
         cursor.take(2);
       if (cursor.number(8) != ~uint64_t(0) && !cursor.failed)
-        return importError("", "the attributes are stored in a heap, expected "
-                               "them in the object header, as h5py writes them");
+        return importError("",
+                           "the attributes are stored in a heap, expected "
+                           "them in the object header, as h5py writes them");
       return false;
     }
     if (messageType != attributeMessage)

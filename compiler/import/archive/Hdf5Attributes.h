@@ -1,4 +1,5 @@
-//===- Hdf5Attributes.h - string attributes in an HDF5 image ------*- C++ -*-===//
+//===- Hdf5Attributes.h - string attributes in an HDF5 image ------*- C++
+//-*-===//
 //
 // Reads string attributes from the bytes of a file, without libhdf5: version
 // 1.10, which Debian 12 has, follows sizes and indices in attributes without

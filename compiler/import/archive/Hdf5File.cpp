@@ -1,4 +1,5 @@
-//===- Hdf5File.cpp - attributes and datasets of an HDF5 file --------------===//
+//===- Hdf5File.cpp - attributes and datasets of an HDF5 file
+//--------------===//
 
 #include "compiler/import/archive/Hdf5File.h"
 
@@ -8,6 +9,7 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include <atomic>
 #include <hdf5.h>
 
 #include <mutex>
@@ -17,8 +19,6 @@ using namespace llvm;
 
 /// Largest dataset; a GRU of 8192 units has recurrent weights of 0.8 GB.
 static constexpr uint64_t kLargestDataset = uint64_t(2) << 30;
-/// No deflated byte stands for more than this many bytes.
-static constexpr uint64_t kLargestRatio = 1040;
 static constexpr unsigned kDeepestGroup = 32;
 static constexpr unsigned kMostLinks = 200000;
 
@@ -93,24 +93,28 @@ static std::string lastError() {
   return text.empty() ? "damaged file" : text;
 }
 
-/// Opens the object at `path`, following hard links only: a soft or external
-/// link could name any file of the machine.
-static Handle openObject(hid_t file, StringRef path) {
+/// True if `path` leads somewhere over hard links only: a soft or external link
+/// could name any file of the machine.
+static bool hasLinks(hid_t file, StringRef path) {
   SmallVector<StringRef> parts;
   path.split(parts, '/', -1, /*KeepEmpty=*/false);
-  Handle object(H5Oopen(file, "/", H5P_DEFAULT), H5Oclose);
   std::string prefix;
   for (StringRef part : parts) {
     prefix += "/" + part.str();
     H5L_info_t info;
-    if (!object || H5Lexists(file, prefix.c_str(), H5P_DEFAULT) <= 0 ||
+    if (H5Lexists(file, prefix.c_str(), H5P_DEFAULT) <= 0 ||
         H5Lget_info(file, prefix.c_str(), &info, H5P_DEFAULT) < 0 ||
         info.type != H5L_TYPE_HARD)
-      return Handle(-1, H5Oclose);
+      return false;
   }
-  if (parts.empty())
-    return object;
-  return Handle(H5Oopen(file, prefix.c_str(), H5P_DEFAULT), H5Oclose);
+  return true;
+}
+
+static Handle openObject(hid_t file, StringRef path) {
+  if (!hasLinks(file, path))
+    return Handle(-1, H5Oclose);
+  return Handle(H5Oopen(file, ("/" + path).str().c_str(), H5P_DEFAULT),
+                H5Oclose);
 }
 
 Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
@@ -121,7 +125,11 @@ Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
       H5Pset_file_image(access, const_cast<char *>(bytes.data()),
                         bytes.size()) < 0)
     return importError(file, "cannot read as HDF5: " + lastError());
-  hid_t id = H5Fopen("model", H5F_ACC_RDONLY, access);
+  // HDF5 answers a name that is open already with the file behind it, so every
+  // image needs a name of its own.
+  static std::atomic<unsigned> count{0};
+  std::string name = "image" + std::to_string(count++);
+  hid_t id = H5Fopen(name.c_str(), H5F_ACC_RDONLY, access);
   if (id < 0)
     return importError(file, "damaged or truncated HDF5 file: " + lastError());
   return Hdf5File(file, bytes, id);
@@ -141,10 +149,9 @@ bool Hdf5File::hasGroup(StringRef path) const {
   return object && H5Iget_type(object) == H5I_GROUP;
 }
 
-bool Hdf5File::hasDataset(StringRef path) const {
+bool Hdf5File::contains(StringRef path) const {
   Session session;
-  Handle object = openObject(handle, path);
-  return object && H5Iget_type(object) == H5I_DATASET;
+  return hasLinks(handle, path);
 }
 
 Expected<std::optional<std::vector<std::string>>>
@@ -168,8 +175,7 @@ Hdf5File::readAttribute(StringRef path, StringRef attribute) const {
   if (addressSize != 8 || lengthSize != 8 || userBlock > bytes.size())
     return fail("the file has addresses of " + Twine(addressSize) +
                 " bytes, expected 8");
-  auto strings =
-      readHdf5Strings(bytes.substr(userBlock), info.addr, attribute);
+  auto strings = readHdf5Strings(bytes.substr(userBlock), info.addr, attribute);
   if (!strings)
     return fail(toString(strings.takeError()));
   return strings;
@@ -293,8 +299,10 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
     return importError(file, "dataset '" + path + "': " + what);
   };
   Handle object = openObject(handle, path);
-  if (!object || H5Iget_type(object) != H5I_DATASET)
-    return fail("not found");
+  if (!object)
+    return fail(lastError());
+  if (H5Iget_type(object) != H5I_DATASET)
+    return fail("found a group, expected a dataset");
   Handle stored(H5Dget_type(object), H5Tclose);
   Handle space(H5Dget_space(object), H5Sclose);
   Handle properties(H5Dget_create_plist(object), H5Pclose);
@@ -327,19 +335,20 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
   if (std::max(memoryBytes, fileBytes) > kLargestDataset)
     return fail("claims " + Twine(fileBytes) + " bytes, expected at most " +
                 Twine(kLargestDataset));
-  // What the file stores for it: all of it, or compressed chunks.
-  uint64_t storage = H5Dget_storage_size(object);
-  bool chunked = H5Pget_layout(properties) == H5D_CHUNKED;
-  if (H5Pget_layout(properties) == H5D_VIRTUAL ||
-      H5Pget_external_count(properties) > 0)
+  // Keras stores weights in one piece. libhdf5 1.10 reads outside its buffers
+  // where the chunks of a damaged file are smaller than they claim.
+  H5D_layout_t layout = H5Pget_layout(properties);
+  if (layout != H5D_CONTIGUOUS && layout != H5D_COMPACT)
+    return fail("is stored in chunks, expected one piece as Keras writes it; "
+                "'h5repack -f NONE -l CONTI' makes such a file");
+  if (H5Pget_external_count(properties) > 0)
     return fail("lies in another file, expected its numbers in this one");
-  if (storage > bytes.size() ||
-      (chunked ? storage * kLargestRatio < fileBytes : storage < fileBytes))
+  uint64_t storage = H5Dget_storage_size(object);
+  if (storage > bytes.size() || storage < fileBytes)
     return fail("claims " + Twine(fileBytes) + " bytes, found " +
                 Twine(std::min<uint64_t>(storage, bytes.size())));
   tensor.data.resize(memoryBytes);
-  hid_t memory =
-      type == WeightType::f64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
+  hid_t memory = type == WeightType::f64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
   if (type != WeightType::f32 && type != WeightType::f64)
     return fail("cannot be read as " + getWeightTypeName(type));
   if (count > 0 && H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT,

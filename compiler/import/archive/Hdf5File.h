@@ -1,4 +1,5 @@
-//===- Hdf5File.h - attributes and datasets of an HDF5 file -------*- C++ -*-===//
+//===- Hdf5File.h - attributes and datasets of an HDF5 file -------*- C++
+//-*-===//
 //
 // A small, suspicious view of libhdf5: only what Keras writes is read, links
 // out of the file are not followed, and sizes are checked against the file
@@ -32,7 +33,8 @@ public:
   llvm::StringRef getName() const { return file; }
 
   bool hasGroup(llvm::StringRef path) const;
-  bool hasDataset(llvm::StringRef path) const;
+  /// True for a group, a dataset, or an object that cannot be opened.
+  bool contains(llvm::StringRef path) const;
 
   /// A string attribute of the object at `path`; nothing where it is absent.
   llvm::Expected<std::optional<std::string>>

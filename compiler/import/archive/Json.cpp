@@ -1,4 +1,5 @@
-//===- Json.cpp - JSON from files that we did not write --------------------===//
+//===- Json.cpp - JSON from files that we did not write
+//--------------------===//
 
 #include "compiler/import/archive/Json.h"
 
@@ -29,8 +30,8 @@ static Error checkTokens(StringRef where, StringRef text) {
     else if (c == '[' || c == '{') {
       if (++depth > kDeepest)
         return importError(where, "line " + Twine(line) +
-                                      ": nests deeper than " +
-                                      Twine(kDeepest) + " levels");
+                                      ": nests deeper than " + Twine(kDeepest) +
+                                      " levels");
     } else if ((c == ']' || c == '}') && depth > 0)
       --depth;
     else if (c == 'I' || c == 'N')

@@ -1,4 +1,5 @@
-//===- Json.h - JSON from files that we did not write -------------*- C++ -*-===//
+//===- Json.h - JSON from files that we did not write -------------*- C++
+//-*-===//
 
 #ifndef GRU_COMPILER_IMPORT_ARCHIVE_JSON_H
 #define GRU_COMPILER_IMPORT_ARCHIVE_JSON_H

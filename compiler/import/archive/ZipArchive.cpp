@@ -1,4 +1,5 @@
-//===- ZipArchive.cpp - entries of a zip file in memory --------------------===//
+//===- ZipArchive.cpp - entries of a zip file in memory
+//--------------------===//
 
 #include "compiler/import/archive/ZipArchive.h"
 
@@ -34,8 +35,8 @@ Expected<ZipArchive> ZipArchive::open(StringRef file, StringRef bytes) {
   zip_t *archive = zip_open_from_source(source, ZIP_RDONLY, &error);
   if (!archive) {
     zip_source_free(source);
-    return importError(file, "damaged or truncated zip archive: " +
-                                 takeText(error));
+    return importError(file,
+                       "damaged or truncated zip archive: " + takeText(error));
   }
   zip_error_fini(&error);
   return ZipArchive(file, bytes.size(), archive);

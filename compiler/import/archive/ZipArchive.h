@@ -1,4 +1,5 @@
-//===- ZipArchive.h - entries of a zip file in memory -------------*- C++ -*-===//
+//===- ZipArchive.h - entries of a zip file in memory -------------*- C++
+//-*-===//
 
 #ifndef GRU_COMPILER_IMPORT_ARCHIVE_ZIPARCHIVE_H
 #define GRU_COMPILER_IMPORT_ARCHIVE_ZIPARCHIVE_H

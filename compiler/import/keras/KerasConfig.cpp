@@ -1,4 +1,5 @@
-//===- KerasConfig.cpp - a Keras model config as a plain graph -------------===//
+//===- KerasConfig.cpp - a Keras model config as a plain graph
+//-------------===//
 
 #include "compiler/import/keras/KerasConfig.h"
 
@@ -235,7 +236,8 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
     layer.name = name->str();
   else
     return importError(where, "layer " + Twine(index) + ": has no name");
-  std::string layerWhere = (where + ": layer '" + printable(layer.name) + "'").str();
+  std::string layerWhere =
+      (where + ": layer '" + printable(layer.name) + "'").str();
   if (const json::Value *nodes = object->get("inbound_nodes")) {
     const json::Array *array = nodes->getAsArray();
     if (!array)
@@ -312,7 +314,8 @@ unsigned gru::keras::guessVersion(const json::Object &root) {
   return module.empty() ? 2 : 3;
 }
 
-Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root,
+Expected<Model> gru::keras::parseModel(StringRef where,
+                                       const json::Object &root,
                                        unsigned version) {
   std::optional<StringRef> className = root.getString("class_name");
   if (!className)

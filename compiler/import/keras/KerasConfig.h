@@ -1,4 +1,5 @@
-//===- KerasConfig.h - a Keras model config as a plain graph ------*- C++ -*-===//
+//===- KerasConfig.h - a Keras model config as a plain graph ------*- C++
+//-*-===//
 //
 // Keras has written the graph of a model in many ways: Sequential and
 // functional, with the node forms of Keras 2 and of Keras 3. This file reads

@@ -1,4 +1,5 @@
-//===- KerasLayers.h - one import function per Keras layer --------*- C++ -*-===//
+//===- KerasLayers.h - one import function per Keras layer --------*- C++
+//-*-===//
 //
 // To add a layer, write one function in the file of its family under layers/,
 // declare it in layers/Layers.h and enter it into the table at the end of
@@ -81,8 +82,9 @@ public:
   // is an error.
 
   using Config = llvm::json::Object;
-  llvm::Expected<int64_t> getInteger(const Config &config, llvm::StringRef key,
-                                     std::optional<int64_t> otherwise = {}) const;
+  llvm::Expected<int64_t>
+  getInteger(const Config &config, llvm::StringRef key,
+             std::optional<int64_t> otherwise = {}) const;
   llvm::Expected<double> getNumber(const Config &config, llvm::StringRef key,
                                    std::optional<double> otherwise = {}) const;
   llvm::Expected<bool> getBool(const Config &config, llvm::StringRef key,

@@ -88,11 +88,11 @@ public:
       path = (base + request.folder + "/" + vars).str();
       // Keras files what is under a private name only under that name.
       if (std::string hidden = (base + "_" + request.folder + "/" + vars).str();
-          !file.hasDataset("layers/" + path) &&
-          file.hasDataset("layers/" + hidden))
+          !file.contains("layers/" + path) &&
+          file.contains("layers/" + hidden))
         path = hidden;
     }
-    if (!file.hasDataset("layers/" + path))
+    if (!file.contains("layers/" + path))
       return missing(file.getName(), request, "at 'layers/" + path + "'");
     taken.insert(path);
     return file.readDataset("layers/" + path, request.type);
@@ -169,7 +169,7 @@ public:
                          "'");
     entry->taken = true;
     std::string dataset = path(request.layer.name) + "/" + entry->name;
-    if (!file.hasDataset(dataset))
+    if (!file.contains(dataset))
       return missing(file.getName(), request, "at '" + dataset + "'");
     return file.readDataset(dataset, request.type);
   }

@@ -1,4 +1,5 @@
-//===- KerasWeights.h - where Keras keeps a layer's weights -------*- C++ -*-===//
+//===- KerasWeights.h - where Keras keeps a layer's weights -------*- C++
+//-*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASWEIGHTS_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASWEIGHTS_H

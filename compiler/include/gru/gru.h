@@ -75,7 +75,7 @@ typedef struct gru_gru_options {
   int32_t go_backwards;      /* 0 */
   int32_t stateful;          /* 0 */
   int32_t unroll;            /* 0 */
-  int32_t time_major;        /* 0 */
+  int32_t time_major;        /* 0; Keras 2 only */
   int32_t zero_output_for_mask; /* 0 */
   int32_t implementation;    /* 2 */
   const char *name;          /* "gru" */

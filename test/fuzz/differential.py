@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Random layers on the cpu target against the float64 reference.
+
+Draws configurations over the whole option space of gru.gru, writes each as MLIR
+and runs `gru-run FILE --verify`. A failure prints one line that reproduces it:
+
+    differential.py --gru-run build/bin/gru-run --case 'T=3 B=2 F=5 H=7 ...'
+
+    differential.py --gru-run build/bin/gru-run --count 200 --seed 1
+"""
+
+import argparse
+import concurrent.futures
+import os
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+
+POINTWISE = """linear tanh sigmoid hard_sigmoid relu leaky_relu elu celu selu
+softplus softsign squareplus soft_shrink hard_shrink hard_tanh tanh_shrink
+sparse_plus sparse_sigmoid silu gelu hard_silu mish log_sigmoid affine
+thresholded_relu scaled_tanh""".split()
+ROWWISE = ["softmax", "log_softmax", "sparsemax"]
+# Jumps, where rounding alone decides what comes out, make a comparison
+# meaningless.
+DISCONTINUOUS = {"hard_shrink", "thresholded_relu"}
+# Recurrences over these grow without bound.
+BOUNDED_GATES = ["sigmoid", "hard_sigmoid", "tanh", "softmax", "sparse_sigmoid",
+                 "hard_tanh", "softsign", "scaled_tanh"]
+
+
+def draw(rng):
+    """One configuration as a dictionary of short values."""
+    flag = lambda p=0.5: int(rng.random() < p)
+    case = {
+        "T": rng.choice([1, 2, 3, 5, 8, 17]),
+        "B": rng.choice([1, 1, 2, 3, 4, 7, 8, 9, 17]),
+        "F": rng.choice([1, 2, 3, 8, 13]),
+        "H": rng.choice([1, 2, 3, 7, 8, 15, 16, 17, 24, 31, 33, 48, 65]),
+        "act": rng.choice(["tanh", rng.choice(POINTWISE), rng.choice(ROWWISE)]),
+        "ract": rng.choice(["sigmoid", rng.choice(BOUNDED_GATES)]),
+        "reset_after": flag(),
+        "bias": flag(0.7),
+        "h0": flag(),
+        "go_backwards": flag(),
+        "reverse": flag(0.3),
+        "time_major": flag(0.25),
+        "unroll": flag(0.2),
+        "clip": flag(0.15),
+        "dropout": flag(0.2),
+        "implementation": rng.choice([1, 2]),
+        "flags": rng.choice(["none", "none", "mask", "zero", "lengths"]),
+        "reset": flag(0.2),
+    }
+    if case["flags"] == "lengths" and case["time_major"]:
+        case["flags"] = "mask"
+    if case["act"] in DISCONTINUOUS:
+        case["act"] = "tanh"
+    # Its outputs are large and feed back: with gates that leave [0, 1] the
+    # state grows with every step, and rounding with it.
+    if case["act"] == "log_softmax":
+        case["ract"] = "sigmoid"
+    return case
+
+
+def write(case):
+    """The MLIR of a case."""
+    B, T, F, H = (case[k] for k in "BTFH")
+    major = case["time_major"]
+    sizes = lambda *dims: "x".join(str(d) for d in dims)
+    outer = (T, B) if major else (B, T)
+    x = f"tensor<{sizes(*outer, F)}xf32>"
+    seq = f"tensor<{sizes(*outer, H)}xf32>"
+    row = f"tensor<{sizes(B, H)}xf32>"
+    kernel, recurrent = f"tensor<{F}x{3*H}xf32>", f"tensor<{H}x{3*H}xf32>"
+    arguments = [f'%x: {x} {{gru.name = "x", gru.batch_dim = {int(major)} : i64}}']
+    clauses = []
+
+    def operand(name, type, batch_dim):
+        arguments.append(
+            f'%{name}: {type} {{gru.name = "{name}", gru.batch_dim = {batch_dim} : i64}}')
+        clauses.append(f"{name}(%{name} : {type})")
+
+    if case["h0"]:
+        operand("initial_state", row, 0)
+    if case["flags"] in ("mask", "zero"):
+        operand("mask", f"tensor<{sizes(*outer)}xi1>", int(major))
+    constants = ""
+    if case["flags"] == "lengths":
+        # Random inputs know nothing of lengths, so these are constants.
+        rng = random.Random(text_of(case))
+        lengths = ", ".join(str(rng.randint(0, T)) for _ in range(B))
+        constants = f"  %lengths = arith.constant dense<[{lengths}]> : tensor<{B}xi32>\n"
+        clauses.append(f"lengths(%lengths : tensor<{B}xi32>)")
+    if case["reset"]:
+        operand("reset", f"tensor<{sizes(*outer)}xi1>", int(major))
+    if case["dropout"]:
+        gates = 3 if case["implementation"] == 1 else 1
+        operand("dropout_mask", f"tensor<{sizes(gates, B, F)}xf32>", 1)
+    arguments += [f'%W: {kernel} {{gru.weight = "kernel"}}',
+                  f'%U: {recurrent} {{gru.weight = "recurrent_kernel"}}']
+    if case["bias"]:
+        bias = f"tensor<2x{3*H}xf32>" if case["reset_after"] else f"tensor<{3*H}xf32>"
+        arguments.append(f'%b: {bias} {{gru.weight = "bias"}}')
+        clauses.append(f"bias(%b : {bias})")
+    attributes = [f"activation = #gru.act<{case['act']}>",
+                  f"recurrent_activation = #gru.act<{case['ract']}>",
+                  f"implementation = {case['implementation']} : i64"]
+    attributes += [name for name in ("reset_after", "go_backwards", "time_major", "unroll")
+                   if case[name]]
+    if case["flags"] == "zero":
+        attributes.append("zero_output_for_mask")
+    if case["clip"]:
+        attributes.append("clip = 0.75")
+    reverse, result = "", "%seq"
+    if case["reverse"]:
+        reverse = f"  %rev = gru.reverse %seq {{dim = {0 if major else 1} : i64}} : {seq}\n"
+        result = "%rev"
+    return (
+        f"func.func @main({', '.join(arguments)})\n"
+        f'    -> ({seq} {{gru.name = "sequence"}}, {row} {{gru.name = "last"}}, '
+        f'{row} {{gru.name = "state"}}) {{\n'
+        f"{constants}"
+        f"  %seq, %last, %state = gru.gru %x kernel(%W, %U) {' '.join(clauses)}\n"
+        f"    {{{', '.join(attributes)}}}\n"
+        f"    : {x}, {kernel}, {recurrent} -> {seq}, {row}, {row}\n"
+        f"{reverse}"
+        f"  return {result}, %last, %state : {seq}, {row}, {row}\n}}\n")
+
+
+def run(gru_run, case, keep=None):
+    """None where the targets agree, else what went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = keep or os.path.join(folder, "case.mlir")
+        with open(path, "w") as file:
+            file.write(write(case))
+        # float32 over up to 17 steps; gates in float32 have 1e-7 each.
+        command = [gru_run, path, "--verify", "--batch", str(case["B"]),
+                   "--atol", "1e-5", "--rtol", "1e-4"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return None if done.returncode == 0 else done.stdout + done.stderr
+
+
+def text_of(case):
+    return " ".join(f"{key}={value}" for key, value in case.items())
+
+
+def parse(text):
+    case = dict(item.split("=", 1) for item in text.split())
+    return {key: int(value) if value.lstrip("-").isdigit() else value
+            for key, value in case.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gru-run", required=True)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--case", help="one case, as a failure prints it")
+    parser.add_argument("--keep", help="with --case: write the MLIR here")
+    arguments = parser.parse_args()
+    if arguments.case:
+        problem = run(arguments.gru_run, parse(arguments.case), arguments.keep)
+        print(problem or "agrees")
+        return 1 if problem else 0
+    rng = random.Random(arguments.seed)
+    cases = [draw(rng) for _ in range(arguments.count)]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        problems = list(pool.map(lambda case: run(arguments.gru_run, case), cases))
+    failed = 0
+    for case, problem in zip(cases, problems):
+        if problem:
+            failed += 1
+            print(f"{sys.argv[0]} --gru-run {shlex.quote(arguments.gru_run)} "
+                  f"--case '{text_of(case)}'")
+            print("    " + problem.strip().splitlines()[-1])
+    print(f"{len(cases) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

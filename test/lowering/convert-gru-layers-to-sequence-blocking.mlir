@@ -1,0 +1,118 @@
+// The block shape is chosen from the units, the batch and the registers, and is
+// recorded in the packed types (width) and in `rows`.
+// RUN: %gru-opt %s --convert-gru-layers-to-sequence | FileCheck %s --check-prefixes=CHECK,AVX512
+// RUN: %gru-opt %s --convert-gru-layers-to-sequence="vector-bytes=32 registers=16" | FileCheck %s --check-prefixes=CHECK,AVX2
+// RUN: %gru-opt %s --convert-gru-layers-to-sequence="vector-bytes=16 registers=32" | FileCheck %s --check-prefixes=CHECK,NEON
+// RUN: %gru-opt %s --convert-gru-layers-to-sequence="width=8 rows=3" | FileCheck %s --check-prefixes=CHECK,GIVEN
+
+// CHECK-LABEL: func.func @units24
+func.func @units24(%x: tensor<1x?x8xf32>, %W: tensor<8x72xf32>, %U: tensor<24x72xf32>) -> tensor<1x24xf32> {
+  // AVX512: gru.packed_dense {{.*}} rows = 4 : i64} -> tensor<?x1x1x3x32xf32>
+  // AVX512: gru.recur {{.*}} rows = 1 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x2x3x16xf32>
+  // AVX2: gru.recur {{.*}} rows = 1 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x2x3x16xf32>
+  // NEON: gru.recur {{.*}} rows = 1 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x3x3x8xf32>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<1x?x8xf32>, tensor<8x72xf32>, tensor<24x72xf32> -> tensor<1x?x24xf32>, tensor<1x24xf32>, tensor<1x24xf32>
+  return %0#2 : tensor<1x24xf32>
+}
+
+// CHECK-LABEL: func.func @units64
+func.func @units64(%x: tensor<1x?x8xf32>, %W: tensor<8x192xf32>, %U: tensor<64x192xf32>) -> tensor<1x64xf32> {
+  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x64xf32>
+  // AVX512: gru.recur {{.*}} rows = 1 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x4x3x16xf32>
+  // AVX2: gru.recur {{.*}} rows = 1 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x4x3x16xf32>
+  // NEON: gru.recur {{.*}} rows = 1 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x8x3x8xf32>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<1x?x8xf32>, tensor<8x192xf32>, tensor<64x192xf32> -> tensor<1x?x64xf32>, tensor<1x64xf32>, tensor<1x64xf32>
+  return %0#2 : tensor<1x64xf32>
+}
+
+// CHECK-LABEL: func.func @units96
+func.func @units96(%x: tensor<1x?x8xf32>, %W: tensor<8x288xf32>, %U: tensor<96x288xf32>) -> tensor<1x96xf32> {
+  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x2x3x48xf32>
+  // AVX512: gru.recur {{.*}} rows = 1 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x6x3x16xf32>
+  // AVX2: gru.recur {{.*}} rows = 1 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x6x3x16xf32>
+  // NEON: gru.recur {{.*}} rows = 1 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x12x3x8xf32>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<1x?x8xf32>, tensor<8x288xf32>, tensor<96x288xf32> -> tensor<1x?x96xf32>, tensor<1x96xf32>, tensor<1x96xf32>
+  return %0#2 : tensor<1x96xf32>
+}
+
+// CHECK-LABEL: func.func @units64_batch2
+func.func @units64_batch2(%x: tensor<2x?x8xf32>, %W: tensor<8x192xf32>, %U: tensor<64x192xf32>) -> tensor<2x64xf32> {
+  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x2x1x3x64xf32>
+  // AVX512: gru.recur {{.*}} rows = 2 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x2x4x3x16xf32>
+  // AVX2: gru.recur {{.*}} rows = 2 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x2x4x3x16xf32>
+  // NEON: gru.recur {{.*}} rows = 2 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x2x8x3x8xf32>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<2x?x8xf32>, tensor<8x192xf32>, tensor<64x192xf32> -> tensor<2x?x64xf32>, tensor<2x64xf32>, tensor<2x64xf32>
+  return %0#2 : tensor<2x64xf32>
+}
+
+// CHECK-LABEL: func.func @units64_batch32
+func.func @units64_batch32(%x: tensor<32x?x8xf32>, %W: tensor<8x192xf32>, %U: tensor<64x192xf32>) -> tensor<32x64xf32> {
+  // AVX512: gru.packed_dense {{.*}} rows = 8 : i64} -> tensor<?x32x4x3x16xf32>
+  // AVX512: gru.recur {{.*}} rows = 8 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x32x4x3x16xf32>
+  // AVX2: gru.recur {{.*}} rows = 2 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x32x4x3x16xf32>
+  // NEON: gru.recur {{.*}} rows = 2 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x32x8x3x8xf32>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<32x?x8xf32>, tensor<8x192xf32>, tensor<64x192xf32> -> tensor<32x?x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>
+  return %0#2 : tensor<32x64xf32>
+}
+
+// CHECK-LABEL: func.func @units20_f64
+func.func @units20_f64(%x: tensor<1x?x8xf64>, %W: tensor<8x60xf64>, %U: tensor<20x60xf64>) -> tensor<1x20xf64> {
+  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x24xf64>
+  // AVX512: gru.recur {{.*}} rows = 1 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x3x3x8xf64>
+  // AVX2: gru.recur {{.*}} rows = 1 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x3x3x8xf64>
+  // NEON: gru.recur {{.*}} rows = 1 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x3x3x8xf64>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<1x?x8xf64>, tensor<8x60xf64>, tensor<20x60xf64> -> tensor<1x?x20xf64>, tensor<1x20xf64>, tensor<1x20xf64>
+  return %0#2 : tensor<1x20xf64>
+}
+
+// CHECK-LABEL: func.func @units20_f16
+func.func @units20_f16(%x: tensor<1x?x8xf16>, %W: tensor<8x60xf16>, %U: tensor<20x60xf16>) -> tensor<1x20xf16> {
+  // AVX512: gru.packed_dense {{.*}} rows = 8 : i64} -> tensor<?x1x1x3x32xf16>
+  // AVX512: gru.recur {{.*}} rows = 1 : i64
+  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x32xf16>
+  // AVX2: gru.recur {{.*}} rows = 1 : i64
+  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x32xf16>
+  // NEON: gru.recur {{.*}} rows = 1 : i64
+  // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x3x3x8xf16>
+  // GIVEN: gru.recur {{.*}} rows = 3 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<1x?x8xf16>, tensor<8x60xf16>, tensor<20x60xf16> -> tensor<1x?x20xf16>, tensor<1x20xf16>, tensor<1x20xf16>
+  return %0#2 : tensor<1x20xf16>
+}

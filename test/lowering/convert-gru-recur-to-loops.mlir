@@ -1,0 +1,143 @@
+// RUN: %gru-opt %s --convert-gru-recur-to-loops --canonicalize | FileCheck %s
+
+// With reset_after a step reads the whole old state while it writes the new one:
+// two buffers of padded rows, and the parity of T says which one is the last.
+// CHECK-LABEL: func.func @double_buffer
+// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<?x2x1x3x16xf32>, %[[U:[a-z0-9]+]]: memref<1x7x3x16xf32>, %[[C:[a-z0-9]+]]: memref<1x1x16xf32>, %[[H:[a-z0-9]+]]: memref<2x7xf32>, %[[S:[a-z0-9]+]]: memref<2x?x7xf32>
+func.func @double_buffer(%p: memref<?x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %c: memref<1x1x16xf32>, %h: memref<2x7xf32>, %s: memref<2x?x7xf32>) {
+  // CHECK: %[[STATES:.+]] = memref.alloc() : memref<2x2x16xf32>
+  // CHECK: memref.copy %[[H]], %{{.*}} : memref<2x7xf32> to memref<2x7xf32, strided<[16, 1]>>
+  // CHECK: %[[T:.+]] = memref.dim %[[P]], %c0
+  // CHECK: scf.for %[[I:.+]] = %c0 to %[[T]] step %c1 {
+  // CHECK: %[[PI:.+]] = memref.subview %[[P]][%[[I]], 0, 0, 0, 0] [1, 2, 1, 3, 16]
+  // CHECK: %[[OLD:.+]] = arith.remui %[[I]], %c2
+  // CHECK: %[[NEW:.+]] = arith.subi %c1, %[[OLD]]
+  // CHECK: %[[OLDSTATE:.+]] = memref.subview %[[STATES]][%[[OLD]], 0, 0]
+  // CHECK: %[[NEWSTATE:.+]] = memref.subview %[[STATES]][%[[NEW]], 0, 0]
+  // CHECK: %[[OUT:.+]] = memref.subview %[[S]][0, %[[I]], 0] [2, 1, 7]
+  // CHECK: gru.step <all> projection(%[[PI]] : {{.*}}) kernel(%[[U]] : {{.*}}) recurrent_bias(%[[C]] : {{.*}}) new_state(%[[NEWSTATE]] : {{.*}}) output(%[[OUT]] : {{.*}}) state(%[[OLDSTATE]] :
+  // CHECK-SAME: rows = 2 : i64, units = 7 : i64
+  // CHECK: }
+  // CHECK: %[[LAST:.+]] = arith.remui %[[T]], %c2
+  // CHECK: memref.subview %[[STATES]][%[[LAST]], 0, 0]
+  // CHECK: memref.copy %{{.*}}, %[[H]]
+  gru.recur ins(%p : memref<?x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) recurrent_bias(%c : memref<1x1x16xf32>)
+      state(%h : memref<2x7xf32>) sequence(%s : memref<2x?x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after, rows = 2 : i64}
+  return
+}
+
+// Without it the second phase reads r * h instead: one buffer, in place.
+// CHECK-LABEL: func.func @single_buffer
+func.func @single_buffer(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref<1x7x1x16xf32>, %h: memref<2x7xf32>) {
+  // CHECK-DAG: %[[STATES:.+]] = memref.alloc() : memref<1x2x16xf32>
+  // CHECK-COUNT-2: memref.alloc() : memref<2x16xf32>
+  // CHECK: scf.for %{{.*}} = %c0 to %c5
+  // CHECK: gru.step <gates> {{.*}} update(%[[Z:[a-z0-9_]+]] : {{.*}}) reset_state(%[[RH:[a-z0-9_]+]] : {{.*}}) state(%[[STATE:[a-z0-9_]+]] :
+  // CHECK: gru.step <candidate> {{.*}} update(%[[Z]] : {{.*}}) reset_state(%[[RH]] : {{.*}}) new_state(%[[STATE]] : {{.*}}) state(%[[STATE]] :
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U, %V : memref<1x7x2x16xf32>, memref<1x7x1x16xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>}
+  return
+}
+
+// Reads time T-1-i and writes there.
+// CHECK-LABEL: func.func @backward
+// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<5x1x1x3x16xf32>, %{{.*}}, %[[S:[a-z0-9]+]]: memref<5x1x7xf32>
+func.func @backward(%p: memref<5x1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x7xf32>, %s: memref<5x1x7xf32>) {
+  // CHECK: scf.for %[[I:.+]] =
+  // CHECK: %[[AT:.+]] = arith.subi %c4, %[[I]]
+  // CHECK: memref.subview %[[P]][%[[AT]], 0, 0, 0, 0]
+  // CHECK: memref.subview %[[S]][%[[AT]], 0, 0]
+  gru.recur ins(%p : memref<5x1x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<1x7xf32>) sequence(%s : memref<5x1x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<backward>, reset_after, time_major}
+  return
+}
+
+// Reads time T-1-i and writes position i.
+// CHECK-LABEL: func.func @backward_processed
+// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<5x1x1x3x16xf32>, %{{.*}}, %[[S:[a-z0-9]+]]: memref<1x5x7xf32>
+func.func @backward_processed(%p: memref<5x1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x7xf32>, %s: memref<1x5x7xf32>) {
+  // CHECK: scf.for %[[I:.+]] =
+  // CHECK: %[[AT:.+]] = arith.subi %c4, %[[I]]
+  // CHECK: memref.subview %[[P]][%[[AT]], 0, 0, 0, 0]
+  // CHECK: memref.subview %[[S]][0, %[[I]], 0]
+  gru.recur ins(%p : memref<5x1x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<1x7xf32>) sequence(%s : memref<1x5x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<backward_processed>, reset_after}
+  return
+}
+
+// Until a row has seen an unmasked step its output is zeros, not its state.
+// CHECK-LABEL: func.func @mask
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<2x5xi1>, %[[S:[a-z0-9]+]]: memref<2x5x7xf32>, %[[L:[a-z0-9]+]]: memref<2x7xf32>
+func.func @mask(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>, %m: memref<2x5xi1>, %s: memref<2x5x7xf32>, %l: memref<2x7xf32>) {
+  // CHECK: %[[SEEN:.+]] = memref.alloc() : memref<2xi1>
+  // CHECK: memref.store %false, %[[SEEN]]
+  // CHECK: scf.for %[[I:.+]] = %c0 to %c5
+  // CHECK: %[[MI:.+]] = memref.subview %[[M]][0, %[[I]]] [2, 1]
+  // CHECK: arith.ori
+  // CHECK: memref.store %{{.*}}, %[[SEEN]]
+  // CHECK: gru.step <all> {{.*}} mask(%[[MI]] : {{.*}}) emit(%[[SEEN]] :
+  // CHECK: memref.load %[[SEEN]]
+  // CHECK: arith.select
+  // CHECK: memref.store %{{.*}}, %[[L]]
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) mask(%m : memref<2x5xi1>) state(%h : memref<2x7xf32>)
+      sequence(%s : memref<2x5x7xf32>) last(%l : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// Where the initial state is zeros the state itself is that output.
+// CHECK-LABEL: func.func @mask_from_zeros
+func.func @mask_from_zeros(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>, %m: memref<2x5xi1>, %s: memref<2x5x7xf32>) {
+  // CHECK-NOT: memref.alloc() : memref<2xi1>
+  // CHECK: gru.step
+  // CHECK-NOT: emit
+  // CHECK: return
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) mask(%m : memref<2x5xi1>) state(%h : memref<2x7xf32>) sequence(%s : memref<2x5x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after, zero_initial_state}
+  return
+}
+
+// Outputs are zeroed by the mask of the time read, or of the position written.
+// CHECK-LABEL: func.func @zero_output
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<5x2xi1>
+func.func @zero_output(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>, %s: memref<5x2x7xf32>, %m: memref<5x2xi1>) {
+  // CHECK: scf.for %[[I:.+]] = %c0 to %c5
+  // CHECK: %[[AT:.+]] = arith.subi %c4, %[[I]]
+  // CHECK: memref.subview %[[M]][%[[AT]], 0]
+  // CHECK: %[[E:.+]] = memref.subview %[[M]][%[[AT]], 0]
+  // CHECK: gru.step <all> {{.*}} emit(%[[E]] :
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) mask(%m : memref<5x2xi1>) state(%h : memref<2x7xf32>) sequence(%s : memref<5x2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<backward_processed>, reset_after, time_major, zero_output_for_mask}
+  // CHECK: scf.for %[[I:.+]] = %c0 to %c5
+  // CHECK: %[[E:.+]] = memref.subview %[[M]][%[[I]], 0]
+  // CHECK: gru.step <all> {{.*}} emit(%[[E]] :
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) mask(%m : memref<5x2xi1>) state(%h : memref<2x7xf32>) sequence(%s : memref<5x2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<backward_processed>, reset_after, time_major, zero_output_for_mask, zero_by_position}
+  return
+}
+
+// CHECK-LABEL: func.func @reset
+// CHECK-SAME: %[[R:[a-z0-9]+]]: memref<2x5xi1>
+func.func @reset(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>, %r: memref<2x5xi1>) {
+  // CHECK: scf.for %[[I:.+]] = %c0 to %c5
+  // CHECK: %[[OLD:.+]] = memref.subview %{{.*}} [1, 2, 16]
+  // CHECK: %[[RI:.+]] = memref.subview %[[R]][0, %[[I]]]
+  // CHECK: %[[CLEAR:.+]] = memref.load %[[RI]]
+  // CHECK: scf.if %[[CLEAR]]
+  // CHECK: memref.store %cst, %[[STATE:[a-z0-9_]+]][
+  // CHECK: gru.step {{.*}} state(%[[STATE]] :
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) reset(%r : memref<2x5xi1>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// A row-wise activation needs room for the sums of all units.
+// CHECK-LABEL: func.func @rowwise
+func.func @rowwise(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
+  // CHECK: %[[A:.+]] = memref.alloc() : memref<2x3x16xf32>
+  // CHECK: gru.step <all> {{.*}} preactivations(%[[A]] :
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}

@@ -1,0 +1,131 @@
+// RUN: %gru-opt %s --convert-gru-step-to-vector --canonicalize | FileCheck %s
+// RUN: %gru-opt %s --convert-gru-step-to-vector="vector-bytes=32" --canonicalize | FileCheck %s --check-prefix=YMM
+
+// One block, one row: no loops but that over the old state. The candidate's sum
+// starts from its recurrent bias, because r multiplies only the recurrent part.
+// CHECK-LABEL: func.func @one_block
+// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<1x1x3x16xf32>, %[[U:[a-z0-9]+]]: memref<1x7x3x16xf32>, %[[C:[a-z0-9]+]]: memref<1x1x16xf32>, %[[H:[a-z0-9]+]]: memref<1x16xf32>, %[[N:[a-z0-9]+]]: memref<1x16xf32>, %[[O:[a-z0-9]+]]: memref<1x7xf32>
+// YMM-LABEL: func.func @one_block
+func.func @one_block(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %c: memref<1x1x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>, %o: memref<1x7xf32>) {
+  // CHECK: %[[Z0:.+]] = vector.load %[[P]][%c0, %c0, %c0, %c0]
+  // CHECK: %[[R0:.+]] = vector.load %[[P]][%c0, %c0, %c1, %c0]
+  // CHECK: %[[H0:.+]] = vector.load %[[C]][%c0, %c0, %c0]
+  // CHECK: %[[SUMS:.+]]:3 = scf.for %[[K:.+]] = %c0 to %c7 step %c1 iter_args(%{{.*}} = %[[Z0]], %{{.*}} = %[[R0]], %{{.*}} = %[[H0]])
+  // CHECK: memref.load %[[H]][%c0, %[[K]]]
+  // CHECK-COUNT-3: vector.fma
+  // CHECK: scf.yield
+  // CHECK: %[[Z:.+]] = gru.activation %[[SUMS]]#0 {kind = #gru.act<sigmoid>} : vector<16xf32>
+  // CHECK: %[[R:.+]] = gru.activation %[[SUMS]]#1 {kind = #gru.act<sigmoid>}
+  // CHECK: %[[XH:.+]] = vector.load %[[P]][%c0, %c0, %c2, %c0]
+  // CHECK: %[[A:.+]] = vector.fma %[[R]], %[[SUMS]]#2, %[[XH]]
+  // CHECK: %[[HH:.+]] = gru.activation %[[A]] {kind = #gru.act<tanh>}
+  // h' = hh + z (h - hh)
+  // CHECK: %[[OLD:.+]] = vector.load %[[H]][%c0, %c0]
+  // CHECK: %[[D:.+]] = arith.subf %[[OLD]], %[[HH]]
+  // CHECK: %[[NEW:.+]] = vector.fma %[[Z]], %[[D]], %[[HH]]
+  // The state is padded, the output is not.
+  // CHECK: vector.store %[[NEW]], %[[N]][%c0, %c0]
+  // CHECK: vector.maskedstore %[[O]][%c0, %c0], %{{.*}}, %[[NEW]]
+  // YMM: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+  gru.step <all> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>) recurrent_bias(%c : memref<1x1x16xf32>)
+      new_state(%n : memref<1x16xf32>) output(%o : memref<1x7xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Loops over blocks of units and of rows; the rows left over are apart. A weight
+// is loaded once for all rows. The last block's output is masked by what is left.
+// CHECK-LABEL: func.func @blocks
+func.func @blocks(%p: memref<5x3x3x16xf32>, %U: memref<3x40x3x16xf32>, %h: memref<5x48xf32>, %n: memref<5x48xf32>, %o: memref<5x40xf32>) {
+  // CHECK: scf.for %[[B:.+]] = %c0 to %c3 step %c1 {
+  // CHECK: scf.for %[[ROW:.+]] = %c0 to %c4 step %c2 {
+  // CHECK: scf.for {{.*}} -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
+  // CHECK-COUNT-3: vector.load %{{.*}} : memref<3x40x3x16xf32>
+  // CHECK-NOT: vector.load %{{.*}} : memref<3x40x3x16xf32>
+  // CHECK: scf.yield
+  // CHECK: %[[REST:.+]] = arith.subi %c40, %{{.*}}
+  // CHECK: arith.index_cast %[[REST]]
+  // CHECK: %[[STORED:.+]] = arith.cmpi sgt
+  // CHECK: vector.maskedstore %{{.*}}, %[[STORED]],
+  // CHECK: scf.for {{.*}} -> (vector<16xf32>, vector<16xf32>, vector<16xf32>) {
+  // CHECK: memref.load %{{.*}}[%c4, %{{.*}}]
+  gru.step <all> projection(%p : memref<5x3x3x16xf32>) kernel(%U : memref<3x40x3x16xf32>)
+      new_state(%n : memref<5x48xf32>) output(%o : memref<5x40xf32>) state(%h : memref<5x48xf32>)
+      {units = 40, rows = 2 : i64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Units that fill their blocks are stored without a mask.
+// CHECK-LABEL: func.func @no_tail
+func.func @no_tail(%p: memref<1x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<1x32xf32>, %n: memref<1x32xf32>, %o: memref<1x32xf32>) {
+  // CHECK-NOT: vector.maskedstore
+  // CHECK-COUNT-2: vector.store
+  gru.step <all> projection(%p : memref<1x2x3x16xf32>) kernel(%U : memref<2x32x3x16xf32>)
+      new_state(%n : memref<1x32xf32>) output(%o : memref<1x32xf32>) state(%h : memref<1x32xf32>)
+      {units = 32, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// The two phases: z and r * h are stored, then read.
+// CHECK-LABEL: func.func @phases
+// CHECK-SAME: %[[H:[a-z0-9]+]]: memref<1x16xf32>, %[[Z:[a-z0-9]+]]: memref<1x16xf32>, %[[RH:[a-z0-9]+]]: memref<1x16xf32>
+func.func @phases(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref<1x7x1x16xf32>, %h: memref<1x16xf32>, %z: memref<1x16xf32>, %rh: memref<1x16xf32>) {
+  // CHECK: memref.load %[[H]][
+  // CHECK-COUNT-2: vector.fma
+  // CHECK-NOT: vector.fma
+  // CHECK: vector.store %{{.*}}, %[[Z]]
+  // CHECK: %[[PRODUCT:.+]] = arith.mulf
+  // CHECK: vector.store %[[PRODUCT]], %[[RH]]
+  gru.step <gates> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x2x16xf32>)
+      update(%z : memref<1x16xf32>) reset_state(%rh : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  // CHECK: vector.load %{{.*}}[%c0, %c0, %c2, %c0]
+  // CHECK: memref.load %[[RH]][
+  // CHECK: %[[ZV:.+]] = vector.load %[[Z]]
+  // CHECK: vector.fma %[[ZV]],
+  // CHECK: vector.store %{{.*}}, %[[H]]
+  gru.step <candidate> projection(%p : memref<1x1x3x16xf32>) kernel(%V : memref<1x7x1x16xf32>)
+      update(%z : memref<1x16xf32>) reset_state(%rh : memref<1x16xf32>) new_state(%h : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// CHECK-LABEL: func.func @mask_emit_clip
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<1xi1>, %[[E:[a-z0-9]+]]: memref<1xi1>
+func.func @mask_emit_clip(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>, %o: memref<1x7xf32>, %m: memref<1xi1>, %e: memref<1xi1>) {
+  // CHECK: arith.minimumf
+  // CHECK: arith.maximumf
+  // CHECK: gru.activation
+  // CHECK: %[[KEEP:.+]] = memref.load %[[M]][%c0]
+  // CHECK: %[[STATE:.+]] = arith.select %[[KEEP]]
+  // CHECK: vector.store %[[STATE]]
+  // CHECK: %[[EMIT:.+]] = memref.load %[[E]][%c0]
+  // CHECK: %[[OUT:.+]] = arith.select %[[EMIT]], %[[STATE]]
+  // CHECK: vector.maskedstore {{.*}}, %[[OUT]]
+  gru.step <all> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>) new_state(%n : memref<1x16xf32>)
+      output(%o : memref<1x7xf32>) mask(%m : memref<1xi1>) emit(%e : memref<1xi1>) state(%h : memref<1x16xf32>)
+      {units = 7, clip = 3.0 : f64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// A row-wise activation waits for the sums of the whole row: they are stored, and
+// a second pass finishes the step over the units that there are, not the padding.
+// CHECK-LABEL: func.func @rowwise
+// CHECK-SAME: %[[A:[a-z0-9]+]]: memref<2x3x16xf32>
+func.func @rowwise(%p: memref<2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x16xf32>, %n: memref<2x16xf32>, %a: memref<2x3x16xf32>) {
+  // CHECK: scf.for
+  // CHECK: scf.for
+  // CHECK: scf.yield
+  // CHECK-COUNT-3: vector.store %{{.*}}, %[[A]]
+  // CHECK: scf.for %[[ROW:.+]] = %c0 to %c2 step %c1
+  // CHECK: gru.activation %{{.*}} {kind = #gru.act<sigmoid>} : vector<16xf32>
+  // CHECK: memref.subview %[[A]][%[[ROW]], 2, 0] [1, 1, 16]
+  // CHECK: scf.for %{{.*}} = %c0 to %c7
+  // CHECK: math.exp
+  // CHECK: vector.fma
+  // CHECK-NOT: kind = #gru.act<softmax>
+  gru.step <all> projection(%p : memref<2x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>) preactivations(%a : memref<2x3x16xf32>)
+      new_state(%n : memref<2x16xf32>) state(%h : memref<2x16xf32>)
+      {units = 7, activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
