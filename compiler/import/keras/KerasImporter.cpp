@@ -660,7 +660,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
     layers[layer.name] = &layer;
   // Say at once what is not supported, even behind another error's back.
   for (const Layer &layer : model.layers)
-    if (!findLayerClass(layer.className))
+    if (!layer.isModel && !findLayerClass(layer.className))
       return CallContext(*this, layer)
           .error("class '" + printable(layer.className) +
                  "' is not supported; supported: " + listLayerClasses());
