@@ -17,6 +17,8 @@ endif()
 if(GRU_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
+  # The JIT verifies the IR after each pass, as gru-opt always does.
+  add_compile_definitions(GRU_VERIFY_EACH)
 endif()
 
 # mlir_tablegen takes its search path from the directory property.

@@ -32,6 +32,7 @@ config.substitutions += [
     ("%gru-opt-no-roundtrip", gru_opt),
     ("%gru-opt", f"{gru_opt} --verify-roundtrip"),
     ("%gru-run", os.path.join(tools, "gru-run")),
+    ("%gru-bench", os.path.join(tools, "gru-bench")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
 ]

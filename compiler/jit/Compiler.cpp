@@ -142,8 +142,8 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
     return options.takeError();
   MLIRContext *context = module.getContext();
   PassManager pm(context);
-#ifdef NDEBUG
-  // Compiling is on the user's clock; tests run with --verify-each.
+#ifndef GRU_VERIFY_EACH
+  // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
   pm.enableVerifier(false);
 #endif
   if (target.backend == "reference")

@@ -119,9 +119,13 @@ struct Options {
 } // namespace
 
 /// libLLVM registers options of its own under a few of these names; ours mean
-/// what docs and tests say.
+/// what docs and tests say. The others, thousands of them, still work but do not
+/// drown ours in --help.
 static void removeClashingOptions() {
   auto &registered = cl::getRegisteredOptions();
+  for (auto &[name, option] : registered)
+    if (!name.starts_with("help"))
+      option->setHiddenFlag(cl::ReallyHidden);
   for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple",
                          "stop-after", "emit", "explain", "weights"})
     if (auto it = registered.find(name); it != registered.end())

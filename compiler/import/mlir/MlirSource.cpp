@@ -24,7 +24,8 @@ using namespace llvm;
 namespace {
 class MlirSource final : public ModelSource {
 public:
-  MlirSource(StringRef path, StringRef text) : path(path), text(text) {}
+  MlirSource(StringRef path, StringRef text, std::vector<WeightTensor> given)
+      : path(path), text(text), given(std::move(given)) {}
 
   Error load();
 
@@ -52,6 +53,7 @@ private:
   Error addWeight(mlir::Type type, StringRef name);
 
   std::string path, text;
+  std::vector<WeightTensor> given;
 };
 } // namespace
 
@@ -84,6 +86,13 @@ Error MlirSource::addWeight(mlir::Type type, StringRef name) {
   if (!tensor || !tensor.hasStaticShape() || !tensor.getElementType().isF32())
     return importError(path, "weight '" + name +
                                  "' is not a tensor of f32 with a fixed shape");
+  auto found =
+      find_if(given, [&](const WeightTensor &w) { return w.name == name; });
+  if (found != given.end()) {
+    // Its shape is checked when the program is opened.
+    weights.push_back(std::move(*found));
+    return Error::success();
+  }
   WeightTensor weight;
   weight.name = name.str();
   weight.shape.assign(tensor.getShape().begin(), tensor.getShape().end());
@@ -143,9 +152,10 @@ Error MlirSource::load() {
   return Error::success();
 }
 
-Expected<std::unique_ptr<ModelSource>> gru::openMlir(StringRef path,
-                                                     StringRef text) {
-  auto source = std::make_unique<MlirSource>(path, text);
+Expected<std::unique_ptr<ModelSource>>
+gru::openMlir(StringRef path, StringRef text,
+              std::vector<WeightTensor> weights) {
+  auto source = std::make_unique<MlirSource>(path, text, std::move(weights));
   if (Error error = source->load())
     return error;
   return source;

@@ -10,9 +10,11 @@ namespace gru {
 /// A model from MLIR text: one function `main` in the form that importers make
 /// (docs/formats.md). Text holds no weights; each is drawn from a fixed seed,
 /// scaled by the square root of its rows, so that a program written by hand can
-/// be run and compared on every target.
-llvm::Expected<std::unique_ptr<ModelSource>> openMlir(llvm::StringRef path,
-                                                      llvm::StringRef text);
+/// be run and compared on every target. Weights that are given are taken by
+/// name instead.
+llvm::Expected<std::unique_ptr<ModelSource>>
+openMlir(llvm::StringRef path, llvm::StringRef text,
+         std::vector<WeightTensor> weights = {});
 
 } // namespace gru
 

@@ -1,0 +1,164 @@
+//===- gru-bench.cpp - times a workload -------------------------------------===//
+//
+// Prints one JSON line a workload, in the form of other programs that read the
+// same case files, so that figures of one session can be put side by side.
+//
+//===----------------------------------------------------------------------===//
+
+#include "CaseFile.h"
+
+#include "compiler/api/Model.h"
+#include "compiler/import/mlir/MlirSource.h"
+#include "gru/gru.hpp"
+
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+using namespace gru;
+namespace cl = llvm::cl;
+using llvm::createStringError;
+
+static double now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+namespace {
+struct Options {
+  cl::OptionCategory category{"gru-bench"};
+  cl::list<std::string> positional{
+      cl::Positional, cl::cat(category),
+      cl::desc("FILE [WORKLOAD [NAME [THREADS [SECONDS]]]]")};
+  cl::opt<std::string> target{"target", cl::cat(category), cl::init("auto"),
+                              cl::desc("cpu, reference or auto")};
+  cl::opt<std::string> cpu{"mcpu", cl::cat(category),
+                           cl::desc("LLVM's name of the CPU")};
+  cl::opt<double> seconds{"seconds", cl::cat(category), cl::init(1),
+                          cl::desc("How long to repeat a workload")};
+
+  std::string get(size_t index, const std::string &otherwise) const {
+    return index < positional.size() ? positional[index] : otherwise;
+  }
+};
+} // namespace
+
+/// One pass over the whole workload: T calls of a stream, or one call.
+static Result<void> runOnce(Session &session, const Case &c,
+                            std::vector<float> &y) {
+  int64_t outputs = c.outputs();
+  if (!c.stream) {
+    TensorView in(c.x.data(), {c.batch, c.timesteps, c.features});
+    TensorView out(y.data(), {c.batch, c.timesteps, outputs});
+    return session.run({&in, 1}, {&out, 1});
+  }
+  session.reset_states();
+  for (int64_t t = 0; t < c.timesteps; ++t) {
+    TensorView in(&c.x[t * c.features], {c.batch, 1, c.features});
+    TensorView out(&y[t * outputs], {c.batch, 1, outputs});
+    if (Result<void> done = session.run({&in, 1}, {&out, 1}); !done)
+      return done;
+  }
+  return {};
+}
+
+static llvm::Error run(const Options &options) {
+  std::string file = options.get(0, "");
+  if (file.empty())
+    return createStringError("no case file (see gru-bench --help)");
+  llvm::Expected<Case> read = readCase(file);
+  if (!read)
+    return read.takeError();
+  Case &c = *read;
+  // A stream's steps lie behind each other only for one row.
+  if (c.stream && c.batch != 1)
+    return createStringError(file + ": is a stream of " +
+                             std::to_string(c.batch) + " rows, expected 1");
+  double seconds = options.seconds;
+  int threads = 1;
+  llvm::StringRef(options.get(3, "1")).getAsInteger(10, threads);
+  llvm::StringRef(options.get(4, "")).getAsDouble(seconds);
+
+  double begin = now(), compileSeconds = 0;
+  llvm::Expected<std::unique_ptr<ModelSource>> source =
+      openMlir(file, c.toMlir(), std::move(c.weights));
+  if (!source)
+    return source.takeError();
+  gru_model model{std::move(*source)};
+  gru_compile_options raw{};
+  raw.struct_size = sizeof(raw);
+  raw.threads = threads;
+  raw.batch = c.batch;
+  raw.timesteps = c.stream ? 1 : 0;
+  raw.target = options.target.c_str();
+  raw.mcpu = options.cpu.c_str();
+  raw.context = &compileSeconds;
+  raw.on_phase = [](void *context, const char *, double milliseconds) {
+    *static_cast<double *>(context) += milliseconds * 1e-3;
+  };
+  gru_program *program;
+  if (gru_compile(&model, &raw, &program))
+    return createStringError(gru_last_error());
+  Session session = Program::adopt(program).session(
+      {.max_timesteps = c.stream ? 1 : c.timesteps});
+  std::vector<float> y(c.reference.size());
+  if (Result<void> done = runOnce(session, c, y); !done)
+    return createStringError(done.error().message());
+  double first = now() - begin;
+
+  double error = 0;
+  for (size_t i = 0; i < y.size(); ++i) {
+    double e = std::fabs(double(y[i]) - c.reference[i]);
+    error = e > error || std::isnan(e) ? e : error;
+  }
+  std::vector<double> times;
+  double end = now() + seconds;
+  while (times.size() < 3 || (now() < end && times.size() < 20000)) {
+    double before = now();
+    (void)runOnce(session, c, y);
+    times.push_back(now() - before);
+  }
+  std::sort(times.begin(), times.end());
+  double median = times[times.size() / 2];
+  std::string workload = options.get(1, llvm::sys::path::stem(file).str());
+  llvm::outs() << llvm::formatv(
+      "{{\"peer\": {0}, \"workload\": {1}, \"threads\": {2}, \"calls\": {3}, "
+      "\"first_s\": {4:f4}, \"compile_s\": {5:f4}, \"min_us\": {6:f2}, "
+      "\"median_us\": {7:f2}, \"per_step_ns\": {8:f1}, \"max_err\": {9}}\n",
+      llvm::json::Value(options.get(2, "gru")), llvm::json::Value(workload),
+      threads, times.size(), first, compileSeconds, times.front() * 1e6,
+      median * 1e6, median * 1e9 / c.timesteps,
+      llvm::format("%.3g", error));
+  return llvm::Error::success();
+}
+
+int main(int argc, char **argv) {
+  // libLLVM's own options would clash with ours and drown them in --help.
+  llvm::SmallVector<cl::Option *> unwanted;
+  for (auto &[name, option] : cl::getRegisteredOptions())
+    if (!name.starts_with("help") && name != "h")
+      unwanted.push_back(option);
+  for (cl::Option *option : unwanted)
+    option->removeArgument();
+  Options options;
+  cl::HideUnrelatedOptions(options.category);
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "times a workload: gru-bench FILE [WORKLOAD [NAME [THREADS [SECONDS]]]]\n\n"
+      "FILE is a case file (tools/gru-bench/CaseFile.h has the layout). Prints "
+      "one line of JSON: times of a pass over all timesteps, and the largest "
+      "difference from the outputs in the file.\n");
+  if (llvm::Error error = run(options)) {
+    llvm::errs() << "gru-bench: error: " << llvm::toString(std::move(error))
+                 << "\n";
+    return 1;
+  }
+  return 0;
+}
