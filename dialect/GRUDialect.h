@@ -39,7 +39,6 @@ inline constexpr llvm::StringLiteral kWeightAttr = "gru.weight";
 inline constexpr llvm::StringLiteral kWeightTypeAttr = "gru.weight_type";
 inline constexpr llvm::StringLiteral kPackedAttr = "gru.packed";
 inline constexpr llvm::StringLiteral kStateAttr = "gru.state";
-inline constexpr llvm::StringLiteral kTimeMajorAttr = "gru.time_major";
 inline constexpr llvm::StringLiteral kOutputAttr = "gru.output";
 inline constexpr llvm::StringLiteral kDimsAttr = "gru.dims";
 inline constexpr llvm::StringLiteral kScratchAttr = "gru.scratch";

@@ -48,8 +48,6 @@ def GRU_Dialect : Dialect {
       to load time; N is its byte offset in the blob of packed weights.
     * `gru.state = N : i64` on an argument and on a result: state number N of a
       stateful layer, carried by the session from one call to the next.
-    * `gru.time_major` on a function: its inputs of rank 3 are [T, B, F], those
-      of integers and booleans [T, B].
     * `gru.output` on an argument: a buffer that the function writes (see
       `gru-bind-buffers`); `gru.scratch`: its scratch memory.
     * `gru.dims = [2, -1, 3]` on an input or output buffer: its shape, where

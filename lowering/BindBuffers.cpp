@@ -30,6 +30,7 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
   /// are numbered in the order of the inputs.
   std::map<Dimension, int64_t> symbolOf;
   llvm::EquivalenceClasses<int64_t> equal;
+  Operation *mixed = nullptr; ///< Where an open and a fixed size meet.
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
@@ -53,7 +54,13 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
           symbolOf[{argument.getArgNumber(), dim}] = symbolOf.size();
         }
     }
+    mixed = nullptr;
     func.getBody().walk([&](Operation *op) { findEqualSizes(op); });
+    if (mixed) {
+      mixed->emitError() << "needs an input's open size to be one that is fixed "
+                            "elsewhere, expected both fixed or both open";
+      return signalPassFailure();
+    }
     // Sizes that must agree are one symbol; the runtime checks that they do.
     DenseMap<int64_t, int64_t> numbers;
     for (auto &[where, symbol] : symbolOf) {
@@ -94,6 +101,12 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
       std::optional<int64_t> x = symbolOfDim(a, dimA), y = symbolOfDim(b, dimB);
       if (x && y)
         equal.unionSets(*x, *y);
+      // A symbol is free; nothing would check it against a fixed size.
+      int64_t sizeA = cast<ShapedType>(a.getType()).getDimSize(dimA);
+      int64_t sizeB = cast<ShapedType>(b.getType()).getDimSize(dimB);
+      if ((x && !ShapedType::isDynamic(sizeB)) ||
+          (y && !ShapedType::isDynamic(sizeA)))
+        mixed = op;
     };
     auto uniteShapes = [&](Value a, Value b, int64_t exceptDim) {
       int64_t rank = cast<ShapedType>(a.getType()).getRank();

@@ -27,7 +27,8 @@ def SpecializePass : Pass<"gru-specialize", "::mlir::func::FuncOp"> {
     ```
 
     The first dimension of an input or state is the batch (unless
-    `gru.batch_dim` says otherwise), the second of a rank-3 input the time. A static dimension that disagrees is an error that names the
+    `gru.batch_dim` says otherwise), the second the time where
+    the input is a sequence: of rank 3, or of rank 2 and integers or booleans. A static dimension that disagrees is an error that names the
     input. An operation whose result cannot be inferred keeps its dynamic type
     behind a cast.
   }];

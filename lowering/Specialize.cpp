@@ -18,6 +18,11 @@ namespace {
 struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
   using SpecializePassBase::SpecializePassBase;
 
+  /// Feature vectors, or tokens or mask bits, over time.
+  static bool isSequence(RankedTensorType type) {
+    return type.getRank() == (isa<FloatType>(type.getElementType()) ? 3 : 2);
+  }
+
   void runOnOperation() override {
     func::FuncOp func = getOperation();
     if (func.isDeclaration())
@@ -48,16 +53,11 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      auto batchAttr =
+      auto batchDim =
           func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
-      bool isSequence =
-          !isState && !batchAttr &&
-          shape.size() == (isa<FloatType>(type.getElementType()) ? 3 : 2);
-      int64_t batchDim = batchAttr ? batchAttr.getInt() : 0;
-      if (isSequence && func->hasAttr(kTimeMajorAttr))
-        batchDim = 1;
-      if (!fix(batchDim, batch, "batch") ||
-          (isSequence && !fix(1 - batchDim, timesteps, "timesteps")))
+      if (!fix(batchDim ? batchDim.getInt() : 0, batch, "batch") ||
+          (!isState && !batchDim && isSequence(type) &&
+           !fix(1, timesteps, "timesteps")))
         return signalPassFailure();
       refine(argument, RankedTensorType::get(shape, type.getElementType()));
     }

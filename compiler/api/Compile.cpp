@@ -20,18 +20,6 @@ static std::string chooseBackend(const std::string &target) {
   return "";
 }
 
-/// Without a batch in the options: the model's own, else one row.
-static int64_t chooseBatch(const gru_model &model,
-                           const gru_compile_options &options) {
-  if (options.batch > 0)
-    return options.batch;
-  for (const TensorSpec &input : model.source->getInputs())
-    if (int64_t dim = model.source->getBatchDim(input);
-        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
-      return input.shape[dim];
-  return 1;
-}
-
 gru_status gru_compile(const gru_model *model,
                        const gru_compile_options *given,
                        gru_program **program) {
@@ -68,7 +56,8 @@ gru_status gru_compile(const gru_model *model,
                     "', but the layers are compiled for '" + target.backend +
                     "'");
   target.cpu = text(options.mcpu);
-  target.batch = chooseBatch(*model, options);
+  target.batch =
+      options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)

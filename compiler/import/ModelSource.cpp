@@ -98,6 +98,14 @@ int64_t ModelSource::getTimeDim(const TensorSpec &input) const {
   return isSequence(input) ? 1 - getBatchDim(input) : -1;
 }
 
+int64_t ModelSource::getDefaultBatch() const {
+  for (const TensorSpec &input : inputs)
+    if (int64_t dim = getBatchDim(input);
+        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
+      return input.shape[dim];
+  return 1;
+}
+
 Expected<std::unique_ptr<ModelSource>>
 gru::openModel(StringRef path, StringRef weightsPath,
                ArrayRef<std::string> callArguments) {

@@ -91,6 +91,9 @@ public:
   /// no sequence.
   int64_t getBatchDim(const TensorSpec &input) const;
   int64_t getTimeDim(const TensorSpec &input) const;
+  /// The batch to compile for where nobody asks for one: the model's own, else
+  /// 1.
+  int64_t getDefaultBatch() const;
   /// True where the model can only be compiled for a known number of timesteps:
   /// it has layers behind which shapes follow from nothing else.
   bool needsTimesteps() const { return fixedTime; }

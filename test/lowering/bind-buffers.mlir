@@ -49,3 +49,22 @@ func.func @packed(%x: tensor<2x?x4xf32> {gru.name = "x"}, %p: tensor<1x4x1x16xf3
       {activation = #gru.act<linear>} -> tensor<2x?x16xf32>
   return %y : tensor<2x?x16xf32>
 }
+
+// Each result starts in a destination of its own: two that start from one
+// tensor would be placed in one output's buffer.
+// CHECK-LABEL: func.func @shared_destination
+func.func @shared_destination(%x: tensor<2x4xf32> {gru.name = "x"})
+    -> (tensor<2x4xf32> {gru.name = "output_0"}, tensor<2x4xf32> {gru.name = "output_1"}) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2x4xf32>
+  // CHECK: %[[E0:.+]] = tensor.empty()
+  // CHECK: %[[E1:.+]] = tensor.empty()
+  // CHECK: %[[F0:.+]] = linalg.fill {{.*}} outs(%[[E1]]
+  // CHECK: %[[F1:.+]] = linalg.fill {{.*}} outs(%[[E0]]
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<2x4xf32>) -> tensor<2x4xf32>
+  // CHECK: linalg.exp {{.*}} outs(%[[F0]]
+  // CHECK: linalg.abs {{.*}} outs(%[[F1]]
+  %a = linalg.exp ins(%x : tensor<2x4xf32>) outs(%f : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %b = linalg.abs ins(%x : tensor<2x4xf32>) outs(%f : tensor<2x4xf32>) -> tensor<2x4xf32>
+  return %a, %b : tensor<2x4xf32>, tensor<2x4xf32>
+}

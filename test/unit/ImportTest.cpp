@@ -386,8 +386,8 @@ TEST(BadModel, Arguments) {
              "layer 'gru': mask is ?x?x3 float32, expected ?x? bool");
   EXPECT_HAS(configError("\"training\": false", "\"training\": true"),
              "called with argument 'training'");
-  EXPECT_HAS(configError("\"name\": \"float32\"", "\"name\": \"int8\""),
-             "dtype policy 'int8' is not supported");
+  EXPECT_HAS(configError("\"name\": \"float32\"", "\"name\": \"float8_e5\""),
+             "dtype policy 'float8_e5' is not supported, expected float32");
 }
 
 TEST(BadModel, Activations) {

@@ -152,8 +152,13 @@ static llvm::Error run(const Options &options, StringRef inputName,
         openModel(inputName, options.weights);
     if (!source)
       return source.takeError();
+    // Shapes behind operations of other dialects follow only from a batch that
+    // is known at import.
+    if (options.compiles() && emit->target.batch == 0 &&
+        emit->explain == ExplainKind::None)
+      emit->target.batch = (*source)->getDefaultBatch();
     ImportOptions import;
-    import.batch = options.batch;
+    import.batch = options.compiles() ? emit->target.batch : options.batch;
     import.timesteps = options.timesteps;
     llvm::Expected<OwningOpRef<ModuleOp>> imported =
         (*source)->import(context, import);

@@ -312,7 +312,129 @@ unsigned gru::keras::guessVersion(const json::Object &root) {
   return module.empty() ? 2 : 3;
 }
 
-Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root,
+//===----------------------------------------------------------------------===//
+// Models inside models
+//===----------------------------------------------------------------------===//
+
+static bool isModelClass(StringRef className) {
+  return className == "Sequential" || className == "Functional" ||
+         className == "Model";
+}
+
+/// Replaces every reference to a tensor below `argument`.
+static void mapTensors(Argument &argument,
+                       function_ref<TensorRef(const TensorRef &)> map) {
+  if (argument.kind == Argument::Tensor)
+    argument.tensor = map(argument.tensor);
+  for (Argument &element : argument.elements)
+    mapTensors(element, map);
+}
+
+static void mapTensors(Node &node,
+                       function_ref<TensorRef(const TensorRef &)> map) {
+  for (Argument &argument : node.positional)
+    mapTensors(argument, map);
+  for (auto &[name, argument] : node.named)
+    mapTensors(argument, map);
+}
+
+/// Connects the layers of `inner` for each call of the model `name`: call k of
+/// a layer that the model calls n times has number k n + i.
+static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
+                         ArrayRef<Node> calls, std::vector<Layer> &layers) {
+  std::string layerWhere = (where + ": layer '" + printable(name) + "'").str();
+  auto innerName = [&](StringRef layer) { return (name + "/" + layer).str(); };
+  StringMap<int64_t> numNodes;
+  for (const Layer &layer : inner.layers) {
+    if (layer.className == "InputLayer")
+      continue;
+    numNodes[layer.name] = layer.nodes.size();
+    Layer &copy = layers.emplace_back(layer);
+    copy.name = innerName(layer.name);
+    copy.parent = layer.parent.empty() ? name.str() : innerName(layer.parent);
+    copy.nodes.clear();
+  }
+  size_t first = layers.size() - numNodes.size();
+  for (auto [index, call] : llvm::enumerate(calls)) {
+    std::vector<TensorRef> inputs;
+    for (const Argument &argument : call.positional)
+      if (Error error = collectTensors(argument, inputs))
+        return importError(layerWhere, toString(std::move(error)));
+    for (const auto &[key, argument] : call.named)
+      if (argument.kind != Argument::Literal && !argument.isNone())
+        return importError(layerWhere,
+                           "a model inside the model is called with '" +
+                               printable(key) + "', which is not supported");
+    if (inputs.size() != inner.inputs.size())
+      return importError(layerWhere, "is called with " + Twine(inputs.size()) +
+                                         " inputs, expected " +
+                                         Twine(inner.inputs.size()));
+    auto map = [&](const TensorRef &ref) {
+      for (auto [input, outer] : llvm::zip(inner.inputs, inputs))
+        if (input.layer == ref.layer)
+          return outer;
+      int64_t base = int64_t(index) * numNodes.lookup(ref.layer);
+      return TensorRef{innerName(ref.layer), base + ref.node, ref.tensor};
+    };
+    size_t position = first;
+    for (const Layer &layer : inner.layers) {
+      if (layer.className == "InputLayer")
+        continue;
+      Layer &copy = layers[position++];
+      for (const Node &node : layer.nodes) {
+        copy.nodes.push_back(node);
+        mapTensors(copy.nodes.back(), map);
+      }
+    }
+  }
+  return Error::success();
+}
+
+/// Puts the layers of the models in `inner`, by name, behind their models, so
+/// that one flat graph is left.
+static Error inlineModels(StringRef where, const StringMap<Model> &inner,
+                          Model &model) {
+  if (inner.empty())
+    return Error::success();
+  std::vector<Layer> layers;
+  for (Layer &layer : model.layers) {
+    auto found = inner.find(layer.name);
+    layers.push_back(std::move(layer));
+    if (found == inner.end())
+      continue;
+    std::vector<Node> calls = std::move(layers.back().nodes);
+    layers.back().nodes.clear();
+    layers.back().isModel = true;
+    if (Error error = inlineCalls(where, found->first(), found->second, calls,
+                                  layers))
+      return error;
+  }
+  // A model's output may be another model's output, or one of its own inputs'.
+  auto map = [&](TensorRef ref) {
+    auto found = inner.find(ref.layer);
+    if (found == inner.end() ||
+        ref.tensor >= int64_t(found->second.outputs.size()))
+      return ref;
+    const TensorRef &output = found->second.outputs[ref.tensor];
+    int64_t numNodes = 1;
+    for (const Layer &layer : found->second.layers)
+      if (layer.name == output.layer)
+        numNodes = layer.nodes.size();
+    return TensorRef{ref.layer + "/" + output.layer,
+                     ref.node * numNodes + output.node, output.tensor};
+  };
+  for (Layer &layer : layers)
+    for (Node &node : layer.nodes)
+      mapTensors(node, map);
+  for (std::vector<TensorRef> *ends : {&model.inputs, &model.outputs})
+    for (TensorRef &ref : *ends)
+      ref = map(ref);
+  model.layers = std::move(layers);
+  return Error::success();
+}
+
+Expected<Model> gru::keras::parseModel(StringRef where,
+                                       const json::Object &root,
                                        unsigned version) {
   std::optional<StringRef> className = root.getString("class_name");
   if (!className)
@@ -321,7 +443,7 @@ Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root
   Model model;
   model.version = version ? version : guessVersion(root);
   model.sequential = *className == "Sequential";
-  if (!model.sequential && *className != "Functional" && *className != "Model")
+  if (!isModelClass(*className))
     return importError(where, "found a model of class '" +
                                   printable(*className) +
                                   "', expected Sequential or Functional; a "
@@ -334,6 +456,7 @@ Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root
     return importError(where, "config: has no list of layers");
 
   StringSet<> names;
+  StringMap<Model> inner;
   for (auto [index, value] : llvm::enumerate(*layers)) {
     Expected<Layer> layer = parseLayer(where, value, index);
     if (!layer)
@@ -342,10 +465,20 @@ Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root
       return importError(where, "two layers have the name '" +
                                     printable(layer->name) + "'");
     layer->implicitMasks = model.version == 2 || model.sequential;
+    if (isModelClass(layer->className)) {
+      Expected<Model> parsed =
+          parseModel((where + ": model '" + printable(layer->name) + "'").str(),
+                     *value.getAsObject(), model.version);
+      if (!parsed)
+        return parsed.takeError();
+      inner[layer->name] = std::move(*parsed);
+    }
     model.layers.push_back(std::move(*layer));
   }
   if (model.sequential) {
     if (Error error = connectSequential(where, root, config, model))
+      return error;
+    if (Error error = inlineModels(where, inner, model))
       return error;
     return model;
   }
@@ -359,5 +492,7 @@ Expected<Model> gru::keras::parseModel(StringRef where, const json::Object &root
     if (ends->empty())
       return importError(where, "config: " + Twine(key) + " is empty");
   }
+  if (Error error = inlineModels(where, inner, model))
+    return error;
   return model;
 }

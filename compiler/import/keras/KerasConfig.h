@@ -53,6 +53,10 @@ struct Layer {
   /// Masks travel with the tensors. Functional models of Keras 3 have them as
   /// plain tensors of the graph instead.
   bool implicitMasks = true;
+  /// A model inside the model. Its layers follow it with `parent` set to its
+  /// name, their calls connected to the outer graph; it is never called itself.
+  bool isModel = false;
+  std::string parent;
 };
 
 struct Model {

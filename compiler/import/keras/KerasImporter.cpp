@@ -77,6 +77,11 @@ static ShapeRules getShapeRules(const Model &model,
   return rules;
 }
 
+/// A sequence of feature vectors, or of tokens or mask bits.
+static bool isSequence(const Tensor &tensor) {
+  return tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
+}
+
 /// The type of an InputLayer. The sizes of batch and time in the file are those
 /// of the training run more often than a promise, so they stay dynamic unless
 /// something needs them.
@@ -132,8 +137,7 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
     if (isFlagSet(layer.config, key))
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
-  // A sequence of feature vectors, or of tokens or mask bits.
-  bool hasTime = tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
+  bool hasTime = isSequence(tensor);
   bool timeFirst = hasTime && rules.timeMajor;
   int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
   if (rules.batch > 0)
@@ -420,12 +424,16 @@ Error Walk::addInputs() {
     if (!slot.empty())
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is listed twice in input_layers");
-    if (isEmitting())
+    if (isEmitting()) {
+      SmallVector<mlir::NamedAttribute> attributes{builder->getNamedAttr(
+          kNameAttr, builder->getStringAttr(layer.name))};
+      if (rules.timeMajor && isSequence(*tensor))
+        attributes.push_back(builder->getNamedAttr(
+            kBatchDimAttr, builder->getI64IntegerAttr(1)));
       tensor->value = addArgument(
           *tensor, numInputs, numInputs,
-          mlir::NameLoc::get(builder->getStringAttr(layer.name)),
-          {builder->getNamedAttr(kNameAttr,
-                                 builder->getStringAttr(layer.name))});
+          mlir::NameLoc::get(builder->getStringAttr(layer.name)), attributes);
+    }
     slot = {std::move(*tensor)};
   }
   return Error::success();
@@ -652,7 +660,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
     layers[layer.name] = &layer;
   // Say at once what is not supported, even behind another error's back.
   for (const Layer &layer : model.layers)
-    if (!findLayerClass(layer.className))
+    if (!layer.isModel && !findLayerClass(layer.className))
       return CallContext(*this, layer)
           .error("class '" + printable(layer.className) +
                  "' is not supported; supported: " + listLayerClasses());
@@ -722,8 +730,6 @@ Error Walk::finish() {
         kStateAttr, builder->getI64IntegerAttr(index))));
   }
   mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
-  if (getShapeRules(model, options).timeMajor)
-    function->setAttr(kTimeMajorAttr, builder->getUnitAttr());
   mlir::Block &body = function.getBody().front();
   function.setFunctionType(builder->getFunctionType(
       body.getArgumentTypes(), mlir::ValueRange(values).getTypes()));

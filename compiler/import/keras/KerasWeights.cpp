@@ -73,6 +73,11 @@ public:
           toSnakeCase(StringRef(layer.className).rsplit('.').second.empty()
                           ? StringRef(layer.className)
                           : StringRef(layer.className).rsplit('.').second);
+      // Counted anew in every model inside the model.
+      std::string base;
+      if (!layer.parent.empty())
+        base = folders.lookup(layer.parent) + "/layers/";
+      folder = base + folder;
       unsigned count = used[folder]++;
       folders[layer.name] =
           count ? folder + "_" + utostr(count) : folder;
@@ -156,19 +161,23 @@ public:
   StringRef getName() const override { return file.getName(); }
 
   Expected<WeightTensor> take(const WeightRequest &request) override {
-    auto layer = entries.find(request.layer.name);
+    // The layers of a model inside the model share its group.
+    std::string group = StringRef(request.layer.parent).split('/').first.str();
+    if (group.empty())
+      group = request.layer.name;
+    auto layer = entries.find(group);
     if (layer == entries.end())
       return missing(file.getName(), request,
-                     "in group '" + path(request.layer.name) + "'");
+                     "in group '" + path(group) + "'");
     // The weights of a wrapped layer stand one after the other; what lies in
     // front of the last part of their names differs from version to version.
     Entry *entry = find(layer->second, roleOf(request.role));
     if (!entry)
       return missing(file.getName(), request,
-                     "in weight_names of group '" + path(request.layer.name) +
+                     "in weight_names of group '" + path(group) +
                          "'");
     entry->taken = true;
-    std::string dataset = path(request.layer.name) + "/" + entry->name;
+    std::string dataset = path(group) + "/" + entry->name;
     if (!file.contains(dataset))
       return missing(file.getName(), request, "at '" + dataset + "'");
     return file.readDataset(dataset, request.type);
