@@ -1,0 +1,744 @@
+//===- KerasGraph.cpp - the walk over a model's layers --------------------===//
+//
+// Calls the import function of each layer in an order in which its inputs are
+// there. The walk is made once when a file is opened, to check it and to load
+// its weights, and again for each import, to create operations; see
+// KerasLayers.h.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/import/keras/KerasGraph.h"
+
+#include "compiler/import/ImportError.h"
+#include "compiler/import/archive/Json.h"
+#include "compiler/import/keras/KerasConfig.h"
+#include "compiler/import/keras/KerasLayers.h"
+#include "compiler/import/keras/KerasWeights.h"
+#include "dialect/GRUDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+#include <cstring>
+#include <map>
+
+using namespace gru;
+using namespace gru::keras;
+using namespace llvm;
+
+//===----------------------------------------------------------------------===//
+// Inputs
+//===----------------------------------------------------------------------===//
+
+/// True where shapes behind the layer follow only from a known number of
+/// timesteps. A TimeDistributed folds them into the batch.
+static bool needsFixedTime(const Layer &layer, const LayerClass &layerClass) {
+  if (layerClass.fixedTime)
+    return true;
+  return layer.className == "TimeDistributed" &&
+         !isTimeDistributedTrivial(layer);
+}
+
+ShapeRules gru::keras::getShapeRules(const Model &model,
+                                const ImportOptions &options) {
+  ShapeRules rules;
+  rules.batch = options.batch;
+  rules.timesteps = options.timesteps;
+  for (const Layer &layer : model.layers) {
+    const LayerClass *layerClass = findLayerClass(layer.className);
+    if (!layerClass)
+      continue;
+    rules.fixedTime |= needsFixedTime(layer, *layerClass);
+    if (!layerClass->recurrent)
+      continue;
+    rules.timeMajor |= isFlagSet(layer.config, "time_major");
+    rules.stateful |= isFlagSet(layer.config, "stateful");
+    rules.fixedTime |= isFlagSet(layer.config, "unroll");
+  }
+  return rules;
+}
+
+/// A sequence of feature vectors, or of tokens or mask bits.
+static bool isSequence(const Tensor &tensor) {
+  return tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
+}
+
+/// The type of an InputLayer. The sizes of batch and time in the file are those
+/// of the training run more often than a promise, so they stay dynamic unless
+/// something needs them.
+static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
+                                     const ShapeRules &rules) {
+  std::string layerWhere = "layer '" + printable(layer.name) + "'";
+  if (!where.empty())
+    layerWhere = (where + ": " + layerWhere).str();
+  const json::Array *shape = layer.config.getArray("batch_shape");
+  if (!shape)
+    shape = layer.config.getArray("batch_input_shape");
+  if (!shape)
+    return importError(layerWhere, "batch_shape is missing");
+  Tensor tensor;
+  for (const json::Value &value : *shape) {
+    constexpr int64_t largest = std::numeric_limits<int32_t>::max();
+    std::optional<int64_t> size = value.getAsInteger();
+    if (value.getAsNull())
+      tensor.shape.push_back(kDynamicSize);
+    else if (size && *size > 0 && *size <= largest)
+      tensor.shape.push_back(*size);
+    else {
+      std::string text;
+      raw_string_ostream(text) << value;
+      return importError(layerWhere, "batch_shape holds " + printable(text) +
+                                         ", expected null or a positive size");
+    }
+  }
+  if (tensor.shape.empty())
+    return importError(layerWhere, "batch_shape is empty, expected at least "
+                                   "the batch");
+  const json::Value *dtype = layer.config.get("dtype");
+  std::optional<StringRef> name;
+  if (!dtype || dtype->getAsNull())
+    name = "float32";
+  else if (!(name = dtype->getAsString()))
+    if (std::optional<ObjectConfig> policy = getObjectConfig(*dtype))
+      name = policy->config->getString("name");
+  bool known = false;
+  for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i1,
+                           ElementType::i32, ElementType::i64, ElementType::f16,
+                           ElementType::bf16})
+    if (name == getElementTypeName(type)) {
+      tensor.type = type;
+      known = true;
+    }
+  if (!known)
+    return importError(layerWhere,
+                       "dtype is '" + printable(name.value_or("")) +
+                           "', expected float32, float64, float16, bfloat16, "
+                           "bool, int32 or int64");
+  for (StringRef key : {"sparse", "ragged"})
+    if (isFlagSet(layer.config, key))
+      return importError(layerWhere, Twine(key) + " inputs are not supported");
+
+  bool hasTime = isSequence(tensor);
+  bool timeFirst = hasTime && rules.timeMajor;
+  int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
+  if (rules.batch > 0)
+    batch = rules.batch;
+  else if (!rules.stateful)
+    batch = kDynamicSize;
+  if (hasTime) {
+    int64_t &time = tensor.shape[timeFirst ? 0 : 1];
+    if (rules.timesteps > 0)
+      time = rules.timesteps;
+    else if (!rules.fixedTime)
+      time = kDynamicSize;
+  }
+  return tensor;
+}
+
+//===----------------------------------------------------------------------===//
+// The walk over the graph
+//===----------------------------------------------------------------------===//
+
+namespace {
+class Walk;
+
+/// One call of one layer during a walk, or of a layer inside it.
+class CallContext final : public LayerContext {
+public:
+  CallContext(Walk &walk, const Layer &layer)
+      : CallContext(walk, layer, layer, "", "") {}
+  CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+              std::string folder, std::string part);
+
+  Expected<Tensor> getWeight(StringRef role, StringRef folder, unsigned index,
+                             WeightType type, ArrayRef<int64_t> shape,
+                             StringRef meaning, Transform transform,
+                             ArrayRef<int64_t> fileShape) override;
+  Tensor getState(StringRef part, ArrayRef<int64_t> shape,
+                  ElementType type) override;
+  void setState(StringRef part, const Tensor &state) override;
+  std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
+                                          StringRef part) override;
+
+private:
+  Walk &walk;
+  /// The layer of the model that holds weights and states.
+  const Layer &owner;
+  /// In front of folders, and of roles and names of states.
+  std::string folder, part;
+};
+
+/// Visits the calls of a model's layers in an order in which every input is
+/// there before it is used.
+class Walk {
+public:
+  /// Checks the model and takes its weights out of `store` into `weights`.
+  Walk(StringRef file, const Model &model, Weights &store,
+       std::vector<WeightTensor> &weights, const ImportOptions &options)
+      : file(file), model(model), options(options), store(&store),
+        weights(weights) {}
+
+  /// Creates the body of `function`; `weights` are those of the first walk.
+  Walk(StringRef file, const Model &model, std::vector<WeightTensor> &weights,
+       const ImportOptions &options, mlir::func::FuncOp function)
+      : file(file), model(model), options(options), weights(weights),
+        function(function),
+        builder(mlir::OpBuilder::atBlockBegin(function.addEntryBlock())) {}
+
+  /// Checking, it also tells the model's inputs and outputs.
+  Error run(std::vector<TensorSpec> *inputs = nullptr,
+            std::vector<TensorSpec> *outputs = nullptr);
+
+private:
+  friend class CallContext;
+  using Key = std::pair<std::string, int64_t>;
+
+  /// A state of a stateful layer, with the value it has at this point.
+  struct State {
+    std::string name;
+    Tensor value;
+  };
+
+  Error addInputs();
+  Expected<bool> tryCall(const Layer &layer, int64_t index);
+  Error call(const Layer &layer, const Node &node, int64_t index);
+  Expected<Tensors> resolve(const Layer &layer,
+                                        const Argument &argument);
+  Error readArguments(LayerContext &context, const Node &node,
+                      const LayerClass &layerClass);
+  Error finish();
+
+  mlir::Type getType(const Tensor &tensor) const;
+  /// Appends an argument to one of the three groups of the function's
+  /// arguments: inputs, states, weights.
+  mlir::Value addArgument(const Tensor &tensor, unsigned &group,
+                          unsigned before, mlir::Attribute location,
+                          mlir::ArrayRef<mlir::NamedAttribute> attributes);
+  bool isEmitting() const { return builder.has_value(); }
+
+  StringRef file;
+  const Model &model;
+  const ImportOptions &options;
+  Weights *store = nullptr;
+  std::vector<WeightTensor> &weights;
+
+  mlir::func::FuncOp function;
+  std::optional<mlir::OpBuilder> builder;
+  unsigned numInputs = 0, numStates = 0, numWeights = 0;
+  SmallVector<mlir::DictionaryAttr> argumentAttributes;
+
+  std::map<Key, Tensors> results;
+  StringMap<const Layer *> layers;
+  StringMap<Tensor> weightTensors;
+  std::vector<State> states;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// CallContext
+//===----------------------------------------------------------------------===//
+
+CallContext::CallContext(Walk &walk, const Layer &owner, const Layer &layer,
+                         std::string folder, std::string part)
+    : LayerContext(walk.file, layer, walk.model.version, walk.options),
+      walk(walk), owner(owner), folder(std::move(folder)),
+      part(std::move(part)) {
+  if (!walk.isEmitting())
+    return;
+  builder = &*walk.builder;
+  location = mlir::NameLoc::get(builder->getStringAttr(owner.name));
+}
+
+/// a/b, or one of them where the other is empty.
+static std::string joinPath(StringRef a, StringRef b) {
+  return a.empty() ? b.str() : b.empty() ? a.str() : (a + "/" + b).str();
+}
+
+static void roundToHalf(WeightTensor &tensor, WeightType type) {
+  const fltSemantics &semantics = type == WeightType::f16
+                                      ? APFloat::IEEEhalf()
+                                      : APFloat::BFloat();
+  size_t count = tensor.data.size() / sizeof(float);
+  std::vector<char> rounded(count * sizeof(uint16_t));
+  for (size_t i = 0; i < count; ++i) {
+    float single;
+    std::memcpy(&single, tensor.data.data() + i * sizeof(single),
+                sizeof(single));
+    APFloat value(single);
+    bool ignored;
+    value.convert(semantics, APFloat::rmNearestTiesToEven, &ignored);
+    uint16_t bits = value.bitcastToAPInt().getZExtValue();
+    std::memcpy(rounded.data() + i * sizeof(bits), &bits, sizeof(bits));
+  }
+  tensor.data = std::move(rounded);
+  tensor.dtype = type;
+}
+
+std::unique_ptr<LayerContext> CallContext::makeInner(const Layer &inner,
+                                                     StringRef innerFolder,
+                                                     StringRef innerPart) {
+  return std::make_unique<CallContext>(walk, owner, inner,
+                                       joinPath(folder, innerFolder),
+                                       joinPath(part, innerPart));
+}
+
+Expected<Tensor> CallContext::getWeight(StringRef innerRole,
+                                        StringRef innerFolder, unsigned index,
+                                        WeightType type,
+                                        ArrayRef<int64_t> shape,
+                                        StringRef meaning, Transform transform,
+                                        ArrayRef<int64_t> fileShape) {
+  std::string role = joinPath(part, innerRole);
+  std::string name = owner.name + "/" + role;
+  // A shared layer has its weights once, however often it is called.
+  auto known = walk.weightTensors.find(name);
+  Tensor tensor{SmallVector<int64_t>(shape), getElementType(type), {}, {}, {}};
+  if (known != walk.weightTensors.end()) {
+    if (known->second.shape != tensor.shape ||
+        known->second.type != tensor.type)
+      return error(role + " is " + shapeText(known->second.shape) +
+                   " from an earlier call, expected " + shapeText(shape) +
+                   " (" + meaning + ")");
+    return known->second;
+  }
+  if (walk.isEmitting()) {
+    tensor.value = walk.addArgument(
+        tensor, walk.numWeights,
+        walk.numInputs + walk.numStates + walk.numWeights, location,
+        {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
+  } else {
+    // Halves are read as float32 and rounded once, as Keras does with a mixed
+    // policy.
+    bool isHalf = type == WeightType::f16 || type == WeightType::bf16;
+    Expected<WeightTensor> weight =
+        walk.store->take({owner, role, joinPath(folder, innerFolder), index,
+                          isHalf ? WeightType::f32 : type});
+    if (!weight)
+      return weight.takeError();
+    if (isHalf)
+      roundToHalf(*weight, type);
+    auto mismatch = [&]() -> Error {
+      return importError(walk.store->getName(),
+                         "layer '" + printable(layer.name) + "': " + role +
+                             " is " + shapeText(weight->shape) + ", expected " +
+                             shapeText(shape) + " (" + meaning + ")");
+    };
+    if (!fileShape.empty() && ArrayRef(weight->shape) == fileShape)
+      weight->shape.assign(shape.begin(), shape.end());
+    int64_t found = 1, expected = 1;
+    for (int64_t size : weight->shape)
+      found *= size;
+    for (int64_t size : shape)
+      if (MulOverflow(expected, size, expected))
+        return mismatch();
+    // A transform may change the shape but not the number of elements, and it
+    // relies on that number.
+    if (transform && found == expected &&
+        (ArrayRef(weight->shape) == shape || weight->shape.size() == 1))
+      transform(*weight);
+    if (ArrayRef(weight->shape) != shape)
+      return mismatch();
+    weight->name = name;
+    walk.weights.push_back(std::move(*weight));
+  }
+  walk.weightTensors[name] = tensor;
+  return tensor;
+}
+
+Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
+                             ElementType type) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
+  for (Walk::State &state : walk.states)
+    if (state.name == name)
+      return state.value;
+  Tensor tensor{SmallVector<int64_t>(shape), type, {}, {}, {}};
+  if (walk.isEmitting())
+    tensor.value = walk.addArgument(
+        tensor, walk.numStates, walk.numInputs + walk.numStates, location,
+        {builder->getNamedAttr(kStateAttr,
+                               builder->getI64IntegerAttr(walk.states.size())),
+         builder->getNamedAttr(kNameAttr, builder->getStringAttr(name))});
+  walk.states.push_back({name, tensor});
+  return tensor;
+}
+
+void CallContext::setState(StringRef innerPart, const Tensor &state) {
+  std::string name = joinPath(owner.name, joinPath(part, innerPart));
+  for (Walk::State &entry : walk.states)
+    if (entry.name == name)
+      entry.value = state;
+}
+
+//===----------------------------------------------------------------------===//
+// Walk
+//===----------------------------------------------------------------------===//
+
+mlir::Type Walk::getType(const Tensor &tensor) const {
+  return mlir::RankedTensorType::get(tensor.shape,
+                                     getMLIRType(builder->getContext(), tensor.type));
+}
+
+mlir::Value
+Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
+                  mlir::Attribute location,
+                  mlir::ArrayRef<mlir::NamedAttribute> attributes) {
+  ++group;
+  argumentAttributes.insert(argumentAttributes.begin() + before,
+                            builder->getDictionaryAttr(attributes));
+  return function.getBody().front().insertArgument(
+      before, getType(tensor),
+      mlir::Location(cast<mlir::LocationAttr>(location)));
+}
+
+Error Walk::addInputs() {
+  ShapeRules rules = getShapeRules(model, options);
+  for (const TensorRef &ref : model.inputs) {
+    auto found = layers.find(ref.layer);
+    if (found == layers.end() || found->second->className != "InputLayer")
+      return importError(file, "input '" + printable(ref.layer) +
+                                   "' is not an InputLayer of the model");
+    const Layer &layer = *found->second;
+    Expected<Tensor> tensor = getInputType(file, layer, rules);
+    if (!tensor)
+      return tensor.takeError();
+    Tensors &slot = results[{layer.name, 0}];
+    if (!slot.empty())
+      return importError(file, "input '" + printable(ref.layer) +
+                                   "' is listed twice in input_layers");
+    if (isEmitting()) {
+      SmallVector<mlir::NamedAttribute> attributes{builder->getNamedAttr(
+          kNameAttr, builder->getStringAttr(layer.name))};
+      if (rules.timeMajor && isSequence(*tensor))
+        attributes.push_back(builder->getNamedAttr(
+            kBatchDimAttr, builder->getI64IntegerAttr(1)));
+      tensor->value = addArgument(
+          *tensor, numInputs, numInputs,
+          mlir::NameLoc::get(builder->getStringAttr(layer.name)), attributes);
+    }
+    slot = {std::move(*tensor)};
+  }
+  return Error::success();
+}
+
+/// Calls `visit` on every tensor in a node's arguments; stops where it is
+/// false.
+static bool allTensors(const Argument &argument,
+                       function_ref<bool(const TensorRef &)> visit) {
+  if (argument.kind == Argument::Tensor)
+    return visit(argument.tensor);
+  return all_of(argument.elements, [&](const Argument &element) {
+    return allTensors(element, visit);
+  });
+}
+
+static bool allTensors(const Node &node,
+                       function_ref<bool(const TensorRef &)> visit) {
+  return all_of(node.positional,
+                [&](auto &argument) { return allTensors(argument, visit); }) &&
+         all_of(node.named,
+                [&](auto &entry) { return allTensors(entry.second, visit); });
+}
+
+Expected<Tensors> Walk::resolve(const Layer &layer,
+                                            const Argument &argument) {
+  auto where = [&] {
+    std::string text = "layer '" + printable(layer.name) + "'";
+    return file.empty() ? text : (file + ": " + text).str();
+  };
+  Expected<std::vector<TensorRef>> refs = argument.getTensors();
+  if (!refs)
+    return importError(where(), toString(refs.takeError()));
+  Tensors tensors;
+  for (const TensorRef &ref : *refs) {
+    ArrayRef<Tensor> outputs = results.find({ref.layer, ref.node})->second;
+    if (ref.tensor >= int64_t(outputs.size()))
+      return importError(where(), "uses output " + Twine(ref.tensor) +
+                                      " of layer '" + printable(ref.layer) +
+                                      "', which has " + Twine(outputs.size()));
+    tensors.push_back(outputs[ref.tensor]);
+  }
+  return tensors;
+}
+
+/// Sorts the arguments of a call into what layers understand. Whatever is left
+/// over and says something is an error, because ignoring it would give other
+/// numbers than Keras.
+Error Walk::readArguments(LayerContext &context, const Node &node,
+                          const LayerClass &layerClass) {
+  const Layer &layer = context.layer;
+  auto take = [&](const Argument &argument, Tensors &target) -> Error {
+    Expected<Tensors> tensors = resolve(layer, argument);
+    if (!tensors)
+      return tensors.takeError();
+    target.append(tensors->begin(), tensors->end());
+    return Error::success();
+  };
+  bool hasMask = false;
+  auto takeMask = [&](const Argument &argument) -> Error {
+    hasMask = true;
+    ArrayRef<Argument> elements = argument;
+    if (argument.kind == Argument::List)
+      elements = argument.elements;
+    for (const Argument &element : elements) {
+      Tensors tensors;
+      if (Error error = take(element, tensors))
+        return error;
+      context.masks.push_back(
+          tensors.empty() ? nullptr
+                          : std::make_shared<const Tensor>(tensors.front()));
+    }
+    return Error::success();
+  };
+  auto takeNamed = [&](StringRef name, const Argument &argument) -> Error {
+    if (argument.isNone())
+      return Error::success();
+    if (name == "initial_state" && layerClass.recurrent)
+      return take(argument, context.initialState);
+    if (name == "training" && argument.kind == Argument::Literal &&
+        argument.literal.getAsBoolean() == false)
+      return Error::success();
+    if (name == "mask" && layerClass.mask != MaskRule::drops)
+      return takeMask(argument);
+    if (argument.kind == Argument::Literal) {
+      context.namedValues.insert({name.str(), argument.literal});
+      return Error::success();
+    }
+    Tensors tensors;
+    if (Error error = take(argument, tensors))
+      return error;
+    if (tensors.size() == 1)
+      context.namedTensors.insert({name.str(), tensors.front()});
+    else
+      return context.error("called with a list as '" + printable(name) +
+                           "', which is not supported");
+    return Error::success();
+  };
+  // The order of Keras 3; Keras 2 writes all but the first by name.
+  constexpr StringLiteral recurrentNames[] = {"sequence", "initial_state",
+                                              "mask", "training"};
+  for (auto [index, argument] : llvm::enumerate(node.positional)) {
+    std::optional<double> number;
+    if (argument.kind == Argument::Literal)
+      number = argument.literal.getAsNumber();
+    if (layer.isOperation && number) {
+      context.inputs.emplace_back().number = number;
+    } else if (index == 0 || (argument.kind == Argument::Tensor &&
+                              !layerClass.recurrent)) {
+      if (Error error = take(argument, context.inputs))
+        return error;
+    } else {
+      std::string name =
+          layerClass.recurrent && index < std::size(recurrentNames)
+              ? recurrentNames[index].str()
+              : "number " + std::to_string(index + 1);
+      if (Error error = takeNamed(name, argument))
+        return error;
+    }
+  }
+  // Keras 2 lists the initial states behind the input.
+  if (layerClass.recurrent && context.inputs.size() > 1) {
+    context.initialState.append(context.inputs.begin() + 1,
+                                context.inputs.end());
+    context.inputs.truncate(1);
+  }
+  for (const auto &[name, argument] : node.named)
+    if (Error error = takeNamed(name, argument))
+      return error;
+  if (layer.implicitMasks && !hasMask)
+    for (const Tensor &input : context.inputs)
+      context.masks.push_back(input.mask);
+  return Error::success();
+}
+
+Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
+  CallContext context(*this, layer);
+  const LayerClass *layerClass = findLayerClass(layer.className);
+  if (!layerClass)
+    return context.error("class '" + printable(layer.className) +
+                         "' is not supported; supported: " +
+                         listLayerClasses());
+  if (!layerClass->function)
+    return context.error("an input is called on tensors");
+  if (Error error = readArguments(context, node, *layerClass))
+    return error;
+  Expected<Tensors> outputs = layerClass->function(context);
+  if (!outputs)
+    return outputs.takeError();
+  if (!context.namedTensors.empty() || !context.namedValues.empty())
+    return context.error("called with argument '" +
+                         printable(context.namedTensors.empty()
+                                       ? context.namedValues.begin()->first
+                                       : context.namedTensors.begin()->first) +
+                         "', which is not supported");
+  for (Tensor &output : *outputs)
+    if (layerClass->mask != MaskRule::uses)
+      output.mask = layerClass->mask == MaskRule::passes && layer.implicitMasks
+                        ? context.getMask()
+                        : nullptr;
+  // The type inferred by the operation is the last word.
+  for (Tensor &output : *outputs)
+    if (output.value)
+      output.shape.assign(
+          cast<mlir::ShapedType>(output.value.getType()).getShape().begin(),
+          cast<mlir::ShapedType>(output.value.getType()).getShape().end());
+  results[{layer.name, index}] = std::move(*outputs);
+  return Error::success();
+}
+
+/// Calls a layer if its inputs are there; false if they are not yet.
+Expected<bool> Walk::tryCall(const Layer &layer, int64_t index) {
+  const Node &node = layer.nodes[index];
+  std::string unknown;
+  bool ready = allTensors(node, [&](const TensorRef &ref) {
+    auto found = layers.find(ref.layer);
+    if (found == layers.end())
+      unknown = ref.layer;
+    return results.count({ref.layer, ref.node}) > 0;
+  });
+  if (!unknown.empty())
+    return CallContext(*this, layer)
+        .error("uses layer '" + printable(unknown) +
+               "', which the model does not have");
+  if (!ready)
+    return false;
+  if (Error error = call(layer, node, index))
+    return error;
+  return true;
+}
+
+/// What the public interface tells of a tensor; in `gru_dtype` numbers.
+static TensorSpec getSpec(std::string name, const Tensor &tensor) {
+  uint32_t dtype = 0;
+  switch (tensor.type) {
+  case ElementType::f32:
+    dtype = 1;
+    break;
+  case ElementType::f64:
+    dtype = 2;
+    break;
+  case ElementType::f16:
+    dtype = 3;
+    break;
+  case ElementType::bf16:
+    dtype = 4;
+    break;
+  case ElementType::i1:
+    dtype = 5;
+    break;
+  case ElementType::i32:
+    dtype = 6;
+    break;
+  case ElementType::i64:
+    dtype = 7;
+    break;
+  }
+  return {std::move(name), dtype, {tensor.shape.begin(), tensor.shape.end()}};
+}
+
+Error Walk::run(std::vector<TensorSpec> *inputs,
+                std::vector<TensorSpec> *outputs) {
+  for (const Layer &layer : model.layers)
+    layers[layer.name] = &layer;
+  // Say at once what is not supported, even behind another error's back.
+  for (const Layer &layer : model.layers)
+    if (!layer.isModel && !findLayerClass(layer.className))
+      return CallContext(*this, layer)
+          .error("class '" + printable(layer.className) +
+                 "' is not supported; supported: " + listLayerClasses());
+  if (Error error = addInputs())
+    return error;
+
+  // Files hold layers in an order of use but for shared layers, whose later
+  // calls wait for layers further down; so nearly everything happens in the
+  // first round.
+  std::vector<std::pair<const Layer *, int64_t>> waiting;
+  for (const Layer &layer : model.layers)
+    for (int64_t index = 0, e = layer.nodes.size(); index < e; ++index)
+      waiting.emplace_back(&layer, index);
+  while (!waiting.empty()) {
+    std::vector<std::pair<const Layer *, int64_t>> left;
+    for (auto [layer, index] : waiting) {
+      Expected<bool> done = tryCall(*layer, index);
+      if (!done)
+        return done.takeError();
+      if (!*done)
+        left.emplace_back(layer, index);
+    }
+    if (left.size() == waiting.size())
+      return CallContext(*this, *left.front().first)
+          .error("its inputs are never computed: they form a cycle, or name a "
+                 "call that does not exist");
+    waiting = std::move(left);
+  }
+  if (Error error = finish())
+    return error;
+  if (inputs)
+    for (const TensorRef &ref : model.inputs)
+      inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
+  if (outputs)
+    for (auto [index, ref] : llvm::enumerate(model.outputs))
+      outputs->push_back(getSpec(model.getOutputName(index),
+                                 results[{ref.layer, ref.node}][ref.tensor]));
+  return Error::success();
+}
+
+/// Checks the outputs; when emitting, ends the function.
+Error Walk::finish() {
+  SmallVector<mlir::Value> values;
+  SmallVector<mlir::DictionaryAttr> attributes;
+  for (auto [index, ref] : llvm::enumerate(model.outputs)) {
+    auto found = results.find({ref.layer, ref.node});
+    if (found == results.end() ||
+        ref.tensor >= int64_t(found->second.size()))
+      return importError(file, "output " + Twine(index) +
+                                   " of the model is output " +
+                                   Twine(ref.tensor) + " of call " +
+                                   Twine(ref.node) + " of layer '" +
+                                   printable(ref.layer) +
+                                   "', which does not exist");
+    if (!isEmitting())
+      continue;
+    values.push_back(found->second[ref.tensor].value);
+    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+        kNameAttr, builder->getStringAttr(model.getOutputName(index)))));
+  }
+  if (!isEmitting())
+    return store->checkAllTaken();
+
+  for (auto [index, state] : llvm::enumerate(states)) {
+    values.push_back(state.value.value);
+    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+        kStateAttr, builder->getI64IntegerAttr(index))));
+  }
+  mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
+  mlir::Block &body = function.getBody().front();
+  function.setFunctionType(builder->getFunctionType(
+      body.getArgumentTypes(), mlir::ValueRange(values).getTypes()));
+  function.setAllArgAttrs(argumentAttributes);
+  function.setAllResultAttrs(attributes);
+  return Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Entry points
+//===----------------------------------------------------------------------===//
+
+Error gru::keras::checkGraph(StringRef file, const Model &model, Weights &store,
+                             std::vector<WeightTensor> &weights,
+                             std::vector<TensorSpec> &inputs,
+                             std::vector<TensorSpec> &outputs) {
+  ImportOptions options;
+  return Walk(file, model, store, weights, options).run(&inputs, &outputs);
+}
+
+Error gru::keras::emitGraph(StringRef file, const Model &model,
+                            const ImportOptions &options,
+                            mlir::func::FuncOp function) {
+  // The emitting walk needs no values.
+  std::vector<WeightTensor> none;
+  return Walk(file, model, none, options, function).run();
+}
