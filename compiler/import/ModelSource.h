@@ -111,8 +111,9 @@ protected:
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir). With `weightsPath` the weights of an
-/// archive or HDF5 model are replaced by those of that file.
+/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir).
+/// With `weightsPath` the weights of an archive or HDF5 model are replaced by
+/// those of that file.
 ///
 /// The JSON config of one recurrent layer or cell is a model too; its weights
 /// may also come from an .npz file, by the names kernel, recurrent_kernel, bias

@@ -2,6 +2,7 @@
 
 #include "compiler/jit/PlanWriter.h"
 
+#include "compiler/import/DType.h"
 #include "gru/plan.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -52,20 +53,8 @@ private:
   }
 
   uint32_t dtype(Type type) {
-    if (type.isF32())
-      return GRU_F32;
-    if (type.isF64())
-      return GRU_F64;
-    if (type.isF16())
-      return GRU_F16;
-    if (type.isBF16())
-      return GRU_BF16;
-    if (type.isInteger(1))
-      return GRU_BOOL;
-    if (type.isInteger(32))
-      return GRU_I32;
-    if (type.isInteger(64))
-      return GRU_I64;
+    if (uint32_t number = getDType(type))
+      return number;
     fail("has a tensor of an element type that programs cannot have");
     return 0;
   }

@@ -10,6 +10,7 @@
 #include "compiler/api/Model.h"
 #include "compiler/import/mlir/MlirSource.h"
 #include "gru/gru.hpp"
+#include "tools/common/CommandLine.h"
 
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -140,13 +141,7 @@ static llvm::Error run(const Options &options) {
 }
 
 int main(int argc, char **argv) {
-  // libLLVM's own options would clash with ours and drown them in --help.
-  llvm::SmallVector<cl::Option *> unwanted;
-  for (auto &[name, option] : cl::getRegisteredOptions())
-    if (!name.starts_with("help") && name != "h")
-      unwanted.push_back(option);
-  for (cl::Option *option : unwanted)
-    option->removeArgument();
+  removeLLVMOptions();
   Options options;
   cl::HideUnrelatedOptions(options.category);
   cl::ParseCommandLineOptions(

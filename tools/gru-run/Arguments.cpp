@@ -2,6 +2,8 @@
 
 #include "Arguments.h"
 
+#include "tools/common/CommandLine.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
@@ -192,17 +194,6 @@ static std::string getFirstLine(StringRef messages, StringRef program) {
   if (!text.empty())
     text.front() = toLower(text.front());
   return text;
-}
-
-/// LLVM's libraries register hundreds of options of their own, among them
-/// --threads; only --help and its like are wanted here.
-static void removeLLVMOptions() {
-  SmallVector<cl::Option *> unwanted;
-  for (auto &[name, option] : cl::getRegisteredOptions())
-    if (!name.starts_with("help") && name != "h")
-      unwanted.push_back(option);
-  for (cl::Option *option : unwanted)
-    option->removeArgument();
 }
 
 Expected<Arguments> gru::parseArguments(int argc, char **argv) {

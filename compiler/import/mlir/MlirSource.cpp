@@ -2,6 +2,7 @@
 
 #include "compiler/import/mlir/MlirSource.h"
 
+#include "compiler/import/DType.h"
 #include "compiler/import/ImportError.h"
 #include "dialect/GRUDialect.h"
 
@@ -59,18 +60,7 @@ private:
 
 Expected<TensorSpec> MlirSource::describe(mlir::Type type, StringRef name) {
   auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
-  uint32_t dtype = 0;
-  if (tensor) {
-    mlir::Type element = tensor.getElementType();
-    dtype = element.isF32()          ? 1
-            : element.isF64()        ? 2
-            : element.isF16()        ? 3
-            : element.isBF16()       ? 4
-            : element.isInteger(1)   ? 5
-            : element.isInteger(32)  ? 6
-            : element.isInteger(64)  ? 7
-                                     : 0;
-  }
+  uint32_t dtype = tensor ? getDType(tensor.getElementType()) : 0;
   if (dtype == 0)
     return importError(path, "'" + name +
                                  "' is not a ranked tensor of a type that "

@@ -23,14 +23,6 @@ using mlir::OpBuilder;
 using mlir::Value;
 using mlir::ValueRange;
 
-static Value multiply(OpBuilder &b, Location loc, Value x, Value y) {
-  return mlir::arith::MulFOp::create(b, loc, x, y);
-}
-
-static Value add(OpBuilder &b, Location loc, Value x, Value y) {
-  return mlir::arith::AddFOp::create(b, loc, x, y);
-}
-
 /// What masked scores lose: nothing remains of them in the softmax.
 static double largeNumber(ElementType type) {
   return type == ElementType::f16 ? 65504.0 : 1e9;

@@ -19,14 +19,6 @@ using mlir::OpBuilder;
 using mlir::Value;
 using mlir::ValueRange;
 
-static Value multiply(OpBuilder &b, Location loc, Value x, Value y) {
-  return mlir::arith::MulFOp::create(b, loc, x, y);
-}
-
-static Value add(OpBuilder &b, Location loc, Value x, Value y) {
-  return mlir::arith::AddFOp::create(b, loc, x, y);
-}
-
 /// 1 / sqrt(variance + epsilon).
 static Value inverseDeviation(OpBuilder &b, Location loc, Value variance,
                               double epsilon) {

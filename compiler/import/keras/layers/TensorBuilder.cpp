@@ -331,3 +331,11 @@ Tensor gru::keras::emitExpandDims(LayerContext &context, const Tensor &tensor,
       context, sizes, 0, operand, tensor.type, 0,
       [](OpBuilder &, Location, ValueRange args) { return args[0]; });
 }
+
+Value gru::keras::multiply(OpBuilder &b, Location loc, Value x, Value y) {
+  return mlir::arith::MulFOp::create(b, loc, x, y);
+}
+
+Value gru::keras::add(OpBuilder &b, Location loc, Value x, Value y) {
+  return mlir::arith::AddFOp::create(b, loc, x, y);
+}

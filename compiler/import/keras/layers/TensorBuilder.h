@@ -77,6 +77,11 @@ mlir::Value extract(mlir::OpBuilder &b, mlir::Location loc,
                     const Tensor &tensor, mlir::ValueRange indices);
 mlir::Value indexConstant(mlir::OpBuilder &b, mlir::Location loc,
                           int64_t number);
+/// x y and x + y of floats.
+mlir::Value multiply(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
+                     mlir::Value y);
+mlir::Value add(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
+                mlir::Value y);
 /// A number of the type of `like`.
 mlir::Value numberLike(mlir::OpBuilder &b, mlir::Value like, double number);
 
