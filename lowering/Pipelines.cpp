@@ -129,7 +129,8 @@ static void loops(OpPassManager &pm, const PipelineOptions &) {
 /// Steps and products become vector code.
 static void vectors(OpPassManager &pm, const PipelineOptions &options) {
   int64_t vectorBytes = options.target.vectorBytes;
-  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass({vectorBytes}));
+  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass(
+      {vectorBytes, options.target.registers}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes}));
 }
