@@ -110,8 +110,8 @@ private:
     sums = emitProduct(
         b, loc, columns, block, count, sums,
         [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
-          return memref::LoadOp::create(b, loc, left,
-                                        ValueRange{rowIndices[row], k});
+          return broadcastElement(b, loc, columns.vector, left,
+                                  ValueRange{rowIndices[row], k});
         });
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
@@ -178,11 +178,11 @@ private:
   Value loadTile(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
                  function_ref<SmallVector<Value>(const Piece &)> indices) {
     if (isOneRow(tile))
-      return vector::LoadOp::create(b, loc, tileType(tile.size()), buffer,
+      return loadVector(b, loc, tileType(tile.size()), buffer,
                                     indices(tile.front()));
     SmallVector<Value> parts;
     for (const Piece &piece : tile)
-      parts.push_back(vector::LoadOp::create(b, loc, columns.vector, buffer,
+      parts.push_back(loadVector(b, loc, columns.vector, buffer,
                                              indices(piece)));
     return join(b, loc, parts);
   }
@@ -203,12 +203,12 @@ private:
   void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
                    const Tile &tile, Value block) {
     if (isOneRow(tile)) {
-      vector::StoreOp::create(b, loc, value, buffer,
+      storeVector(b, loc, value, buffer,
                               paddedIndices(b, loc, tile.front(), block));
       return;
     }
     for (auto [i, piece] : llvm::enumerate(tile))
-      vector::StoreOp::create(b, loc, part(b, loc, value, i), buffer,
+      storeVector(b, loc, part(b, loc, value, i), buffer,
                               paddedIndices(b, loc, piece, block));
   }
 
@@ -271,8 +271,7 @@ private:
     for (int64_t row = 0; row < count; ++row)
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
-          vector::StoreOp::create(
-              b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
+          storeVector(b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
               ValueRange{indexConstant(b, loc, gate),
                          indexConstant(b, loc, row * width +
                                                    v * columns.lanes)});
@@ -292,8 +291,7 @@ private:
                                 v + i});
             SmallVector<Value> gates;
             for (int64_t gate = 0; gate < columns.gates; ++gate)
-              gates.push_back(vector::LoadOp::create(
-                  b, loc, tileType(tile.size()), sumsBuffer,
+              gates.push_back(loadVector(b, loc, tileType(tile.size()), sumsBuffer,
                   ValueRange{indexConstant(b, loc, gate),
                              columnOf(b, loc, local, width,
                                       v * columns.lanes)}));
@@ -375,8 +373,7 @@ private:
 
   void storeSum(OpBuilder &b, Location loc, Value sum, Value row, int64_t gate,
                 Value block, int64_t v) {
-    vector::StoreOp::create(
-        b, loc, sum, op.getPreactivations(),
+    storeVector(b, loc, sum, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
@@ -395,8 +392,7 @@ private:
 
   Value loadSum(OpBuilder &b, Location loc, Value row, int64_t gate,
                 Value block, int64_t v) {
-    return vector::LoadOp::create(
-        b, loc, columns.vector, op.getPreactivations(),
+    return loadVector(b, loc, columns.vector, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
