@@ -565,9 +565,11 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
       state.value = CellOp::create(
           b, context.getLocation(), input.value, state.value,
           weights->kernel.value, weights->recurrentKernel.value,
-          weights->bias.value, cell.activation.getAttr(b.getContext()),
+          weights->bias.value, /*dropout_mask=*/mlir::Value(),
+          /*recurrent_dropout_mask=*/mlir::Value(),
+          cell.activation.getAttr(b.getContext()),
           cell.recurrentActivation.getAttr(b.getContext()), cell.resetAfter,
-          /*clip=*/mlir::FloatAttr());
+          cell.implementation, /*clip=*/mlir::FloatAttr());
     }
     states.push_back(state);
     input = state;
