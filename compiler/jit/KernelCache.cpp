@@ -127,7 +127,12 @@ private:
     os << '\0' << target.backend << '\0' << target.triple << '\0' << target.cpu
        << '\0' << target.batch << '\0' << target.timesteps << '\0'
        << target.width << '\0' << target.rows << '\0' << target.f64Outputs
-       << '\0' << target.stopAfter;
+       << '\0' << target.stopAfter << '\0' << target.training;
+    for (const MaskSpec &mask : target.masks) {
+      os << '\0' << mask.name;
+      for (int64_t size : mask.shape)
+        os << 'x' << size;
+    }
     llvm::SHA256 hash;
     hash.update(bytes);
     return llvm::toHex(hash.final());
@@ -180,6 +185,8 @@ private:
     ImportOptions import;
     import.batch = target.batch;
     import.timesteps = target.timesteps;
+    import.training = target.training;
+    import.masks = target.masks;
     llvm::Expected<OwningOpRef<ModuleOp>> module =
         source.import(worker.context, import);
     if (!module)
