@@ -93,6 +93,10 @@ struct Options {
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "
                "inputs: dropout_mask, LAYER/dropout_mask, ...")};
+  cl::opt<std::string> cacheDir{
+      "cache-dir", cl::cat(category), cl::value_desc("DIR"),
+      cl::desc("Keep compiled kernels here; empty: nowhere (by default "
+               "$GRU_CACHE_DIR, else gru in $XDG_CACHE_HOME or ~/.cache)")};
   cl::opt<bool> verify{
       "verify", cl::cat(category),
       cl::desc("Run the reference target in float64 as well and print the "
@@ -224,6 +228,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.target = options.target;
   arguments.requireBackend = options.requireBackend;
   arguments.training = options.training;
+  if (options.cacheDir.getNumOccurrences())
+    arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;
   arguments.time = options.time;
   if (Error error = parseNumbers(options, arguments))

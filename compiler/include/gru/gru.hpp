@@ -18,6 +18,7 @@
 #include "gru/runtime.hpp"
 
 #include <functional>
+#include <optional>
 
 namespace gru {
 
@@ -221,6 +222,7 @@ struct CompileOptions {
   std::function<void(std::string_view phase, double milliseconds)> on_phase =
       {};
   std::function<void(std::string_view text)> on_remark = {};
+  std::optional<std::string> cache_dir = {};
 };
 
 inline Result<Program> compile(const Model &model,
@@ -247,6 +249,7 @@ inline Result<Program> compile(const Model &model,
   raw.masks = masks.data();
   raw.num_masks = masks.size();
   raw.context = const_cast<CompileOptions *>(&options);
+  raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
