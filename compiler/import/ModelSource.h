@@ -77,7 +77,7 @@ struct ImportOptions {
   bool training = false;
   /// With `training`: these masks are further inputs of the module, behind those
   /// of the model and in the order in which its layers use them.
-  std::vector<MaskSpec> masks;
+  std::vector<MaskSpec> masks = {};
 };
 
 /// A model file or a description, read and checked. Constant after creation,

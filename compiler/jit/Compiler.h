@@ -35,7 +35,7 @@ struct CompileTarget {
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;
-  std::vector<MaskSpec> masks; ///< with training: given, not drawn
+  std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
 };
 
 /// Called after each phase with its name and duration.
