@@ -96,8 +96,8 @@ void gru::storeVector(OpBuilder &b, Location loc, Value value, Value buffer,
 
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
-    int64_t rows, ArrayRef<Value> accumulators,
-    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+    int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
+    function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)> left) {
   Value zero = indexConstant(b, loc, 0);
   Value inner = indexConstant(b, loc, columns.inner);
   Value one = indexConstant(b, loc, 1);
@@ -105,7 +105,13 @@ SmallVector<Value> gru::emitProduct(
       b, loc, zero, inner, one, accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        auto factor = [&](int64_t row) { return left(b, loc, row, k); };
+        auto factor = [&](int64_t row, int64_t gate) {
+          return left(b, loc, row, gate, k);
+        };
+        // Where the left side changes from one vector to the next.
+        auto needsFactor = [&](int64_t v) {
+          return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
+        };
         auto weight = [&](int64_t vector) -> Value {
           Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
           return loadVector(b, loc, columns.vector, columns.weight,
@@ -120,9 +126,11 @@ SmallVector<Value> gru::emitProduct(
         // by one at a time: with all of both, accumulators would spill.
         SmallVector<Value> kept;
         if (rows <= columns.vectorsPerRow()) {
-          for (int64_t row = 0; row < rows; ++row)
-            kept.push_back(factor(row));
+          kept.resize(rows);
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+            if (needsFactor(v))
+              for (int64_t row = 0; row < rows; ++row)
+                kept[row] = factor(row, v / columns.vectorsPerGate());
             Value w = weight(v);
             for (int64_t row = 0; row < rows; ++row)
               multiply(row, v, kept[row], w);
@@ -131,9 +139,12 @@ SmallVector<Value> gru::emitProduct(
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
             kept.push_back(weight(v));
           for (int64_t row = 0; row < rows; ++row) {
-            Value f = factor(row);
-            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+            Value f;
+            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+              if (needsFactor(v))
+                f = factor(row, v / columns.vectorsPerGate());
               multiply(row, v, f, kept[v]);
+            }
           }
         }
         scf::YieldOp::create(b, loc, next);

@@ -7,6 +7,9 @@
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
 //   h' = hh + z * (h - hh)
 //
+// With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
+// r * h * m_h; the last line reads h itself.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
@@ -40,6 +43,8 @@ public:
     int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
     if (rows > 1 && !op.hasRowwiseActivation())
       allocateSums(rows);
+    if (op.getRecurrentDropoutMask())
+      emitDroppedState();
     auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
       if (op.getTurn()) {
         Value last = indexConstant(b, loc, numBlocks - 1);
@@ -105,11 +110,17 @@ private:
           sums.push_back(
               initialSum(b, loc, rowIndices.back(), block, gate, v));
     }
+    Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
     sums = emitProduct(
-        b, loc, columns, block, count, sums,
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
+        b, loc, columns, block, count, sums, /*leftPerGate=*/bool(dropped),
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
+            Value k) -> Value {
+          if (dropped)
+            return broadcastElement(
+                b, loc, columns.vector, dropped,
+                ValueRange{indexConstant(b, loc, gate), rowIndices[row], k});
           return broadcastElement(b, loc, columns.vector, left,
                                   ValueRange{rowIndices[row], k});
         });
@@ -229,6 +240,46 @@ private:
   }
 
   //===--------------------------------------------------------------------===//
+  // Recurrent dropout
+  //===--------------------------------------------------------------------===//
+
+  /// m[gate, tile].
+  Value loadDropoutMask(OpBuilder &b, Location loc, int64_t gate,
+                        const Tile &tile, Value block) {
+    return loadTile(b, loc, op.getRecurrentDropoutMask(), tile,
+                    [&](const Piece &piece) {
+                      return gateIndices(b, loc, gate, piece, block);
+                    });
+  }
+
+  /// dropped_state[gate] = state * m[gate], once per step: the product of each
+  /// block of units reads all of it.
+  void emitDroppedState() {
+    forEach(b, loc, indexConstant(b, loc, batch),
+            [&](OpBuilder &b, Location loc, Value row) {
+              forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block,
+                                     int64_t v) {
+                Tile tile{{row, v}};
+                Value h = loadPadded(b, loc, op.getState(), tile, block);
+                for (int64_t gate = 0; gate < columns.gates; ++gate) {
+                  Value m = loadDropoutMask(b, loc, gate, tile, block);
+                  storeVector(b, loc, arith::MulFOp::create(b, loc, h, m),
+                              op.getDroppedState(),
+                              gateIndices(b, loc, gate, tile[0], block));
+                }
+              });
+            });
+  }
+
+  /// Where a piece lies in a [gates, B, NB W] buffer.
+  SmallVector<Value> gateIndices(OpBuilder &b, Location loc, int64_t gate,
+                                 const Piece &piece, Value block) {
+    SmallVector<Value> at = paddedIndices(b, loc, piece, block);
+    at.insert(at.begin(), indexConstant(b, loc, gate));
+    return at;
+  }
+
+  //===--------------------------------------------------------------------===//
   // Finishing in registers
   //===--------------------------------------------------------------------===//
 
@@ -330,10 +381,13 @@ private:
     });
   }
 
-  /// z and r * h, for the second phase.
+  /// z and r * h, or r * h * m_h, for the second phase.
   void storeGates(OpBuilder &b, Location loc, Value z, Value r,
                   const Tile &tile, Value block) {
     Value h = loadPadded(b, loc, op.getState(), tile, block);
+    if (op.getRecurrentDropoutMask())
+      h = arith::MulFOp::create(b, loc, h,
+                                loadDropoutMask(b, loc, 2, tile, block));
     storePadded(b, loc, z, op.getUpdate(), tile, block);
     storePadded(b, loc, arith::MulFOp::create(b, loc, r, h),
                 op.getResetState(), tile, block);
