@@ -203,7 +203,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     for (Value value : inits)
       types.push_back(value.getType());
     auto recur = RecurOp::create(
-        rewriter, loc, types, projection, kernels, recurrentBias,
+        rewriter, loc, types, projection, /*input=*/Value(),
+        /*input_kernel=*/Value(), /*input_bias=*/Value(), kernels, recurrentBias,
         op.getMask(), op.getReset(), op.getRecurrentDropoutMask(), state,
         sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),
