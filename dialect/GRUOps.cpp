@@ -537,8 +537,14 @@ LogicalResult PackedDenseOp::verify() {
                            << ", expected rank 3 for a projection";
     int64_t time = input[getTimeMajor() ? 0 : 1],
             batch = input[getTimeMajor() ? 1 : 0];
+    int64_t width = init[4], blocks = kernel[0];
+    int64_t columns = kernel[0] * kernel[3];
+    if (width > 0 && width % kernel[3] == 0 && columns % width == 0)
+      blocks = columns / width;
+    else
+      width = kernel[3];
     if (failed(checkShape(getOperation(), "destination", getInit(),
-                          {time, batch, kernel[0], kernel[2], kernel[3]},
+                          {time, batch, blocks, kernel[2], width},
                           "timesteps x batch x blocks x gates x width")))
       return failure();
   } else {

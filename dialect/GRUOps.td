@@ -293,7 +293,7 @@ def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
     * x [B, T, K] (with `time_major` [T, B, K]), W [NB, K, G, V], out
       [T, B, NB, G, V]: the input projection of a recurrent layer, time first
       and in the block order of the weights, so that a step reads it in one
-      sweep
+      sweep. The destination's blocks may be several of the weight's wide.
 
     `rows`, when present, is the number of rows that are computed together.
 

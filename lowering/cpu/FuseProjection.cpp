@@ -35,6 +35,7 @@ struct FuseProjectionPass
     bool fits = projection &&
                 projection.getActivation().getKind() == ActivationKind::linear &&
                 projection.getTimeMajor() == op.getTimeMajor() &&
+                projection.getKernelType().getDimSize(3) == op.getWidth() &&
                 !ShapedType::isDynamic(projection.getKernelType().getDimSize(1));
     return fits ? projection : PackedDenseOp();
   }

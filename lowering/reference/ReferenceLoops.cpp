@@ -636,14 +636,19 @@ private:
                                           ValueRange at) {
         OpBuilder::InsertionGuard guard(s.b);
         s.b.restoreInsertionPoint(b.saveInsertionPoint());
-        Value first = bias ? s.load(bias, {at[2], at[3], at[4]})
+        // The destination's blocks may be several of the weight's.
+        Value column = arith::AddIOp::create(
+            s.b, s.loc, arith::MulIOp::create(s.b, s.loc, at[2], sizes[4]),
+            at[4]);
+        auto [block, lane] = blockAndLane(s, column, width);
+        Value first = bias ? s.load(bias, {block, at[3], lane})
                            : s.number(element, 0);
         Value sum = s.sum(first, inner, [&](Value k) {
           SmallVector<Value> from{at[1], at[0], k};
           if (op.getTimeMajor())
             std::swap(from[0], from[1]);
           return s.mul(s.load(x, from),
-                       s.load(kernel, {at[2], k, at[3], at[4]}));
+                       s.load(kernel, {block, k, at[3], lane}));
         });
         Value value = ActivationOp::create(s.b, s.loc, element, sum,
                                            op.getActivation());
