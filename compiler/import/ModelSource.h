@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,9 @@ struct TensorSpec {
   uint32_t dtype = 1;
   /// Negative where each program or run decides.
   std::vector<int64_t> shape;
+  /// Which dimensions are batch and time, -1: none; where absent, Keras's
+  /// layout tells. See ModelSource::getBatchDim.
+  std::optional<int64_t> batchDim = {}, timeDim = {};
 };
 
 struct ImportOptions {
@@ -87,8 +91,8 @@ public:
   llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
   llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
-  /// The dimensions of an input that are batch and time; time is -1 for what is
-  /// no sequence.
+  /// The dimensions of an input that are batch and time; -1 where there is none:
+  /// time for what is no sequence, batch in an unbatched call of PyTorch's.
   int64_t getBatchDim(const TensorSpec &input) const;
   int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
