@@ -212,7 +212,8 @@ static Expected<Module> parseModule(StringRef where, const json::Object &object,
 }
 
 bool gru::torch::isModuleConfig(const json::Object &root) {
-  return root.getString("module").has_value();
+  // Keras's configs have a module and a class in it.
+  return root.getString("module") && !root.get("class_name");
 }
 
 Expected<Network> gru::torch::parseModuleConfig(StringRef where,

@@ -230,13 +230,14 @@ Error Builder::resolveCell(Module &module, StringRef suffix) {
   if (!module.bias)
     module.bias = findParameter(module, ("bias_ih" + suffix).str()) != nullptr;
   constexpr int64_t largest = int64_t(1) << 24;
-  for (auto [key, size] : {std::pair("hidden_size", module.hiddenSize),
-                           std::pair("input_size", module.inputSize)}) {
+  for (auto [key, weight, size] :
+       {std::tuple("hidden_size", "weight_hh", module.hiddenSize),
+        std::tuple("input_size", "weight_ih", module.inputSize)}) {
     if (!size)
-      return importError(dict.file, "holds no matrix '" +
-                                        joinName(module.name,
-                                                 ("weight_ih" + suffix).str()) +
-                                        "' for the " + describe(module));
+      return importError(
+          dict.file, "holds no matrix '" +
+                         printable(joinName(module.name, (Twine(weight) + suffix).str())) +
+                         "' for the " + describe(module));
     if (*size < 1 || *size > largest)
       return fail(module, Twine(key) + " is " + Twine(*size) +
                               ", expected a positive integer up to " +
