@@ -125,7 +125,9 @@ protected:
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir).
+/// needs `weightsPath`, an HDF5 file; a state dict of PyTorch (.safetensors, .pt,
+/// JSON) or a config of its modules with `weightsPath`; RTNeural's JSON; or by
+/// its extension: MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
 /// those of that file.
 ///
