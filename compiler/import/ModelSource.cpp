@@ -3,8 +3,12 @@
 #include "compiler/import/ModelSource.h"
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/archive/Json.h"
 #include "compiler/import/keras/KerasImporter.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/import/rtneural/RTNeuralImporter.h"
+#include "compiler/import/torch/TorchConfig.h"
+#include "compiler/import/torch/TorchImporter.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -65,10 +69,8 @@ static StringRef describeForeign(StringRef path, StringRef bytes) {
            "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
-    return "found a PyTorch checkpoint, expected a Keras model; a pickle "
-           "cannot "
-           "be read safely: set the weights in a Keras GRU and save that as "
-           ".keras";
+    return "found a pickle of PyTorch before 1.6, expected a zip archive: load "
+           "it and save its state_dict() again";
   if (name == "checkpoint" || extension == ".index" || extension == ".ckpt" ||
       name.contains(".data-0"))
     return "found a TensorFlow checkpoint, which holds no graph, expected a "
@@ -91,19 +93,39 @@ static bool isSequence(const TensorSpec &input) {
 }
 
 int64_t ModelSource::getBatchDim(const TensorSpec &input) const {
+  if (input.batchDim)
+    return *input.batchDim;
   return timeMajor && isSequence(input) ? 1 : 0;
 }
 
 int64_t ModelSource::getTimeDim(const TensorSpec &input) const {
+  if (input.timeDim)
+    return *input.timeDim;
   return isSequence(input) ? 1 - getBatchDim(input) : -1;
 }
 
 int64_t ModelSource::getDefaultBatch() const {
   for (const TensorSpec &input : inputs)
     if (int64_t dim = getBatchDim(input);
-        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
+        dim >= 0 && dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
       return input.shape[dim];
   return 1;
+}
+
+/// The formats that are JSON tell themselves apart by their keys.
+static Expected<std::unique_ptr<ModelSource>>
+openJson(StringRef path, StringRef text, StringRef weightsPath,
+         ArrayRef<std::string> callArguments) {
+  Expected<json::Object> root = parseJsonObject(path, text);
+  if (!root)
+    return root.takeError();
+  if (rtneural::isModel(*root))
+    return rtneural::openModel(path, *root);
+  if (torch::isJsonModel(*root))
+    return torch::openJsonModel(path, *root, callArguments);
+  if (torch::isModuleConfig(*root))
+    return torch::openConfig(path, *root, weightsPath, callArguments);
+  return keras::openJson(path, *root, weightsPath, callArguments);
 }
 
 Expected<std::unique_ptr<ModelSource>>
@@ -129,6 +151,8 @@ gru::openModel(StringRef path, StringRef weightsPath,
   StringRef bytes = (*buffer)->getBuffer();
   if (bytes.empty())
     return importError(path, "the file is empty");
+  if (torch::isCheckpoint(bytes))
+    return torch::openWeights(path, bytes, callArguments);
   if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06"))
     return keras::openArchive(path, bytes, weightsPath);
   if (isHdf5(bytes))
@@ -136,7 +160,10 @@ gru::openModel(StringRef path, StringRef weightsPath,
   StringRef text = bytes;
   text.consume_front("\xEF\xBB\xBF");
   if (text.ltrim().starts_with("{"))
-    return keras::openJson(path, bytes, weightsPath, callArguments);
+    return openJson(path, bytes, weightsPath, callArguments);
+  if (sys::path::extension(path) == ".safetensors" ||
+      torch::isSafetensors(bytes))
+    return torch::openWeights(path, bytes, callArguments);
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);
@@ -147,5 +174,6 @@ gru::openModel(StringRef path, StringRef weightsPath,
   if (extension == ".h5" || extension == ".hdf5")
     return importError(path, "found no HDF5 file, expected a Keras model");
   return importError(path, "found an unknown format, expected a Keras model "
-                           "(.keras, .h5, or a JSON config with its weights)");
+                           "(.keras, .h5, or a JSON config with its weights), "
+                           "or a state dict of PyTorch (.safetensors, .pt)");
 }

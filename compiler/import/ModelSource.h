@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,9 @@ struct TensorSpec {
   uint32_t dtype = 1;
   /// Negative where each program or run decides.
   std::vector<int64_t> shape;
+  /// Which dimensions are batch and time, -1: none; where absent, Keras's
+  /// layout tells. See ModelSource::getBatchDim.
+  std::optional<int64_t> batchDim = {}, timeDim = {};
 };
 
 /// A dropout mask that the caller gives instead of having it drawn.
@@ -97,8 +101,8 @@ public:
   llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
   llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
-  /// The dimensions of an input that are batch and time; time is -1 for what is
-  /// no sequence.
+  /// The dimensions of an input that are batch and time; -1 where there is none:
+  /// time for what is no sequence, batch in an unbatched call of PyTorch's.
   int64_t getBatchDim(const TensorSpec &input) const;
   int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
@@ -121,7 +125,9 @@ protected:
 
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir).
+/// needs `weightsPath`, an HDF5 file; a state dict of PyTorch (.safetensors, .pt,
+/// JSON) or a config of its modules with `weightsPath`; RTNeural's JSON; or by
+/// its extension: MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
 /// those of that file.
 ///

@@ -38,7 +38,9 @@ std::string gru::describe(const std::vector<TensorInfo> &tensors) {
 
 static llvm::Error checkInput(const TensorInfo &info, const Array &array,
                               llvm::StringRef file) {
-  if (array.dtype != info.dtype)
+  // NumPy has no bfloat16.
+  bool isWider = info.dtype == DType::bf16 && array.dtype == DType::f32;
+  if (array.dtype != info.dtype && !isWider)
     return createStringError("input '" + info.name + "': dtype, found " +
                              dtypeName(array.dtype) + " in " + file +
                              ", expected " + dtypeName(info.dtype));
@@ -92,6 +94,42 @@ static Expected<Array> makeRandom(const TensorInfo &info, int batchDim,
     std::memcpy(values.data.data() + i * sizeof(value), &value, sizeof(value));
   }
   return convertTo(values, info.dtype);
+}
+
+/// True if the first input that is given has one dimension less than the
+/// model's: a call of PyTorch's without a batch.
+static Expected<bool> lacksDimension(const Model &model,
+                                     const Arguments &arguments) {
+  for (const NamedFile &file : arguments.calls.front().inputs)
+    for (const TensorInfo &info : model.inputs()) {
+      if (info.name != file.name)
+        continue;
+      Expected<Array> array = readArray(file.file);
+      if (!array)
+        return array.takeError();
+      return array->shape.size() + 1 == info.dims.size();
+    }
+  return false;
+}
+
+Expected<Model> gru::loadModel(const Arguments &arguments) {
+  std::vector<std::string> names;
+  for (const NamedFile &input : arguments.calls.front().inputs)
+    names.push_back(input.name);
+  Result<Model> model = Model::load(arguments.model, arguments.weights, names);
+  if (!model)
+    return toLLVM(model.error());
+  Expected<bool> unbatched = lacksDimension(*model, arguments);
+  if (!unbatched)
+    return unbatched.takeError();
+  if (!*unbatched)
+    return std::move(*model);
+  // Formats without such calls ignore the argument, and the shape is reported.
+  names.push_back("unbatched");
+  Result<Model> again = Model::load(arguments.model, arguments.weights, names);
+  if (!again)
+    return toLLVM(again.error());
+  return std::move(*again);
 }
 
 /// dropout_mask, LAYER/recurrent_dropout_mask_cell1, ...

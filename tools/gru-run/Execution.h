@@ -36,6 +36,10 @@ llvm::Error toLLVM(const Error &error);
 /// `'x' [?, ?, 4] f32, ...` for people.
 std::string describe(const std::vector<TensorInfo> &tensors);
 
+/// Opens the model that the command line names. For formats whose calls have
+/// optional arguments it has those that the first call gives.
+llvm::Expected<Model> loadModel(const Arguments &arguments);
+
 /// Reads the inputs that the command line names, or makes random ones, and
 /// checks names, dtypes and shapes against the model.
 llvm::Expected<std::vector<Call>> loadCalls(const Model &model,

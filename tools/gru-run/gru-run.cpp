@@ -36,13 +36,9 @@ static void printProgram(const Arguments &arguments, const Program &program,
 
 static llvm::Error run(const Arguments &arguments) {
   auto begin = std::chrono::steady_clock::now();
-  std::vector<std::string> callArguments;
-  for (const NamedFile &input : arguments.calls.front().inputs)
-    callArguments.push_back(input.name);
-  Result<Model> model =
-      Model::load(arguments.model, arguments.weights, callArguments);
+  llvm::Expected<Model> model = loadModel(arguments);
   if (!model)
-    return toLLVM(model.error());
+    return model.takeError();
   double loading = std::chrono::duration<double, std::milli>(
                        std::chrono::steady_clock::now() - begin)
                        .count();

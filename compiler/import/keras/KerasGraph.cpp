@@ -50,7 +50,7 @@ ShapeRules gru::keras::getShapeRules(const Model &model,
   rules.batch = options.batch;
   rules.timesteps = options.timesteps;
   for (const Layer &layer : model.layers) {
-    const LayerClass *layerClass = findLayerClass(layer.className);
+    const LayerClass *layerClass = findLayerClass(layer);
     if (!layerClass)
       continue;
     rules.fixedTime |= needsFixedTime(layer, *layerClass);
@@ -68,10 +68,20 @@ static bool isSequence(const Tensor &tensor) {
   return tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
 }
 
+static Dims getDims(const Model &model, StringRef name, const Tensor &tensor,
+                    bool timeMajor) {
+  if (auto found = model.dims.find(name.str()); found != model.dims.end())
+    return found->second;
+  if (!isSequence(tensor))
+    return {};
+  return timeMajor ? Dims{1, 0} : Dims{0, 1};
+}
+
 /// The type of an InputLayer. The sizes of batch and time in the file are those
 /// of the training run more often than a promise, so they stay dynamic unless
 /// something needs them.
-static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
+static Expected<Tensor> getInputType(StringRef where, const Model &model,
+                                     const Layer &layer,
                                      const ShapeRules &rules) {
   std::string layerWhere = "layer '" + printable(layer.name) + "'";
   if (!where.empty())
@@ -123,15 +133,16 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
     if (isFlagSet(layer.config, key))
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
-  bool hasTime = isSequence(tensor);
-  bool timeFirst = hasTime && rules.timeMajor;
-  int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
-  if (rules.batch > 0)
-    batch = rules.batch;
-  else if (!rules.stateful)
-    batch = kDynamicSize;
-  if (hasTime) {
-    int64_t &time = tensor.shape[timeFirst ? 0 : 1];
+  Dims dims = getDims(model, layer.name, tensor, rules.timeMajor);
+  if (dims.batch >= 0) {
+    int64_t &batch = tensor.shape[dims.batch];
+    if (rules.batch > 0)
+      batch = rules.batch;
+    else if (!rules.stateful)
+      batch = kDynamicSize;
+  }
+  if (dims.time >= 0) {
+    int64_t &time = tensor.shape[dims.time];
     if (rules.timesteps > 0)
       time = rules.timesteps;
     else if (!rules.fixedTime)
@@ -463,7 +474,7 @@ Error Walk::addInputs() {
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is not an InputLayer of the model");
     const Layer &layer = *found->second;
-    Expected<Tensor> tensor = getInputType(file, layer, rules);
+    Expected<Tensor> tensor = getInputType(file, model, layer, rules);
     if (!tensor)
       return tensor.takeError();
     Tensors &slot = results[{layer.name, 0}];
@@ -473,9 +484,10 @@ Error Walk::addInputs() {
     if (isEmitting()) {
       SmallVector<mlir::NamedAttribute> attributes{builder->getNamedAttr(
           kNameAttr, builder->getStringAttr(layer.name))};
-      if (rules.timeMajor && isSequence(*tensor))
+      Dims dims = getDims(model, layer.name, *tensor, rules.timeMajor);
+      if (dims.batch != 0)
         attributes.push_back(builder->getNamedAttr(
-            kBatchDimAttr, builder->getI64IntegerAttr(1)));
+            kBatchDimAttr, builder->getI64IntegerAttr(dims.batch)));
       tensor->value = addArgument(
           *tensor, numInputs, numInputs,
           mlir::NameLoc::get(builder->getStringAttr(layer.name)), attributes);
@@ -617,7 +629,7 @@ Error Walk::readArguments(LayerContext &context, const Node &node,
 
 Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
   CallContext context(*this, layer);
-  const LayerClass *layerClass = findLayerClass(layer.className);
+  const LayerClass *layerClass = findLayerClass(layer);
   if (!layerClass)
     return context.error("class '" + printable(layer.className) +
                          "' is not supported; supported: " +
@@ -672,7 +684,8 @@ Expected<bool> Walk::tryCall(const Layer &layer, int64_t index) {
 }
 
 /// What the public interface tells of a tensor; in `gru_dtype` numbers.
-static TensorSpec getSpec(std::string name, const Tensor &tensor) {
+static TensorSpec getSpec(const Model &model, std::string name,
+                          const Tensor &tensor) {
   uint32_t dtype = 0;
   switch (tensor.type) {
   case ElementType::f32:
@@ -697,7 +710,13 @@ static TensorSpec getSpec(std::string name, const Tensor &tensor) {
     dtype = 7;
     break;
   }
-  return {std::move(name), dtype, {tensor.shape.begin(), tensor.shape.end()}};
+  TensorSpec spec{std::move(name), dtype,
+                  {tensor.shape.begin(), tensor.shape.end()}, {}, {}};
+  if (auto found = model.dims.find(spec.name); found != model.dims.end()) {
+    spec.batchDim = found->second.batch;
+    spec.timeDim = found->second.time;
+  }
+  return spec;
 }
 
 Error Walk::run(std::vector<TensorSpec> *inputs,
@@ -711,7 +730,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
   }
   // Say at once what is not supported, even behind another error's back.
   for (const Layer &layer : model.layers)
-    if (!layer.isModel && !findLayerClass(layer.className))
+    if (!layer.isModel && !findLayerClass(layer))
       return CallContext(*this, layer)
           .error("class '" + printable(layer.className) +
                  "' is not supported; supported: " + listLayerClasses());
@@ -744,10 +763,10 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
     return error;
   if (inputs)
     for (const TensorRef &ref : model.inputs)
-      inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
+      inputs->push_back(getSpec(model, ref.layer, results[{ref.layer, 0}].front()));
   if (outputs)
     for (auto [index, ref] : llvm::enumerate(model.outputs))
-      outputs->push_back(getSpec(model.getOutputName(index),
+      outputs->push_back(getSpec(model, model.getOutputName(index),
                                  results[{ref.layer, ref.node}][ref.tensor]));
   return Error::success();
 }

@@ -208,14 +208,9 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
   Expected<ZipArchive> archive = ZipArchive::open(path, bytes);
   if (!archive)
     return archive.takeError();
-  if (!archive->contains("config.json")) {
-    if (archive->containsSuffix("data.pkl"))
-      return importError(path, "found a PyTorch checkpoint, expected a Keras "
-                               "model; a pickle cannot be read safely: set the "
-                               "weights in a Keras GRU and save that as .keras");
+  if (!archive->contains("config.json"))
     return importError(path, "found a zip archive without config.json, "
                              "expected a Keras model");
-  }
   auto readObject = [&](StringRef entry) -> Expected<json::Object> {
     Expected<std::vector<char>> text = archive->read(entry, largestText);
     if (!text)
@@ -285,19 +280,16 @@ ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
   return finishWithHdf5(path, std::move(*model), *config, *file);
 }
 
-ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
+ExpectedSource gru::keras::openJson(StringRef path, const json::Object &config,
                                     StringRef weightsPath,
                                     ArrayRef<std::string> callArguments) {
-  Expected<json::Object> config = parseJsonObject(path, text);
-  if (!config)
-    return config.takeError();
-  if (isLayerConfig(*config))
-    return openLayer(path, *config, weightsPath, callArguments);
-  Expected<Model> model = parseModel(path, *config, 0);
+  if (isLayerConfig(config))
+    return openLayer(path, config, weightsPath, callArguments);
+  Expected<Model> model = parseModel(path, config, 0);
   if (!model)
     return model.takeError();
   if (weightsPath.empty())
     return importError(path, "a model config holds no weights, expected a file "
                              "of weights (.weights.h5 or .h5) beside it");
-  return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+  return finishWithWeightsFile(path, std::move(*model), config, weightsPath);
 }

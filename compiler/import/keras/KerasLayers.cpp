@@ -303,6 +303,10 @@ const LayerClass *gru::keras::findLayerClass(StringRef className) {
   return found == std::end(kLayerClasses) ? nullptr : found;
 }
 
+const LayerClass *gru::keras::findLayerClass(const Layer &layer) {
+  return layer.own ? layer.own : findLayerClass(layer.className);
+}
+
 std::string gru::keras::listLayerClasses() {
   SmallVector<StringRef> names;
   for (const LayerClass &entry : kLayerClasses)

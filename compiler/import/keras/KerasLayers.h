@@ -185,6 +185,7 @@ struct LayerClass {
 
 /// Nothing for a class that is not supported.
 const LayerClass *findLayerClass(llvm::StringRef className);
+const LayerClass *findLayerClass(const Layer &layer);
 /// The names of all supported classes, for messages.
 std::string listLayerClasses();
 

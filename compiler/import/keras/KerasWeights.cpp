@@ -4,6 +4,7 @@
 
 #include "compiler/import/ImportError.h"
 
+#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -252,7 +253,9 @@ public:
     std::string name = request.role.str();
     llvm::replace(name, '/', '_');
     for (auto [index, tensor] : llvm::enumerate(tensors)) {
-      if (tensor.name != name || taken[index])
+      if ((tensor.name != name &&
+           tensor.name != request.layer.name + "/" + request.role.str()) ||
+          taken[index])
         continue;
       taken[index] = true;
       return convert(tensor, request);
@@ -294,6 +297,11 @@ private:
       convertNumbers<float, double>(tensor.data, result.data, count);
     else if (tensor.dtype == WeightType::f64 && request.type == WeightType::f32)
       convertNumbers<double, float>(tensor.data, result.data, count);
+    else if (tensor.dtype == WeightType::f16 && request.type == WeightType::f32)
+      widenHalves(APFloat::IEEEhalf(), tensor.data, result.data, count);
+    else if (tensor.dtype == WeightType::bf16 &&
+             request.type == WeightType::f32)
+      widenHalves(APFloat::BFloat(), tensor.data, result.data, count);
     else
       return fail("is " + getWeightTypeName(tensor.dtype) + ", expected " +
                   getWeightTypeName(request.type));
@@ -309,6 +317,18 @@ private:
       std::memcpy(&value, from.data() + i * sizeof(From), sizeof(From));
       To converted = static_cast<To>(value);
       std::memcpy(to.data() + i * sizeof(To), &converted, sizeof(To));
+    }
+  }
+
+  static void widenHalves(const fltSemantics &semantics,
+                          const std::vector<char> &from, std::vector<char> &to,
+                          uint64_t count) {
+    to.resize(count * sizeof(float));
+    for (uint64_t i = 0; i < count; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, from.data() + i * sizeof(bits), sizeof(bits));
+      float single = APFloat(semantics, APInt(16, bits)).convertToFloat();
+      std::memcpy(to.data() + i * sizeof(single), &single, sizeof(single));
     }
   }
 

@@ -40,8 +40,9 @@ public:
 llvm::Expected<std::unique_ptr<Weights>> openWeights(const Hdf5File &file,
                                                      const Model &model);
 
-/// Weights that a host program has given for the only layer that has any, by
-/// the names kernel, recurrent_kernel, bias.
+/// Weights that a host program or another importer has given: of the only layer
+/// that has any by their roles (kernel, recurrent_kernel, bias), of several by
+/// LAYER/ROLE.
 std::unique_ptr<Weights> makeGivenWeights(std::vector<WeightTensor> tensors);
 
 } // namespace gru::keras

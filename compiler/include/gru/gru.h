@@ -31,15 +31,18 @@ extern "C" {
 typedef struct gru_model gru_model;
 
 /* Reads a model file: a Keras archive (.keras), a Keras HDF5 model (.h5,
-   .hdf5), or a Keras JSON config, which needs `weights_path`. The format is
-   recognised by content. `weights_path` may be NULL.
+   .hdf5), a Keras JSON config, which needs `weights_path`, a state dict of
+   PyTorch (.safetensors, .pt, JSON), or RTNeural's JSON; docs/formats.md has the
+   details. The format is recognised by content. `weights_path` may be NULL.
    Errors name the file, and where they can the layer and the argument. */
 GRU_API gru_status gru_model_load(const char *path, const char *weights_path,
                                   gru_model **model);
 /* The same, for a file that may hold the config of one recurrent layer: then
    the model's inputs are x and those of mask, initial_state (initial_state_0,
-   ... for several states) that `call_arguments` lists. Other files have inputs
-   of their own and ignore the list. */
+   ... for several states) that `call_arguments` lists. PyTorch's modules have x
+   and those of h0 and lengths that it lists; `unbatched` in it makes the model
+   of a call without a batch. Other files have inputs of their own and ignore the
+   list. */
 GRU_API gru_status gru_model_load_layer(const char *path,
                                         const char *weights_path,
                                         const char *const *call_arguments,

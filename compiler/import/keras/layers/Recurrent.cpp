@@ -1,5 +1,6 @@
 //===- Recurrent.cpp - GRU, RNN of GRU cells, Bidirectional, cells ---------===//
 
+#include "compiler/import/GateOrder.h"
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Dropout.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -10,7 +11,6 @@
 #include "llvm/ADT/StringExtras.h"
 
 #include <algorithm>
-#include <cstring>
 
 using namespace gru;
 using namespace gru::keras;
@@ -193,25 +193,6 @@ static Expected<RecurrentConfig> readRecurrent(LayerContext &context) {
 // Weights
 //===----------------------------------------------------------------------===//
 
-/// CuDNNGRU kept its weights as cuDNN wants them: each gate's matrix
-/// transposed, though its shape says otherwise.
-static void transposeGates(WeightTensor &tensor) {
-  int64_t rows = tensor.shape[0], units = tensor.shape[1] / 3;
-  unsigned size = getWeightTypeSize(tensor.dtype);
-  std::vector<char> source = tensor.data;
-  // Number `index` of gate g, read row by row.
-  auto sourceAt = [&](int64_t gate, int64_t index) {
-    return source.data() +
-           (index / units * 3 * units + gate * units + index % units) * size;
-  };
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t gate = 0; gate < 3; ++gate)
-      for (int64_t unit = 0; unit < units; ++unit)
-        std::memcpy(tensor.data.data() +
-                        (row * 3 * units + gate * units + unit) * size,
-                    sourceAt(gate, unit * rows + row), size);
-}
-
 namespace {
 struct CellWeights {
   Tensor kernel, recurrentKernel, bias;
@@ -224,7 +205,7 @@ static Expected<CellWeights> getCellWeights(LayerContext &context,
                                             bool cudnnForm) {
   LayerContext::Transform toKeras = nullptr;
   if (cudnnForm)
-    toKeras = transposeGates;
+    toKeras = transposeCudnnGates;
   auto role = [&](StringRef name) {
     return cell.part.empty() ? name.str() : (cell.part + "/" + name).str();
   };
