@@ -33,6 +33,7 @@ struct CompileTarget {
   int64_t timesteps = 0;       ///< 0: dynamic
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
   bool f64Outputs = false;
+  bool activities = false; ///< see ImportOptions
   std::string stopAfter; ///< a phase, for bisecting
 };
 

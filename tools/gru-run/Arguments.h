@@ -39,7 +39,7 @@ struct Arguments {
   /// 0 where not given.
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;
-  bool verify = false, time = false;
+  bool losses = false, constrain = false, verify = false, time = false;
 
   /// Whether any call names an input; otherwise all inputs are random.
   bool hasInputs() const;

@@ -102,6 +102,10 @@ public:
 
   //===--- Weights and states ---------------------------------------------===//
 
+  /// Where the weights' initialisers, regularisers and constraints stand; the
+  /// layer's own config where it is null. A cell has its own.
+  const Config *weightConfig = nullptr;
+
   /// Changes a weight that the file keeps in another form into Keras's.
   using Transform = llvm::function_ref<void(WeightTensor &)>;
 
@@ -118,8 +122,24 @@ public:
   /// states of one layer apart.
   virtual Tensor getState(llvm::StringRef part, llvm::ArrayRef<int64_t> shape,
                           ElementType type) = 0;
+  /// What programs call that state.
+  virtual std::string getStateName(llvm::StringRef part) const = 0;
   /// The state that it leaves.
   virtual void setState(llvm::StringRef part, const Tensor &state) = 0;
+
+  /// Tells an attribute of the layer, or of its part `part`, that is not its
+  /// config's entry as it stands there.
+  virtual void describe(llvm::StringRef part, llvm::StringRef attribute,
+                        llvm::json::Value value) = 0;
+  /// Tells the units of each state of the layer, or of its part.
+  virtual void describeStates(llvm::StringRef part,
+                              llvm::ArrayRef<int64_t> sizes,
+                              ElementType type) = 0;
+
+  /// Tells that the layer has returned `outputs`, which its activity
+  /// regulariser, if it has one, looks at. The walk does this for every layer
+  /// of the model; a wrapper does it for the layers that it calls.
+  virtual llvm::Error addActivities(llvm::ArrayRef<Tensor> outputs) = 0;
 
   /// A context for a layer inside this one, without arguments. Its weights lie
   /// in `folder` of this layer's; their roles and states have `part` in front.

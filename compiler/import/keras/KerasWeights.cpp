@@ -8,6 +8,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/xxhash.h"
 
 #include <cstring>
 
@@ -315,7 +316,47 @@ private:
   std::vector<WeightTensor> tensors;
   std::vector<bool> taken;
 };
+//===----------------------------------------------------------------------===//
+// No weights
+//===----------------------------------------------------------------------===//
+
+class InitialWeights : public Weights {
+public:
+  InitialWeights(StringRef file) : file(file) {}
+
+  StringRef getName() const override { return file; }
+  bool isInitial() const override { return true; }
+
+  Expected<WeightTensor> take(const WeightRequest &request) override {
+    WeightTensor tensor;
+    tensor.dtype = request.type;
+    tensor.shape.assign(request.shape.begin(), request.shape.end());
+    std::string name = (request.layer.name + "/" + request.role).str();
+    Expected<std::vector<double>> values =
+        request.initializer->draw(request.shape, getWeightSeed(name, 0));
+    if (!values)
+      return importError(file, "layer '" + printable(request.layer.name) +
+                                   "': " + request.initializerName + " " +
+                                   toString(values.takeError()));
+    tensor.data.resize(values->size() * getWeightTypeSize(request.type));
+    writeValues(*values, request.type, tensor.data.data());
+    return tensor;
+  }
+
+  Error checkAllTaken() override { return Error::success(); }
+
+private:
+  std::string file;
+};
 } // namespace
+
+uint64_t gru::keras::getWeightSeed(StringRef name, uint64_t seed) {
+  return xxh3_64bits(name) ^ seed;
+}
+
+std::unique_ptr<Weights> gru::keras::makeInitialWeights(StringRef file) {
+  return std::make_unique<InitialWeights>(file);
+}
 
 Expected<std::unique_ptr<Weights>>
 gru::keras::openWeights(const Hdf5File &file, const Model &model) {

@@ -30,6 +30,8 @@ struct CellConfig {
   WeightType type = WeightType::f32;
   /// Where the weights lie, and what tells them from those of other cells.
   std::string folder, part;
+  /// Speaks of the weights; outlives the import of the layer.
+  const json::Object *config = nullptr;
 };
 
 /// A GRU layer, or an RNN around one cell or several.
@@ -51,6 +53,7 @@ struct RecurrentResult {
 static Error readCell(LayerContext &context, const json::Object &config,
                       CellConfig &result) {
   constexpr int64_t largestUnits = int64_t(1) << 24;
+  result.config = &config;
   GRU_ASSIGN(result.units, context.getInteger(config, "units"));
   if (result.units < 1 || result.units > largestUnits)
     return context.error("units is " + Twine(result.units) +
@@ -222,6 +225,7 @@ static Expected<CellWeights> getCellWeights(LayerContext &context,
     return cell.part.empty() ? name.str() : (cell.part + "/" + name).str();
   };
   int64_t units = cell.units;
+  context.weightConfig = cell.config;
   CellWeights weights;
   GRU_ASSIGN(weights.kernel,
              context.getWeight(role("kernel"), cell.folder, 0, cell.type,
@@ -264,6 +268,82 @@ static Tensor emitReverse(LayerContext &context, const Tensor &tensor,
     result.value = ReverseOp::create(*context.builder, context.getLocation(),
                                      tensor.value.getType(), tensor.value, dim);
   return result;
+}
+
+/// Tells what the cell's attributes are where they are not what the config says:
+/// absent entries have defaults, and Keras changes some.
+static void describeCell(LayerContext &context, const CellConfig &cell) {
+  const json::Object *outer =
+      std::exchange(context.weightConfig, cell.config);
+  auto tell = [&](StringRef attribute, json::Value value) {
+    context.describe(cell.part, attribute, std::move(value));
+  };
+  if (cell.config != &context.layer.config)
+    for (const auto &[key, value] : *cell.config)
+      if (!is_contained({"name", "trainable", "dtype"}, StringRef(key)))
+        tell(StringRef(key), value);
+  tell("units", cell.units);
+  // A parameterised activation is told as the config has it.
+  for (auto [key, activation] :
+       {std::pair<StringRef, Activation>{"activation", cell.activation},
+        {"recurrent_activation", cell.recurrentActivation}})
+    if (!findEntry(*cell.config, key))
+      tell(key, stringifyActivationKind(activation.kind));
+  tell("use_bias", cell.useBias);
+  tell("reset_after", cell.resetAfter);
+  tell("implementation", cell.implementation);
+  tell("dropout", cell.dropout);
+  tell("recurrent_dropout", cell.recurrentDropout);
+  for (StringRef weight : {"kernel", "recurrent", "bias"})
+    for (StringRef rule : {"initializer", "regularizer", "constraint"}) {
+      std::string key = (weight + "_" + rule).str();
+      if (findEntry(*cell.config, key))
+        continue;
+      if (rule != "initializer")
+        tell(key, nullptr);
+      else
+        tell(key, weight == "kernel"      ? "glorot_uniform"
+                  : weight == "recurrent" ? "orthogonal"
+                                          : "zeros");
+    }
+  if (!findEntry(*cell.config, "seed"))
+    tell("seed", nullptr);
+  tell("state_size", cell.units);
+  tell("output_size", cell.units);
+  context.describeStates(cell.part, cell.units, getElementType(cell.type));
+  context.weightConfig = outer;
+}
+
+static void describeLayer(LayerContext &context,
+                          const RecurrentConfig &config) {
+  for (const CellConfig &cell : config.cells)
+    describeCell(context, cell);
+  for (auto [key, value] :
+       {std::pair<StringRef, bool>{"return_sequences", config.returnSequences},
+        {"return_state", config.returnState},
+        {"go_backwards", config.goBackwards},
+        {"stateful", config.stateful},
+        {"unroll", config.unroll},
+        {"time_major", config.timeMajor},
+        {"zero_output_for_mask", config.zeroOutputForMask}})
+    context.describe("", key, value);
+  if (!findEntry(context.layer.config, "activity_regularizer"))
+    context.describe("", "activity_regularizer", nullptr);
+  SmallVector<int64_t> sizes;
+  json::Array states;
+  for (const CellConfig &cell : config.cells) {
+    sizes.push_back(cell.units);
+    // Keras lists None for a state that is not kept.
+    states.push_back(config.stateful ? json::Value(context.getStateName(cell.part))
+                                     : json::Value(nullptr));
+  }
+  context.describe("", "states", std::move(states));
+  if (sizes.size() > 1) {
+    context.describe("", "state_size", json::Array(sizes));
+    context.describe("", "output_size", sizes.back());
+  }
+  context.describeStates("", sizes,
+                         getElementType(config.cells.front().type));
 }
 
 /// The state that cell `index` starts with; no value and no shape for zeros.
@@ -334,6 +414,7 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
     return context.error("found " + Twine(context.initialState.size()) +
                          " initial states, expected " +
                          Twine(config.cells.size()));
+  describeLayer(context, config);
   Tensor mask;
   GRU_ASSIGN(mask, getLayerMask(context, input));
   int64_t timeDim = config.timeMajor ? 0 : 1;
@@ -397,6 +478,14 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
   return result;
 }
 
+static Tensors getOutputs(const RecurrentConfig &config,
+                          const RecurrentResult &result) {
+  Tensors outputs{result.output};
+  if (config.returnState)
+    outputs.append(result.states);
+  return outputs;
+}
+
 Expected<Tensors> gru::keras::importRecurrent(LayerContext &context) {
   Expected<RecurrentConfig> config = readRecurrent(context);
   if (!config)
@@ -404,10 +493,7 @@ Expected<Tensors> gru::keras::importRecurrent(LayerContext &context) {
   Expected<RecurrentResult> result = emitRecurrent(context, *config);
   if (!result)
     return result.takeError();
-  Tensors outputs{result->output};
-  if (config->returnState)
-    outputs.append(result->states);
-  return outputs;
+  return getOutputs(*config, *result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -495,6 +581,8 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     // Keras sets the one from the other in both directions.
     config.zeroOutputForMask = configs[0].returnSequences;
     GRU_ASSIGN(results[backward], emitRecurrent(*inner, config));
+    if (Error error = inner->addActivities(getOutputs(config, results[backward])))
+      return error;
   }
   bool sequences = configs[0].returnSequences;
   Tensor forward = results[0].output, backward = results[1].output;
@@ -556,6 +644,7 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
                            ", expected " +
                            shapeText({input.shape[0], cell.units}) +
                            " (batch x units)");
+    describeCell(context, cell);
     Expected<CellWeights> weights =
         getCellWeights(context, cell, input.shape[1], false);
     if (!weights)
