@@ -98,6 +98,10 @@ struct Options {
       cl::desc("Instead of running the model apply its constraints: the "
                "outputs are the weights, as NAME_after, the inputs weights to "
                "take in place of the model's")};
+  cl::opt<std::string> cacheDir{
+      "cache-dir", cl::cat(category), cl::value_desc("DIR"),
+      cl::desc("Keep compiled kernels here; empty: nowhere (by default "
+               "$GRU_CACHE_DIR, else gru in $XDG_CACHE_HOME or ~/.cache)")};
   cl::opt<bool> verify{
       "verify", cl::cat(category),
       cl::desc("Run the reference target in float64 as well and print the "
@@ -230,6 +234,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.requireBackend = options.requireBackend;
   arguments.losses = options.losses;
   arguments.constrain = options.constrain;
+  if (options.cacheDir.getNumOccurrences())
+    arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;
   arguments.time = options.time;
   if (Error error = parseNumbers(options, arguments))

@@ -169,6 +169,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
   options.threads = arguments.threads;
   options.require_backend = arguments.requireBackend;
   options.activities = arguments.losses && model.num_activities();
+  options.cache_dir = arguments.cacheDir;
   return options;
 }
 

@@ -18,6 +18,7 @@
 #include "gru/runtime.hpp"
 
 #include <functional>
+#include <optional>
 
 namespace gru {
 
@@ -319,6 +320,7 @@ struct CompileOptions {
   std::function<void(std::string_view phase, double milliseconds)> on_phase =
       {};
   std::function<void(std::string_view text)> on_remark = {};
+  std::optional<std::string> cache_dir = {};
 };
 
 inline Result<Program> compile(const Model &model,
@@ -335,6 +337,7 @@ inline Result<Program> compile(const Model &model,
   raw.f64_outputs = options.f64_outputs;
   raw.activities = options.activities;
   raw.context = const_cast<CompileOptions *>(&options);
+  raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
