@@ -20,6 +20,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -409,7 +410,7 @@ def run_case(gru_run, K, version, seed, keep=None):
         model = case.build()
         values = case.values()
         call = [values[i[0]] for i in case.inputs]
-        outputs = model(call if len(call) > 1 else call[0], training=False)
+        outputs = model(call, training=False)
         losses = [float(np.asarray(K.backend.get_value(l) if version == 2 else l, "float64"))
                   for l in model.losses]
     except Exception as error:  # Keras's own limits
@@ -464,6 +465,7 @@ def load(version):
 
 
 def main():
+    warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gru-run", required=True)

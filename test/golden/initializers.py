@@ -53,7 +53,11 @@ def bare_model(name, config, features):
             "class_name": "InputLayer",
             "config": {"name": "x", "batch_shape": [None, None, features]},
         },
-        {"class_name": "GRU", "config": dict(config, name=name)},
+        {
+            "class_name": "GRU",
+            "config": {k: v for k, v in config.items() if k != "class_name"}
+            | {"name": name},
+        },
     ]
     return {"class_name": "Sequential", "config": {"name": "model", "layers": layers}}
 

@@ -50,10 +50,66 @@ struct RecurrentResult {
 };
 } // namespace
 
+/// Arguments of GRU and GRUCell in any version of Keras, and what files have
+/// beside them. Those with a meaning here are read elsewhere.
+static constexpr StringLiteral kKnownArguments[] = {
+    "units", "activation", "recurrent_activation", "use_bias", "reset_after",
+    "kernel_initializer", "recurrent_initializer", "bias_initializer",
+    "kernel_regularizer", "recurrent_regularizer", "bias_regularizer",
+    "activity_regularizer", "kernel_constraint", "recurrent_constraint",
+    "bias_constraint", "dropout", "recurrent_dropout", "implementation",
+    "return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+    "time_major", "zero_output_for_mask", "seed", "use_cudnn", "name", "dtype",
+    "trainable", "autocast", "dynamic", "batch_input_shape", "batch_shape",
+    "input_shape", "input_dim", "input_length", "input_dtype", "weights",
+    "ragged", "num_constants", "build_config", "quantization_config",
+    "class_name",
+    // Of Keras 2 before 2.3, where they had lost their meaning already.
+    "consume_less", "dropout_W", "dropout_U", "output_dim", "init",
+    "inner_init", "inner_activation"};
+
+/// An argument that no GRU has is a mistake, as it is in Keras: a misspelt one
+/// would give other numbers without a word.
+static Error checkArguments(const LayerContext &context, StringRef className,
+                            const json::Object &config) {
+  for (const auto &entry : config) {
+    StringRef key = entry.first;
+    if (is_contained(kKnownArguments, key))
+      continue;
+    StringRef closest;
+    unsigned distance = 4;
+    for (StringRef known : kKnownArguments)
+      if (unsigned d = key.edit_distance(known, true, distance); d < distance) {
+        distance = d;
+        closest = known;
+      }
+    return context.error("found the argument '" + printable(key) +
+                         "', which " + className + " does not have" +
+                         (closest.empty()
+                              ? std::string()
+                              : "; did you mean '" + closest.str() + "'?"));
+  }
+  if (const json::Value *value = findEntry(config, "use_cudnn"))
+    if (!value->getAsBoolean() && value->getAsString() != "auto")
+      return context.error("use_cudnn is " + jsonText(*value) +
+                           ", expected true, false or 'auto'");
+  if (context.version == 3 && isFlagSet(config, "time_major"))
+    return context.error("time_major is set, which Keras 3 does not have: "
+                         "expected inputs of batch x timesteps x features");
+  return Error::success();
+}
+
 static Error readCell(LayerContext &context, const json::Object &config,
                       CellConfig &result) {
   constexpr int64_t largestUnits = int64_t(1) << 24;
   result.config = &config;
+  if (context.layer.className != "CuDNNGRU")
+    if (Error error = checkArguments(
+            context,
+            &config == &context.layer.config ? StringRef(context.layer.className)
+                                             : "GRUCell",
+            config))
+      return error;
   GRU_ASSIGN(result.units, context.getInteger(config, "units"));
   if (result.units < 1 || result.units > largestUnits)
     return context.error("units is " + Twine(result.units) +
@@ -67,8 +123,10 @@ static Error readCell(LayerContext &context, const json::Object &config,
              context.getActivation(config, "recurrent_activation",
                                    ActivationKind::sigmoid));
   GRU_ASSIGN(result.useBias, context.getBool(config, "use_bias", true));
-  // Files from before 2.1.? know only the form without reset_after.
-  GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after", false));
+  // Files of Keras 2 without the key are from before it: they know only the
+  // form without reset_after.
+  GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after",
+                                                context.version == 3));
   GRU_ASSIGN(result.dropout, context.getNumber(config, "dropout", 0));
   GRU_ASSIGN(result.recurrentDropout,
              context.getNumber(config, "recurrent_dropout", 0));
@@ -417,6 +475,11 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
   describeLayer(context, config);
   Tensor mask;
   GRU_ASSIGN(mask, getLayerMask(context, input));
+  if (context.version == 2 && context.getMask() && config.unroll &&
+      config.zeroOutputForMask && !config.returnSequences)
+    return context.error("unroll, zero_output_for_mask and a mask together need "
+                         "return_sequences, found none of it: Keras 2 cannot "
+                         "run this either");
   int64_t timeDim = config.timeMajor ? 0 : 1;
   int64_t batch = input.shape[1 - timeDim];
 
@@ -574,10 +637,26 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     inner->initialState = Tensors(initial.slice(backward ? half : 0, half));
     RecurrentConfig &config = configs[backward];
     GRU_ASSIGN(config, readRecurrent(*inner));
-    if (config.returnSequences != configs[0].returnSequences ||
-        config.returnState != configs[0].returnState)
-      return context.error("backward_layer differs from layer in "
-                           "return_sequences or return_state");
+    auto differ = [&](StringRef attribute, bool a, bool b) {
+      return context.error("the two directions have to agree in " + attribute +
+                           ", found " + (a ? "true" : "false") +
+                           " forward and " + (b ? "true" : "false") +
+                           " backward");
+    };
+    if (config.returnSequences != configs[0].returnSequences)
+      return differ("return_sequences", configs[0].returnSequences,
+                    config.returnSequences);
+    if (config.returnState != configs[0].returnState)
+      return differ("return_state", configs[0].returnState, config.returnState);
+    if (config.stateful != configs[0].stateful)
+      return differ("stateful", configs[0].stateful, config.stateful);
+    if (backward && config.goBackwards == configs[0].goBackwards)
+      return context.error("layer and backward_layer have go_backwards " +
+                           Twine(config.goBackwards ? "true" : "false") +
+                           " both, expected two directions");
+    if (context.version == 3 && !backward && config.goBackwards)
+      return context.error("layer has go_backwards true, expected false: the "
+                           "backward layer is made from it");
     // Keras sets the one from the other in both directions.
     config.zeroOutputForMask = configs[0].returnSequences;
     GRU_ASSIGN(results[backward], emitRecurrent(*inner, config));
