@@ -33,8 +33,10 @@ struct CompileTarget {
   int64_t timesteps = 0;       ///< 0: dynamic
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
   bool f64Outputs = false;
-  bool activities = false; ///< see ImportOptions
   std::string stopAfter; ///< a phase, for bisecting
+  bool training = false;
+  std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
+  bool activities = false;          ///< see ImportOptions
 };
 
 /// Called after each phase with its name and duration.

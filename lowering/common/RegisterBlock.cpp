@@ -57,8 +57,8 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
 
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
-    int64_t rows, ArrayRef<Value> accumulators,
-    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+    int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
+    function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)> left) {
   Value zero = indexConstant(b, loc, 0);
   Value inner = indexConstant(b, loc, columns.inner);
   Value one = indexConstant(b, loc, 1);
@@ -66,9 +66,13 @@ SmallVector<Value> gru::emitProduct(
       b, loc, zero, inner, one, accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        auto factor = [&](int64_t row) -> Value {
+        auto factor = [&](int64_t row, int64_t gate) -> Value {
           return vector::BroadcastOp::create(b, loc, columns.vector,
-                                             left(b, loc, row, k));
+                                             left(b, loc, row, gate, k));
+        };
+        // Where the left side changes from one vector to the next.
+        auto needsFactor = [&](int64_t v) {
+          return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
         };
         auto weight = [&](int64_t vector) -> Value {
           Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
@@ -84,9 +88,11 @@ SmallVector<Value> gru::emitProduct(
         // by one at a time: with all of both, accumulators would spill.
         SmallVector<Value> kept;
         if (rows <= columns.vectorsPerRow()) {
-          for (int64_t row = 0; row < rows; ++row)
-            kept.push_back(factor(row));
+          kept.resize(rows);
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+            if (needsFactor(v))
+              for (int64_t row = 0; row < rows; ++row)
+                kept[row] = factor(row, v / columns.vectorsPerGate());
             Value w = weight(v);
             for (int64_t row = 0; row < rows; ++row)
               multiply(row, v, kept[row], w);
@@ -95,9 +101,12 @@ SmallVector<Value> gru::emitProduct(
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
             kept.push_back(weight(v));
           for (int64_t row = 0; row < rows; ++row) {
-            Value f = factor(row);
-            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+            Value f;
+            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+              if (needsFactor(v))
+                f = factor(row, v / columns.vectorsPerGate());
               multiply(row, v, f, kept[v]);
+            }
           }
         }
         scf::YieldOp::create(b, loc, next);

@@ -31,14 +31,16 @@ struct PackedColumns {
 };
 
 /// Adds the products of `rows` rows with block `block` to the accumulators:
-/// acc[r, g, v] += sum over k of left(r, k) * weight[block, k, g, v]. The sum
+/// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v]. The sum
 /// runs over ascending k, one fused multiply-add each, whatever the blocking.
+/// Without `leftPerGate` the left side is asked for gate 0 only, for all gates.
 llvm::SmallVector<mlir::Value>
 emitProduct(mlir::OpBuilder &b, mlir::Location loc,
             const PackedColumns &columns, mlir::Value block, int64_t rows,
-            llvm::ArrayRef<mlir::Value> accumulators,
+            llvm::ArrayRef<mlir::Value> accumulators, bool leftPerGate,
             llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                           int64_t row, mlir::Value k)>
+                                           int64_t row, int64_t gate,
+                                           mlir::Value k)>
                 left);
 
 /// Loops over [0, size) in blocks of `rows` rows, and over what is left in

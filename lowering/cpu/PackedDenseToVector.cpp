@@ -101,8 +101,9 @@ private:
                                v * columns.lanes)
                   : floatConstant(b, loc, columns.vector, 0));
     sums = emitProduct(
-        b, loc, columns, block, count, sums,
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
+        b, loc, columns, block, count, sums, /*leftPerGate=*/false,
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t,
+            Value k) -> Value {
           SmallVector<Value> at(indices[row]);
           at.push_back(k);
           return memref::LoadOp::create(b, loc, op.getInput(), at);

@@ -7,6 +7,9 @@
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
 //   h' = hh + z * (h - hh)
 //
+// With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
+// r * h * m_h; the last line reads h itself.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
@@ -35,6 +38,8 @@ public:
     auto projection = cast<MemRefType>(op.getProjection().getType());
     batch = projection.getDimSize(0);
     numBlocks = projection.getDimSize(1);
+    if (op.getRecurrentDropoutMask())
+      emitDroppedState();
     auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
       forRowBlocks(
           b, loc, indexConstant(b, loc, batch), batch, op.getRows().value_or(1),
@@ -52,6 +57,40 @@ public:
   }
 
 private:
+  //===--------------------------------------------------------------------===//
+  // Recurrent dropout
+  //===--------------------------------------------------------------------===//
+
+  /// m[gate, row, block, v].
+  Value loadDropoutMask(OpBuilder &b, Location loc, int64_t gate, Value row,
+                        Value block, int64_t v) {
+    return vector::LoadOp::create(
+        b, loc, columns.vector, op.getRecurrentDropoutMask(),
+        ValueRange{indexConstant(b, loc, gate), row,
+                   columnOf(b, loc, block, columns.width, v * columns.lanes)});
+  }
+
+  /// dropped_state[gate] = state * m[gate], once per step: the product of each
+  /// block of units reads all of it.
+  void emitDroppedState() {
+    forEach(b, loc, indexConstant(b, loc, batch),
+            [&](OpBuilder &b, Location loc, Value row) {
+              forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block,
+                                     int64_t v) {
+                Value h = loadPadded(b, loc, op.getState(), row, block, v);
+                Value column =
+                    columnOf(b, loc, block, columns.width, v * columns.lanes);
+                for (int64_t gate = 0; gate < columns.gates; ++gate) {
+                  Value m = loadDropoutMask(b, loc, gate, row, block, v);
+                  vector::StoreOp::create(
+                      b, loc, arith::MulFOp::create(b, loc, h, m),
+                      op.getDroppedState(),
+                      ValueRange{indexConstant(b, loc, gate), row, column});
+                }
+              });
+            });
+  }
+
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
@@ -95,11 +134,17 @@ private:
           sums.push_back(
               initialSum(b, loc, rowIndices.back(), block, gate, v));
     }
+    Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
     sums = emitProduct(
-        b, loc, columns, block, count, sums,
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
+        b, loc, columns, block, count, sums, /*leftPerGate=*/bool(dropped),
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
+            Value k) -> Value {
+          if (dropped)
+            return memref::LoadOp::create(
+                b, loc, dropped,
+                ValueRange{indexConstant(b, loc, gate), rowIndices[row], k});
           return memref::LoadOp::create(b, loc, left,
                                         ValueRange{rowIndices[row], k});
         });
@@ -172,10 +217,13 @@ private:
     blend(b, loc, z, candidate, row, block, v);
   }
 
-  /// z and r * h, for the second phase.
+  /// z and r * h, or r * h * m_h, for the second phase.
   void storeGates(OpBuilder &b, Location loc, Value z, Value r, Value row,
                   Value block, int64_t v) {
     Value h = loadPadded(b, loc, op.getState(), row, block, v);
+    if (op.getRecurrentDropoutMask())
+      h = arith::MulFOp::create(b, loc, h,
+                                loadDropoutMask(b, loc, 2, row, block, v));
     storePadded(b, loc, z, op.getUpdate(), row, block, v);
     storePadded(b, loc, arith::MulFOp::create(b, loc, r, h),
                 op.getResetState(), row, block, v);

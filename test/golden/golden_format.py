@@ -27,6 +27,7 @@ KINDS = {
     "regularizer": ["--losses"],
     "constraint": ["--constrain"],
     "initializer": [],
+    "train_dropout": [],
 }
 
 
@@ -55,6 +56,9 @@ def make_command(gru_run, folder, case, target):
     if case.get("weights"):
         command += ["--weights", os.path.join(folder, case["weights"])]
     command += ["--target", target] + KINDS[case["kind"]]
+    # A program is compiled for training or for inference.
+    if any(call["training"] for call in case["calls"]):
+        command.append("--training")
     tolerance = case["tolerance"]
     command += ["--atol", repr(tolerance["atol"])]
     command += ["--rtol", repr(tolerance["rtol"])]

@@ -98,6 +98,10 @@ struct Options {
       cl::desc("Instead of running the model apply its constraints: the "
                "outputs are the weights, as NAME_after, the inputs weights to "
                "take in place of the model's")};
+  cl::opt<bool> training{
+      "training", cl::cat(category),
+      cl::desc("Run as in training, where dropout acts. Masks may be given as "
+               "inputs: dropout_mask, LAYER/dropout_mask, ...")};
   cl::opt<std::string> cacheDir{
       "cache-dir", cl::cat(category), cl::value_desc("DIR"),
       cl::desc("Keep compiled kernels here; empty: nowhere (by default "
@@ -234,6 +238,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.requireBackend = options.requireBackend;
   arguments.losses = options.losses;
   arguments.constrain = options.constrain;
+  arguments.training = options.training;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;

@@ -40,6 +40,7 @@ struct Arguments {
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;
   bool losses = false, constrain = false, verify = false, time = false;
+  bool training = false;
   /// Where not given, the library chooses.
   std::optional<std::string> cacheDir;
 
