@@ -9,24 +9,15 @@
 
 #include "compiler/jit/KernelLoader.h"
 
-#include "runtime/Half.h"
-
 #include "llvm/ExecutionEngine/RuntimeDyld.h"
 #include "llvm/ExecutionEngine/SectionMemoryManager.h"
 #include "llvm/Object/ObjectFile.h"
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 using namespace gru;
 using namespace llvm;
-
-/// What LLVM calls to narrow a scalar to bfloat16 where the machine has no
-/// instruction for it.
-template <typename T> static __bf16 narrowToBFloat(T value) {
-  return std::bit_cast<__bf16>(runtime::BFloat::encode(value));
-}
 
 /// Functions that kernels may call. Everything else is an error at link time.
 /// The memory functions are what LLVM makes of plain loops; the mathematical
@@ -45,8 +36,6 @@ static void *findAllowedFunction(StringRef name) {
       GRU_MATH(tanh),
       GRU_MATH(erf),
 #undef GRU_MATH
-      {"__truncsfbf2", reinterpret_cast<void *>(narrowToBFloat<float>)},
-      {"__truncdfbf2", reinterpret_cast<void *>(narrowToBFloat<double>)},
       {"fma", reinterpret_cast<void *>(
                   static_cast<double (*)(double, double, double)>(std::fma))},
   };

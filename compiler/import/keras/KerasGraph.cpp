@@ -180,6 +180,7 @@ public:
                              WeightType type, ArrayRef<int64_t> shape,
                              StringRef meaning, Transform transform,
                              ArrayRef<int64_t> fileShape) override;
+  void ignoreWeight(StringRef role, unsigned index) override;
   Tensor getState(StringRef part, ArrayRef<int64_t> shape,
                   ElementType type) override;
   std::string getStateName(StringRef part) const override;
@@ -456,6 +457,15 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
   }
   walk.weightTensors[name] = tensor;
   return tensor;
+}
+
+void CallContext::ignoreWeight(StringRef role, unsigned index) {
+  if (!walk.isEmitting())
+    walk.store->ignore({.layer = owner,
+                        .role = role,
+                        .folder = folder,
+                        .index = index,
+                        .type = WeightType::f32});
 }
 
 std::string CallContext::getStateName(StringRef innerPart) const {

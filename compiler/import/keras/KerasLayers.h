@@ -132,6 +132,9 @@ public:
             llvm::StringRef meaning, Transform transform = nullptr,
             llvm::ArrayRef<int64_t> fileShape = {}) = 0;
 
+  /// Lets a weight of the file be that means nothing for a run.
+  virtual void ignoreWeight(llvm::StringRef role, unsigned index) = 0;
+
   /// The state that a stateful layer starts this call with. `part` tells the
   /// states of one layer apart.
   virtual Tensor getState(llvm::StringRef part, llvm::ArrayRef<int64_t> shape,

@@ -87,6 +87,11 @@ public:
 
   StringRef getName() const override { return file.getName(); }
 
+  void ignore(const WeightRequest &request) override {
+    taken.insert(folders.lookup(request.layer.name) + "/vars/" +
+                 utostr(request.index));
+  }
+
   Expected<WeightTensor> take(const WeightRequest &request) override {
     std::string base = folders.lookup(request.layer.name) + "/";
     std::string vars = "vars/" + utostr(request.index), path = base + vars;
@@ -161,11 +166,19 @@ public:
 
   StringRef getName() const override { return file.getName(); }
 
+  void ignore(const WeightRequest &request) override {
+    auto layer = entries.find(getGroup(request.layer));
+    if (layer == entries.end())
+      return;
+    for (Entry &entry : layer->second)
+      if (!entry.taken && roleOf(entry.name) == request.role) {
+        entry.taken = true;
+        return;
+      }
+  }
+
   Expected<WeightTensor> take(const WeightRequest &request) override {
-    // The layers of a model inside the model share its group.
-    std::string group = StringRef(request.layer.parent).split('/').first.str();
-    if (group.empty())
-      group = request.layer.name;
+    std::string group = getGroup(request.layer);
     auto layer = entries.find(group);
     if (layer == entries.end())
       return missing(file.getName(), request,
@@ -203,6 +216,12 @@ private:
     std::string name;
     bool taken;
   };
+
+  /// The layers of a model inside the model share its group.
+  static std::string getGroup(const Layer &layer) {
+    std::string group = StringRef(layer.parent).split('/').first.str();
+    return group.empty() ? layer.name : group;
+  }
 
   std::string path(StringRef layer) const {
     return root.empty() ? layer.str() : root + "/" + layer.str();

@@ -22,9 +22,9 @@ struct WeightRequest {
   WeightType type;
   /// The shape, and the initialiser with its name in messages, for weights that
   /// no file holds.
-  llvm::ArrayRef<int64_t> shape;
+  llvm::ArrayRef<int64_t> shape = {};
   const Initializer *initializer = nullptr;
-  llvm::StringRef initializerName;
+  llvm::StringRef initializerName = {};
 };
 
 /// A store from which every weight is taken once.
@@ -33,6 +33,8 @@ public:
   virtual ~Weights();
   /// The message of an error names file, layer and weight.
   virtual llvm::Expected<WeightTensor> take(const WeightRequest &request) = 0;
+  /// Lets a weight count as taken that means nothing for a run, if it is there.
+  virtual void ignore(const WeightRequest &request) {}
   /// An error that names a weight which nothing has taken.
   virtual llvm::Error checkAllTaken() = 0;
   /// Names the store in messages.
