@@ -412,6 +412,9 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
       read to `dropped_state` [G, B, NB W] first, with the kernel's G
     * `mask` [B]: optional; rows where it is false keep their state
     * `emit` [B]: optional; rows where it is false output zeros
+    * `turn`: optional; where it is true, blocks of units are walked from the
+      last to the first. Turning round every other step finds in the caches
+      what the step before has read last.
 
     `phase`: `all` is the whole step (reset_after). Without reset_after a step
     has two phases: `gates` computes z into `update` [B, NB W] and r * h (with
@@ -432,7 +435,7 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$update, Optional<MemRefRankOf<[GRU_Float], [2]>>:$reset_state,
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$new_state, Optional<MemRefRankOf<[GRU_Float], [2]>>:$output,
     Optional<MemRefRankOf<[I1], [1]>>:$mask, Optional<MemRefRankOf<[I1], [1]>>:$emit,
-    I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
+    Optional<I1>:$turn, I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
     OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
   let extraClassDeclaration = [{
     bool hasRowwiseActivation() {
@@ -451,7 +454,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
       | `new_state` `(` $new_state `:` type($new_state) `)`
       | `output` `(` $output `:` type($output) `)`
       | `mask` `(` $mask `:` type($mask) `)`
-      | `emit` `(` $emit `:` type($emit) `)`)
+      | `emit` `(` $emit `:` type($emit) `)`
+      | `turn` `(` $turn `)`)
     `state` `(` $state `:` type($state) `)` attr-dict
   }];
   let hasVerifier = 1;

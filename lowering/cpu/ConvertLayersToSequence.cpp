@@ -235,7 +235,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     if (choose.rows)
       return choose.rows;
     int64_t lanes =
-        choose.target.getLanes(element.getIntOrFloatBitWidth() / 8);
+        choose.target.getLanes(element.getIntOrFloatBitWidth() <= 32 ? 4 : 8);
     int64_t vectors = 3 * llvm::divideCeil(width, lanes);
     return std::clamp<int64_t>(choose.target.registers * 3 / 4 / vectors, 1, 8);
   }

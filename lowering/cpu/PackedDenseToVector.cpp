@@ -106,7 +106,7 @@ private:
             Value k) -> Value {
           SmallVector<Value> at(indices[row]);
           at.push_back(k);
-          return memref::LoadOp::create(b, loc, op.getInput(), at);
+          return broadcastElement(b, loc, columns.vector, op.getInput(), at);
         });
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
@@ -130,7 +130,7 @@ private:
         std::swap(at[0], at[1]);
       at.append({block, indexConstant(b, loc, gate),
                  indexConstant(b, loc, v * columns.lanes)});
-      vector::StoreOp::create(b, loc, y, op.getInit(), at);
+      storeVector(b, loc, y, op.getInit(), at);
       return;
     }
     storeColumns(b, loc, y, op.getInit(), row, block, numBlocks, columns.width,

@@ -146,6 +146,11 @@ private:
     if (!output)
       emit = {};
     ValueRange kernels = op.getKernels();
+    Value turn;
+    if (op.getProjectionType().getDimSize(2) > 1)
+      turn = arith::TruncIOp::create(
+          b, loc, b.getI1Type(),
+          arith::IndexCastOp::create(b, loc, b.getI32Type(), i));
     IntegerAttr unitsAttr = b.getI64IntegerAttr(units);
     auto step = [&](StepPhase phase, Value kernel, Value bias, Value stateIn,
                     Value stateOut, Value out, Value mask, Value emit) {
@@ -153,7 +158,9 @@ private:
       bool drops = phase != StepPhase::candidate;
       StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
                      projection, kernel, bias, drops ? dropoutMask : Value(),
-                     drops ? droppedState : Value(), stateIn, preactivations, all ? Value() : update, all ? Value() : resetState, stateOut, out, mask, emit, unitsAttr,
+                     drops ? droppedState : Value(), stateIn, preactivations,
+                     all ? Value() : update, all ? Value() : resetState,
+                     stateOut, out, mask, emit, turn, unitsAttr,
                      op.getActivationAttr(), op.getRecurrentActivationAttr(),
                      op.getClipAttr(), op.getRowsAttr());
     };

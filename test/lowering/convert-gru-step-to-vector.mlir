@@ -171,3 +171,24 @@ func.func @rowwise(%p: memref<2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memre
       {units = 7, activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>}
   return
 }
+
+// Blocks are walked from the last to the first where `turn` is true. The sums of
+// several rows go through memory, and four rows are finished at once.
+// CHECK-LABEL: func.func @turn
+// CHECK-SAME: %[[TURN:[a-z0-9]+]]: i1
+func.func @turn(%p: memref<6x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<6x32xf32>, %n: memref<6x32xf32>, %turn: i1) {
+  // CHECK: %[[SUMS:.+]] = memref.alloc() : memref<3x96xf32>
+  // CHECK: scf.for %[[B:.+]] = %c0 to %c2 step %c1 {
+  // CHECK: %[[BACK:.+]] = arith.subi %c1, %[[B]]
+  // CHECK: arith.select %[[TURN]], %[[BACK]], %[[B]]
+  // CHECK: scf.for {{.*}} -> (vector<16xf32>,
+  // CHECK-COUNT-18: vector.store %{{.*}}, %[[SUMS]]
+  // CHECK: vector.load %[[SUMS]][%c0, %{{.*}}] : memref<3x96xf32>, vector<64xf32>
+  // CHECK: gru.activation %{{.*}} : vector<64xf32>
+  // CHECK: vector.shuffle %{{.*}} [48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63]
+  // CHECK: vector.load %[[SUMS]][%c0, %{{.*}}] : memref<3x96xf32>, vector<32xf32>
+  gru.step <all> projection(%p : memref<6x2x3x16xf32>) kernel(%U : memref<2x32x3x16xf32>)
+      new_state(%n : memref<6x32xf32>) turn(%turn) state(%h : memref<6x32xf32>)
+      {units = 32, rows = 6 : i64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
