@@ -258,6 +258,16 @@ gru_status findState(const gru_session *session, size_t index, const void *data,
   return GRU_OK;
 }
 
+gru_status checkStateful(const gru_session *session) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "session: is null");
+  if (session->program->plan.states().empty())
+    return fail(GRU_INVALID_ARGUMENT,
+                "reset_states: the model has no stateful layer, so there is no "
+                "state to reset");
+  return GRU_OK;
+}
+
 gru_status checkSavedState(const gru_session *session, const void *data,
                            size_t size) {
   if (!session)
@@ -337,9 +347,42 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
   return GRU_OK;
 }
 
-void gru_session_reset_states(gru_session *session) {
-  if (session)
-    std::memset(session->memory.get(), 0, gru_session_state_size(session));
+gru_status gru_session_reset_states(gru_session *session) {
+  if (gru_status status = checkStateful(session))
+    return status;
+  std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  return GRU_OK;
+}
+
+gru_status gru_session_reset_states_to(gru_session *session,
+                                       const gru_buffer *values,
+                                       size_t num_values) {
+  if (gru_status status = checkStateful(session))
+    return status;
+  const Plan &plan = session->program->plan;
+  if (num_values != plan.states().size())
+    return fail(GRU_INVALID_ARGUMENT, "reset_states: wrong number of values, "
+                "found ", num_values, ", expected ", plan.states().size(),
+                ", one per state");
+  if (!values)
+    return fail(GRU_INVALID_ARGUMENT, "reset_states: values is null");
+  // All are checked before any is copied.
+  uint64_t bytes;
+  for (size_t i = 0; i < num_values; ++i) {
+    const gru_plan_tensor &state = plan.states()[i];
+    if (gru_status status =
+            checkBuffer("reset_states: state", plan.name(state), state,
+                        values[i].dtype, values[i].rank, values[i].dims))
+      return status;
+    if (gru_status status = checkData("reset_states: state", plan.name(state),
+                                      values[i], bytes))
+      return status;
+  }
+  for (size_t i = 0; i < num_values; ++i)
+    if (staticBytes(plan.states()[i], bytes))
+      copy(session->memory.get() + plan.states()[i].offset, values[i].data,
+           bytes);
+  return GRU_OK;
 }
 
 gru_status gru_session_get_state(const gru_session *session, size_t index,

@@ -9,10 +9,13 @@
 #include "compiler/import/rtneural/RTNeuralImporter.h"
 #include "compiler/import/torch/TorchConfig.h"
 #include "compiler/import/torch/TorchImporter.h"
+#include "runtime/Half.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+
+#include <cstring>
 
 using namespace gru;
 using namespace llvm;
@@ -44,6 +47,50 @@ StringRef gru::getWeightTypeName(WeightType type) {
     return "bfloat16";
   }
   llvm_unreachable("unknown weight type");
+}
+
+template <typename T>
+static void readAs(const void *data, std::vector<double> &values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, static_cast<const char *>(data) + i * sizeof(value),
+                sizeof(value));
+    values[i] = value;
+  }
+}
+
+std::vector<double> gru::readValues(const void *data, WeightType type,
+                                    size_t count) {
+  std::vector<double> values(count);
+  if (type == WeightType::f32)
+    readAs<float>(data, values);
+  else if (type == WeightType::f64)
+    readAs<double>(data, values);
+  else {
+    readAs<uint16_t>(data, values);
+    for (double &value : values)
+      value = type == WeightType::f16
+                  ? runtime::Half::decode(uint16_t(value))
+                  : runtime::BFloat::decode(uint16_t(value));
+  }
+  return values;
+}
+
+void gru::writeValues(ArrayRef<double> values, WeightType type, void *data) {
+  char *to = static_cast<char *>(data);
+  auto put = [&](auto value) {
+    std::memcpy(to, &value, sizeof(value));
+    to += sizeof(value);
+  };
+  for (double value : values) {
+    if (type == WeightType::f32)
+      put(float(value));
+    else if (type == WeightType::f64)
+      put(value);
+    else
+      put(type == WeightType::f16 ? runtime::Half::encode(value)
+                                  : runtime::BFloat::encode(value));
+  }
 }
 
 /// An HDF5 file may start with a block of somebody else's; its signature then

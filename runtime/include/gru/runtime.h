@@ -235,8 +235,18 @@ GRU_API gru_status gru_session_run(gru_session *session,
                                    const gru_buffer *outputs,
                                    size_t num_outputs);
 
-/* Makes all states zero: a new sequence starts. NULL is allowed. */
-GRU_API void gru_session_reset_states(gru_session *session);
+/* Makes all states zero: a new sequence starts.
+   Errors: GRU_INVALID_ARGUMENT for a program without states, whose layers are
+   not stateful: Keras 2's AttributeError, where Keras 3 is silent. */
+GRU_API gru_status gru_session_reset_states(gru_session *session);
+
+/* Gives every state a value: as many as the program has states, in its order,
+   each of the state's type and shape.
+   Errors: GRU_INVALID_ARGUMENT as above, or for values that do not fit (Keras's
+   ValueError); then all states keep what they had. */
+GRU_API gru_status gru_session_reset_states_to(gru_session *session,
+                                               const gru_buffer *values,
+                                               size_t num_values);
 
 /* Copies state `index` (GRU_KIND_STATE) out of or into the session: dense,
    row-major, of the type and shape that gru_program_tensor tells. `size` is in

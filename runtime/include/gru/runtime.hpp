@@ -269,8 +269,18 @@ public:
                std::span(out.begin(), out.size()));
   }
 
-  /// Makes all states zero.
-  void reset_states() { gru_session_reset_states(handle); }
+  /// Makes all states zero; an error where no layer is stateful.
+  Result<void> reset_states() {
+    return Result<void>::of(gru_session_reset_states(handle));
+  }
+  /// Gives every state a value; see gru_session_reset_states_to.
+  Result<void> reset_states(std::span<const TensorView> values) {
+    std::vector<gru_buffer> buffers;
+    for (const TensorView &view : values)
+      buffers.push_back(view.buffer());
+    return Result<void>::of(
+        gru_session_reset_states_to(handle, buffers.data(), buffers.size()));
+  }
 
   int64_t max_timesteps() const { return gru_session_max_timesteps(handle); }
 
