@@ -17,6 +17,7 @@ packages=(
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache pkg-config git python3
   libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev
+  qemu-user # runs objects made for other CPUs in the tests
 )
 
 say() { printf '\n== %s\n' "$*"; }

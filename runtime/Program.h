@@ -12,7 +12,8 @@ struct gru_program {
   std::atomic<uint64_t> references{1};
   gru_artifact artifact{};
   gru::runtime::Plan plan;
-  gru::runtime::Block weights;
+  gru::runtime::Block ownWeights; ///< Empty if the artifact brings its own.
+  const void *weights = nullptr;
 };
 
 namespace gru::runtime {

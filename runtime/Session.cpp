@@ -249,7 +249,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
   const gru_program &program = *session->program;
   gru_call call{session->in,
                 session->out,
-                program.weights.get(),
+                program.weights,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,

@@ -9,6 +9,8 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/MCSubtargetInfo.h"
@@ -17,6 +19,7 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
+#include "llvm/Transforms/Utils/ModuleUtils.h"
 
 #include <chrono>
 #include <mutex>
@@ -184,6 +187,38 @@ static void replaceFusedMultiplyAdds(llvm::Module &module) {
   }
 }
 
+/// Code generators round to bfloat16 by a call of this function where the CPU has
+/// no instruction for it, and few C libraries have it: each module gets its own.
+static void addBFloat16Rounding(llvm::Module &module) {
+  bool hasBFloat16 = llvm::any_of(module, [](llvm::Function &function) {
+    return llvm::any_of(llvm::instructions(function), [](llvm::Instruction &i) {
+      return i.getType()->getScalarType()->isBFloatTy();
+    });
+  });
+  if (!hasBFloat16)
+    return;
+  llvm::IRBuilder<> b(module.getContext());
+  auto *function = llvm::Function::Create(
+      llvm::FunctionType::get(b.getBFloatTy(), {b.getFloatTy()}, false),
+      llvm::GlobalValue::InternalLinkage, "__truncsfbf2", module);
+  b.SetInsertPoint(
+      llvm::BasicBlock::Create(module.getContext(), "entry", function));
+  llvm::Value *x = function->getArg(0);
+  llvm::Value *bits = b.CreateBitCast(x, b.getInt32Ty());
+  // To nearest even: half of the last place, less one if that place is even.
+  llvm::Value *odd = b.CreateAnd(b.CreateLShr(bits, 16), 1);
+  llvm::Value *rounded =
+      b.CreateAdd(bits, b.CreateAdd(odd, b.getInt32(0x7fff)));
+  // A NaN must not become an infinity.
+  llvm::Value *result = b.CreateSelect(b.CreateFCmpUNO(x, x),
+                                       b.CreateOr(bits, 0x400000), rounded);
+  b.CreateRet(b.CreateBitCast(
+      b.CreateTrunc(b.CreateLShr(result, 16), b.getInt16Ty()),
+      b.getBFloatTy()));
+  // No instruction mentions it yet.
+  llvm::appendToCompilerUsed(module, {function});
+}
+
 static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -239,6 +274,7 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
         llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");
     global->setAlignment(llvm::Align(8));
   }
+  addBFloat16Rounding(*result);
   setTargetAttributes(*result, machine);
   if (machine.getTargetTriple().isX86() &&
       !machine.getMCSubtargetInfo()->checkFeatures("+fma"))

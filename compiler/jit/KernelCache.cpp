@@ -2,6 +2,7 @@
 
 #include "compiler/jit/KernelCache.h"
 
+#include "compiler/jit/KernelSymbols.h"
 #include "lowering/Pipelines.h"
 
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -12,8 +13,6 @@
 #include "llvm/Support/SHA256.h"
 
 #include <chrono>
-#include <cmath>
-#include <cstring>
 #include <future>
 #include <map>
 #include <mutex>
@@ -22,30 +21,6 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-
-/// Functions that kernels may call. Everything else is an error at link time.
-/// The memory functions are what LLVM makes of plain loops; the mathematical
-/// ones serve the reference target and float64.
-const std::pair<const char *, void *> *allowedSymbols(size_t &count) {
-  using D1 = double (*)(double);
-#define GRU_MATH(name) {#name, reinterpret_cast<void *>(D1(std::name))}
-  static const std::pair<const char *, void *> symbols[] = {
-      {"memcpy", reinterpret_cast<void *>(std::memcpy)},
-      {"memmove", reinterpret_cast<void *>(std::memmove)},
-      {"memset", reinterpret_cast<void *>(std::memset)},
-      GRU_MATH(exp),
-      GRU_MATH(expm1),
-      GRU_MATH(log),
-      GRU_MATH(log1p),
-      GRU_MATH(tanh),
-      GRU_MATH(erf),
-      {"fma", reinterpret_cast<void *>(
-                  static_cast<double (*)(double, double, double)>(std::fma))},
-  };
-#undef GRU_MATH
-  count = std::size(symbols);
-  return symbols;
-}
 
 /// What one thread compiles with. A context grows with every attribute made in
 /// it, so a worker retires after a number of compilations.
@@ -217,27 +192,25 @@ private:
         return created.takeError();
       jit = std::move(*created);
     }
-    auto dylib = jit->createJITDylib("kernel" + std::to_string(numLoaded++));
-    if (!dylib)
-      return dylib.takeError();
-    size_t count;
-    const auto *symbols = allowedSymbols(count);
+    // Bare: LLJIT's own dylibs would see all symbols of the process.
+    llvm::orc::JITDylib &dylib = jit->getExecutionSession().createBareJITDylib(
+        "kernel" + std::to_string(numLoaded++));
     llvm::orc::SymbolMap map;
-    for (size_t i = 0; i < count; ++i)
-      map[jit->mangleAndIntern(symbols[i].first)] = {
-          llvm::orc::ExecutorAddr::fromPtr(symbols[i].second),
+    for (const KernelSymbol &symbol : getKernelSymbols())
+      map[jit->mangleAndIntern(symbol.name)] = {
+          llvm::orc::ExecutorAddr::fromPtr(symbol.address),
           llvm::JITSymbolFlags::Exported};
     if (llvm::Error error =
-            dylib->define(llvm::orc::absoluteSymbols(std::move(map))))
+            dylib.define(llvm::orc::absoluteSymbols(std::move(map))))
       return error;
     if (llvm::Error error = jit->addObjectFile(
-            *dylib, llvm::MemoryBuffer::getMemBufferCopy(
+            dylib, llvm::MemoryBuffer::getMemBufferCopy(
                         StringRef(object.data(), object.size()), "kernel")))
       return error;
-    auto entry = jit->lookup(*dylib, "gru_kernel");
+    auto entry = jit->lookup(dylib, "gru_kernel");
     if (!entry)
       return entry.takeError();
-    auto plan = jit->lookup(*dylib, "gru_plan");
+    auto plan = jit->lookup(dylib, "gru_plan");
     if (!plan)
       return plan.takeError();
     return Kernel{entry->toPtr<gru_kernel>(), plan->toPtr<const void *>(),

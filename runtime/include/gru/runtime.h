@@ -128,19 +128,46 @@ typedef struct gru_artifact {
      called if gru_program_open fails: the artifact stays the caller's. */
   void (*release)(void *context);
   void *context;
+  /* Weights that gru_pack_weights has packed already, as an object compiled
+     ahead of time carries them: aligned to 64 bytes, of the size that the plan
+     says, valid until `release` is called. NULL: gru_program_open packs. */
+  const void *packed_weights;
+  uint64_t packed_weights_size; /* bytes; 0 if there are none */
 } gru_artifact;
 
 typedef struct gru_program gru_program;
 
-/* Checks the plan, finds its weights by name among `weights` and packs them.
+/* What a plan says of the blob of packed weights: how many bytes it has, and
+   the blob itself, written to `blob`, whose `size` must be just that. Weights
+   are found as by gru_program_open, with the same errors. For programs without
+   a gru_program: objects made ahead of time with --hot-swap. */
+GRU_API gru_status gru_plan_weights_bytes(const void *plan, uint64_t plan_size,
+                                          uint64_t *bytes);
+GRU_API gru_status gru_pack_weights(const void *plan, uint64_t plan_size,
+                                    const gru_weight *weights,
+                                    size_t num_weights, void *blob,
+                                    uint64_t size);
+
+/* Checks the plan, finds its weights by name among `weights` and packs them,
+   or takes the artifact's packed weights if num_weights is 0.
    Weights that the plan does not name are ignored; of several with one name
    the first is taken. `weights` may be NULL if num_weights is 0. The program
    has one reference, which is the caller's.
    Errors: GRU_DAMAGED for a plan that is not in order, GRU_UNSUPPORTED for one
    of another version, GRU_INVALID_ARGUMENT for a weight that is missing or has
-   another shape or type than the plan expects, GRU_OUT_OF_MEMORY. */
+   another shape or type than the plan expects or packed weights of another size,
+   GRU_OUT_OF_MEMORY. */
 GRU_API gru_status gru_program_open(const gru_artifact *artifact,
                                     const gru_weight *weights,
+                                    size_t num_weights, gru_program **program);
+
+/* Opens a shared library that was made ahead of time (gru-opt --emit=shared).
+   `weights` as for gru_program_open: none for the library's own. The library is
+   code: load only what you trust. It is closed when the program is destroyed.
+   Errors: GRU_IO if `path` cannot be loaded or is no such library,
+   GRU_UNSUPPORTED on systems without shared libraries, and those of
+   gru_program_open. */
+GRU_API gru_status gru_program_load(const char *path, const gru_weight *weights,
                                     size_t num_weights, gru_program **program);
 
 /* Adds a reference and returns its argument. NULL is allowed. */

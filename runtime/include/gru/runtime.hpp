@@ -344,6 +344,17 @@ public:
     return adopt(program);
   }
 
+  /// A shared library made ahead of time, with its own weights unless others
+  /// are given.
+  static Result<Program> load(const std::string &path,
+                              std::span<const gru_weight> weights = {}) {
+    gru_program *program;
+    if (gru_status status = gru_program_load(path.c_str(), weights.data(),
+                                             weights.size(), &program))
+      return Error::last(status);
+    return adopt(program);
+  }
+
   explicit operator bool() const { return handle != nullptr; }
   /// For the C interface; stays owned by this object.
   gru_program *get() const { return handle; }
