@@ -2,15 +2,15 @@
 
 #include "compiler/jit/Compiler.h"
 
+#include "compiler/jit/BFloat16.h"
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
-#include "llvm/IR/IRBuilder.h"
-#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/MCSubtargetInfo.h"
@@ -19,7 +19,6 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
-#include "llvm/Transforms/Utils/ModuleUtils.h"
 
 #include <chrono>
 #include <mutex>
@@ -31,6 +30,25 @@ using namespace gru;
 // Target
 //===----------------------------------------------------------------------===//
 
+Machine gru::getMachine(const CompileTarget &target) {
+  if (!target.triple.empty() ||
+      (!target.cpu.empty() && target.cpu != "native"))
+    return {llvm::Triple(target.triple.empty() ? llvm::sys::getProcessTriple()
+                                               : target.triple),
+            target.cpu, ""};
+  static const Machine host = [] {
+    llvm::SubtargetFeatures features;
+    for (auto &feature : llvm::sys::getHostCPUFeatures())
+      features.AddFeature(feature.first(), feature.second);
+    // The order is that of a hash table.
+    std::vector<std::string> names = features.getFeatures();
+    llvm::sort(names);
+    return Machine{llvm::Triple(llvm::sys::getProcessTriple()),
+                   llvm::sys::getHostCPUName().str(), llvm::join(names, ",")};
+  }();
+  return host;
+}
+
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gru::createTargetMachine(const CompileTarget &target) {
   static std::once_flag initialised;
@@ -41,28 +59,19 @@ gru::createTargetMachine(const CompileTarget &target) {
     llvm::InitializeAllAsmPrinters();
     llvm::InitializeAllAsmParsers();
   });
-  llvm::Triple triple(target.triple.empty() ? llvm::sys::getProcessTriple()
-                                            : target.triple);
+  auto [triple, cpu, features] = getMachine(target);
   std::string problem;
   const llvm::Target *llvmTarget =
       llvm::TargetRegistry::lookupTarget(triple, problem);
   if (!llvmTarget)
     return llvm::createStringError("mtriple: " + problem);
-  std::string cpu = target.cpu;
-  llvm::SubtargetFeatures features;
-  bool host = target.triple.empty() && (cpu.empty() || cpu == "native");
-  if (host) {
-    cpu = llvm::sys::getHostCPUName().str();
-    for (auto &feature : llvm::sys::getHostCPUFeatures())
-      features.AddFeature(feature.first(), feature.second);
-  }
   std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
       llvmTarget->createMCSubtargetInfo(triple, "", ""));
   if (!cpu.empty() && subtarget && !subtarget->isCPUStringValid(cpu))
     return llvm::createStringError("mcpu: '" + cpu + "' is no CPU of " +
                                    triple.str());
   std::unique_ptr<llvm::TargetMachine> machine(llvmTarget->createTargetMachine(
-      triple, cpu, features.getString(), llvm::TargetOptions(),
+      triple, cpu, features, llvm::TargetOptions(),
       llvm::Reloc::PIC_, llvm::CodeModel::Small,
       // Higher levels cost time and gain nothing on code that is vectors
       // already (docs/decisions/0004-compile-time.md).
@@ -185,38 +194,6 @@ static void replaceFusedMultiplyAdds(llvm::Module &module) {
     function.replaceAllUsesWith(separate);
     function.eraseFromParent();
   }
-}
-
-/// Code generators round to bfloat16 by a call of this function where the CPU has
-/// no instruction for it, and few C libraries have it: each module gets its own.
-static void addBFloat16Rounding(llvm::Module &module) {
-  bool hasBFloat16 = llvm::any_of(module, [](llvm::Function &function) {
-    return llvm::any_of(llvm::instructions(function), [](llvm::Instruction &i) {
-      return i.getType()->getScalarType()->isBFloatTy();
-    });
-  });
-  if (!hasBFloat16)
-    return;
-  llvm::IRBuilder<> b(module.getContext());
-  auto *function = llvm::Function::Create(
-      llvm::FunctionType::get(b.getBFloatTy(), {b.getFloatTy()}, false),
-      llvm::GlobalValue::InternalLinkage, "__truncsfbf2", module);
-  b.SetInsertPoint(
-      llvm::BasicBlock::Create(module.getContext(), "entry", function));
-  llvm::Value *x = function->getArg(0);
-  llvm::Value *bits = b.CreateBitCast(x, b.getInt32Ty());
-  // To nearest even: half of the last place, less one if that place is even.
-  llvm::Value *odd = b.CreateAnd(b.CreateLShr(bits, 16), 1);
-  llvm::Value *rounded =
-      b.CreateAdd(bits, b.CreateAdd(odd, b.getInt32(0x7fff)));
-  // A NaN must not become an infinity.
-  llvm::Value *result = b.CreateSelect(b.CreateFCmpUNO(x, x),
-                                       b.CreateOr(bits, 0x400000), rounded);
-  b.CreateRet(b.CreateBitCast(
-      b.CreateTrunc(b.CreateLShr(result, 16), b.getInt16Ty()),
-      b.getBFloatTy()));
-  // No instruction mentions it yet.
-  llvm::appendToCompilerUsed(module, {function});
 }
 
 static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
