@@ -84,6 +84,20 @@ template <typename T>
   return GRU_OK;
 }
 
+/// The host's allocator, checked, or one without functions: the C library's.
+[[nodiscard]] inline gru_status readAllocator(const gru_allocator *from,
+                                              gru_allocator &to) {
+  to = {};
+  if (!from)
+    return GRU_OK;
+  if (gru_status status = readVersioned(from, "allocator", to))
+    return status;
+  if (!to.allocate || !to.release)
+    return fail(GRU_INVALID_ARGUMENT,
+                "allocator: allocate or release is null, expected both");
+  return GRU_OK;
+}
+
 } // namespace gru::runtime
 
 #endif // GRU_RUNTIME_ERROR_H

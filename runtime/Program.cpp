@@ -5,8 +5,6 @@
 #include "Error.h"
 #include "Pack.h"
 
-#include <new>
-
 using namespace gru::runtime;
 
 namespace {
@@ -78,16 +76,12 @@ gru_status takePackedWeights(gru_program &program) {
   return GRU_OK;
 }
 
-gru_status open(gru_program &program, const gru_artifact *artifact,
-                std::span<const gru_weight> weights) {
-  if (gru_status status =
-          readVersioned(artifact, "artifact", program.artifact,
-                        offsetof(gru_artifact, packed_weights)))
-    return status;
+gru_status open(gru_program &program, std::span<const gru_weight> weights) {
   if (!program.artifact.kernel)
     return fail(GRU_INVALID_ARGUMENT, "artifact: kernel is null");
   if (gru_status status =
-          program.plan.read(program.artifact.plan, program.artifact.plan_size))
+          program.plan.read(program.artifact.plan, program.artifact.plan_size,
+                            program.allocator))
     return status;
   if (weights.empty() && program.artifact.packed_weights)
     return takePackedWeights(program);
@@ -96,11 +90,31 @@ gru_status open(gru_program &program, const gru_artifact *artifact,
     return fail(GRU_INVALID_ARGUMENT,
                 "artifact: has no pack program, so its weights cannot be "
                 "replaced (compile it with --hot-swap)");
-  if (!program.ownWeights.allocate(bytes))
+  if (!program.ownWeights.allocate(bytes, program.allocator))
     return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ", bytes,
                 " bytes for the weights");
   program.weights = program.ownWeights.get();
   return packWeights(program.plan, weights, program.ownWeights.get());
+}
+
+gru_status openInto(const gru_artifact &artifact,
+                    std::span<const gru_weight> weights,
+                    gru_program **program) {
+  gru_allocator allocator;
+  if (gru_status status = readAllocator(artifact.allocator, allocator))
+    return status;
+  auto *opened = create<gru_program>(allocator);
+  if (!opened)
+    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ",
+                sizeof(gru_program), " bytes");
+  opened->artifact = artifact;
+  opened->allocator = allocator;
+  if (gru_status status = open(*opened, weights)) {
+    destroy(allocator, opened);
+    return status;
+  }
+  *program = opened;
+  return GRU_OK;
 }
 
 std::span<const gru_plan_tensor> tensorsOf(const Plan &plan,
@@ -264,15 +278,38 @@ gru_status gru_program_open(const gru_artifact *artifact,
   if (num_weights != 0 && !weights)
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_program_open: weights is null, expected ", num_weights);
-  auto *opened = new (std::nothrow) gru_program;
-  if (!opened)
-    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ",
-                sizeof(gru_program), " bytes");
-  if (gru_status status = open(*opened, artifact, {weights, num_weights})) {
-    delete opened;
+  gru_artifact read;
+  if (gru_status status =
+          readVersioned(artifact, "artifact", read,
+                        offsetof(gru_artifact, packed_weights)))
     return status;
-  }
-  *program = opened;
+  return openInto(read, {weights, num_weights}, program);
+}
+
+gru_status gru_program_with_weights(gru_program *program,
+                                    const gru_weight *weights,
+                                    size_t num_weights, gru_program **swapped) {
+  if (!swapped)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_program_with_weights: swapped is null");
+  *swapped = nullptr;
+  if (!program || (num_weights != 0 && !weights))
+    return fail(GRU_INVALID_ARGUMENT, "gru_program_with_weights: ",
+                program ? "weights" : "program", " is null");
+  // The kernel is the old program's, and lives as long as somebody needs it.
+  gru_artifact artifact = program->artifact;
+  artifact.plan = &program->plan.header();
+  artifact.plan_size = program->plan.header().size;
+  artifact.allocator = program->allocator.allocate ? &program->allocator : nullptr;
+  artifact.packed_weights = nullptr;
+  artifact.packed_weights_size = 0;
+  artifact.release = [](void *context) {
+    gru_program_release(static_cast<gru_program *>(context));
+  };
+  artifact.context = program;
+  if (gru_status status = openInto(artifact, {weights, num_weights}, swapped))
+    return status;
+  gru_program_retain(program);
   return GRU_OK;
 }
 
@@ -287,7 +324,8 @@ void gru_program_release(gru_program *program) {
       program->references.fetch_sub(1, std::memory_order_acq_rel) != 1)
     return;
   gru_artifact artifact = program->artifact;
-  delete program;
+  gru_allocator allocator = program->allocator;
+  destroy(allocator, program);
   if (artifact.release)
     artifact.release(artifact.context);
 }

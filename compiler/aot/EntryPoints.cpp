@@ -263,7 +263,7 @@ private:
   void addArtifact(bool shared) {
     Constant *null = ConstantPointerNull::get(pointer);
     uint64_t bytes = artifact.getPlan().header().weights_bytes;
-    static_assert(sizeof(gru_artifact) == 64, "a field is missing below");
+    static_assert(sizeof(gru_artifact) == 72, "a field is missing below");
     Constant *fields[] = {b.getInt32(sizeof(gru_artifact)),
                           b.getInt32(0),
                           kernel,
@@ -272,7 +272,8 @@ private:
                           null,
                           null,
                           weights ? cast<Constant>(weights) : null,
-                          b.getInt64(weights ? bytes : 0)};
+                          b.getInt64(weights ? bytes : 0),
+                          null};
     Constant *value = ConstantStruct::getAnon(fields);
     auto *global = new GlobalVariable(module, value->getType(),
                                       /*isConstant=*/true,
