@@ -2,7 +2,6 @@
 
 #include "compiler/jit/Compiler.h"
 
-#include "compiler/jit/BFloat16.h"
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
 
@@ -251,7 +250,6 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
         llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");
     global->setAlignment(llvm::Align(8));
   }
-  addBFloat16Rounding(*result);
   setTargetAttributes(*result, machine);
   if (machine.getTargetTriple().isX86() &&
       !machine.getMCSubtargetInfo()->checkFeatures("+fma"))

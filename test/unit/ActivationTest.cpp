@@ -7,7 +7,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/jit/BFloat16.h"
 #include "lowering/common/Activations.h"
 #include "lowering/common/ApproximateMath.h"
 
@@ -158,10 +157,7 @@ public:
     llvm::InitializeNativeTargetAsmPrinter();
     ExecutionEngineOptions options;
     auto optimize = makeOptimizingTransformer(2, 0, nullptr);
-    options.transformer = [&](llvm::Module *built) {
-      gru::addBFloat16Rounding(*built);
-      return optimize(built);
-    };
+    options.transformer = optimize;
     options.enableObjectDump = true;
     auto created = ExecutionEngine::create(*module, options);
     ASSERT_TRUE(bool(created)) << llvm::toString(created.takeError());
