@@ -4,8 +4,6 @@
 #include "FloatEnvironment.h"
 #include "Program.h"
 
-#include <new>
-
 using namespace gru::runtime;
 
 /// What a tensor of the last run looked like, apart from where it was.
@@ -19,6 +17,7 @@ struct Bound {
 /// Everything that a run needs is allocated when the session is created.
 struct gru_session {
   gru_program *program = nullptr;
+  gru_allocator allocator{};
   int64_t maxTimesteps = 0;
   Block memory; ///< State, then scratch.
   Block tables; ///< The three arrays below.
@@ -35,12 +34,8 @@ struct gru_session {
 
 namespace {
 
-gru_status create(gru_session &session, gru_program *program,
-                  const gru_session_options *options) {
-  gru_session_options read{};
-  if (options)
-    if (gru_status status = readVersioned(options, "session options", read))
-      return status;
+gru_status prepare(gru_session &session, gru_program *program,
+                   const gru_session_options &read) {
   if (read.max_timesteps < 0)
     return fail(GRU_INVALID_ARGUMENT,
                 "session options: max_timesteps is out of range, found ",
@@ -56,14 +51,15 @@ gru_status create(gru_session &session, gru_program *program,
     return status;
   session.scratchOffset = alignUp(plan.header().state_bytes);
   uint64_t bytes = session.scratchOffset + scratch;
-  if (!session.memory.allocate(bytes))
+  if (!session.memory.allocate(bytes, session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ", bytes,
                 " bytes for max_timesteps = ", session.maxTimesteps);
 
   size_t numIn = plan.inputs().size(), numOut = plan.outputs().size();
   size_t numDims = plan.symbols().size();
   static_assert(sizeof(void *) == sizeof(int64_t));
-  if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *)))
+  if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *),
+                               session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   char *tables = session.tables.get();
   session.in = reinterpret_cast<const void **>(tables);
@@ -295,19 +291,52 @@ gru_status gru_session_create(gru_program *program,
   *session = nullptr;
   if (!program)
     return fail(GRU_INVALID_ARGUMENT, "gru_session_create: program is null");
-  auto *created = new (std::nothrow) gru_session;
+  gru_session_options read{};
+  if (options)
+    if (gru_status status =
+            readVersioned(options, "session options", read,
+                          offsetof(gru_session_options, allocator)))
+      return status;
+  gru_allocator allocator;
+  if (gru_status status = readAllocator(read.allocator, allocator))
+    return status;
+  auto *created = create<gru_session>(allocator);
   if (!created)
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ",
                 sizeof(gru_session), " bytes");
-  if (gru_status status = create(*created, program, options)) {
-    delete created;
+  created->allocator = allocator;
+  if (gru_status status = prepare(*created, program, read)) {
+    destroy(allocator, created);
     return status;
   }
   *session = created;
   return GRU_OK;
 }
 
-void gru_session_destroy(gru_session *session) { delete session; }
+void gru_session_destroy(gru_session *session) {
+  if (!session)
+    return;
+  gru_allocator allocator = session->allocator;
+  destroy(allocator, session);
+}
+
+gru_status gru_session_set_program(gru_session *session, gru_program *program) {
+  if (!session || !program)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_program: ",
+                session ? "program" : "session", " is null");
+  const gru_program &old = *session->program;
+  const gru_plan_header &plan = program->plan.header();
+  if (program->artifact.kernel != old.artifact.kernel ||
+      plan.size != old.plan.header().size ||
+      std::memcmp(&plan, &old.plan.header(), plan.size) != 0)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_program: is another kernel, expected the "
+                "session's own with other weights");
+  gru_program_retain(program);
+  gru_program_release(session->program);
+  session->program = program;
+  return GRU_OK;
+}
 
 gru_program *gru_session_program(const gru_session *session) {
   return session ? session->program : nullptr;
@@ -337,7 +366,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
   const gru_program &program = *session->program;
   gru_call call{session->in,
                 session->out,
-                program.weights.get(),
+                program.weights,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,

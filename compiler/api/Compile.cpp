@@ -111,6 +111,7 @@ gru_status gru_compile(const gru_model *model,
   artifact.struct_size = sizeof(artifact);
   artifact.kernel = (*kernel)->code->getEntry();
   artifact.plan = (*kernel)->plan.data();
+  artifact.allocator = options.allocator;
   artifact.plan_size = (*kernel)->plan.size();
   // The program keeps its kernel loaded.
   using Holder = std::shared_ptr<const Kernel>;

@@ -230,6 +230,8 @@ typedef struct gru_compile_options {
      Dropout layers. */
   const gru_tensor_info *masks;
   size_t num_masks;
+  /* For the program and its weights; copied. NULL: the C library's. */
+  const gru_allocator *allocator;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

@@ -329,6 +329,8 @@ struct CompileOptions {
       {};
   std::function<void(std::string_view text)> on_remark = {};
   std::optional<std::string> cache_dir = {};
+  /// Of the program and its weights; null: the C library's. Copied.
+  const gru_allocator *allocator = nullptr;
 };
 
 inline Result<Program> compile(const Model &model,
@@ -355,6 +357,7 @@ inline Result<Program> compile(const Model &model,
   }
   raw.masks = masks.data();
   raw.num_masks = masks.size();
+  raw.allocator = options.allocator;
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   if (options.on_phase)
