@@ -5,6 +5,7 @@
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/KerasImporter.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/import/onnx/OnnxImporter.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -58,11 +59,6 @@ static bool isHdf5(StringRef bytes) {
 static StringRef describeForeign(StringRef path, StringRef bytes) {
   StringRef name = sys::path::filename(path);
   StringRef extension = sys::path::extension(path);
-  if (extension == ".onnx")
-    return "found an ONNX model, which is not supported, expected a Keras "
-           "model "
-           "(.keras or .h5): build the network in Keras with these weights and "
-           "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
     return "found a PyTorch checkpoint, expected a Keras model; a pickle "
@@ -101,7 +97,7 @@ int64_t ModelSource::getTimeDim(const TensorSpec &input) const {
 int64_t ModelSource::getDefaultBatch() const {
   for (const TensorSpec &input : inputs)
     if (int64_t dim = getBatchDim(input);
-        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
+        dim >= 0 && dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
       return input.shape[dim];
   return 1;
 }
@@ -137,6 +133,13 @@ gru::openModel(StringRef path, StringRef weightsPath,
   text.consume_front("\xEF\xBB\xBF");
   if (text.ltrim().starts_with("{"))
     return keras::openJson(path, bytes, weightsPath, callArguments);
+  if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
+    if (!weightsPath.empty())
+      return importError(path, "an ONNX model holds its weights, but others were "
+                               "given: '" +
+                                   weightsPath + "'");
+    return onnx::openOnnx(path, bytes);
+  }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);

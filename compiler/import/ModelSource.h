@@ -87,10 +87,9 @@ public:
   llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
   llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
-  /// The dimensions of an input that are batch and time; time is -1 for what is
-  /// no sequence.
-  int64_t getBatchDim(const TensorSpec &input) const;
-  int64_t getTimeDim(const TensorSpec &input) const;
+  /// The dimensions of an input that are batch and time; -1 where there is none.
+  virtual int64_t getBatchDim(const TensorSpec &input) const;
+  virtual int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
   /// 1.
   int64_t getDefaultBatch() const;
@@ -110,8 +109,9 @@ protected:
 };
 
 /// Reads a model. The format is recognised by the file's content: a Keras
-/// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir).
+/// archive (.keras), a Keras HDF5 model (.h5), a Keras JSON config, which
+/// needs `weightsPath`, an HDF5 file, or an ONNX model (.onnx); or by its
+/// extension: MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
 /// those of that file.
 ///
