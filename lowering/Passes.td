@@ -94,24 +94,6 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
 // Weights and buffers
 //===----------------------------------------------------------------------===//
 
-def PackToLinalgPass : Pass<"convert-gru-pack-to-linalg", "::mlir::func::FuncOp"> {
-  let summary = "packs what is not a weight while the model runs";
-  let description = [{
-    A `gru.pack` of anything but a weight argument (ONNX models may take kernels
-    as inputs, or compute them) becomes a `linalg.generic` that does the same in
-    every run. Packs of weights stay for `gru-hoist-packs`.
-
-    ```mlir
-    %p = gru.pack %input {part = #gru.part<all>, gates = 3, width = 4}
-        : tensor<2x9xf32> -> tensor<1x2x3x4xf32>
-    // becomes
-    %p = linalg.generic {...} outs(%empty : tensor<1x2x3x4xf32>) {...}
-    ```
-  }];
-  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
-                           "::mlir::arith::ArithDialect"];
-}
-
 def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
   let summary = "moves the packing of weights to load time";
   let description = [{
@@ -129,7 +111,8 @@ def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
       gru.pack_program = [{weight = 0, offset = 0, extents = [4, 64, 3, 16], ...} ]}
     ```
 
-    A pack of anything but a weight argument is an error.
+    A pack of anything else, such as a kernel that is an input of the model,
+    becomes a `linalg.generic` that does the same in every run.
   }];
   let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
   let dependentDialects = ["::gru::GRUDialect"];

@@ -105,7 +105,6 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Weights leave the function, tensors become buffers.
 static void buffers(OpPassManager &pm, const PipelineOptions &) {
-  pm.addNestedPass<func::FuncOp>(createPackToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());

@@ -237,7 +237,7 @@ Expected<Tensor> gru::onnx::emitMove(
     // A literal is rearranged, but not blown up.
     if (tensor.literal && count <= tensor.literal->getNumElements()) {
       auto literal = std::make_shared<Literal>();
-      literal->name = node.graph.makeWeightName(node.getName());
+      literal->name = node.getName().str();
       literal->type = tensor.type;
       literal->shape = *dims;
       size_t width = getByteSize(tensor.type);
@@ -249,7 +249,7 @@ Expected<Tensor> gru::onnx::emitMove(
         out += width;
       });
       if (count > 0) {
-        result.literal = std::move(literal);
+        result.literal = node.graph.keep(std::move(literal));
         return result;
       }
     }
@@ -498,7 +498,7 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
     }
     if (literals) {
       auto literal = std::make_shared<Literal>();
-      literal->name = node.graph.makeWeightName(node.getName());
+      literal->name = node.getName().str();
       literal->type = result.type;
       literal->shape = *dims;
       for (int64_t i = 0; i < outer; ++i)
@@ -509,7 +509,7 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
           literal->bytes.insert(literal->bytes.end(), begin + i * run,
                                 begin + (i + 1) * run);
         }
-      result.literal = std::move(literal);
+      result.literal = node.graph.keep(std::move(literal));
       return result;
     }
   }

@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/Support/xxhash.h"
 
 using namespace gru;
 using namespace gru::onnx;
@@ -38,9 +39,15 @@ Graph::Graph(const ModelData &model, const ImportOptions &options,
     : model(model), options(options), function(function),
       builder(mlir::OpBuilder::atBlockBegin(function.addEntryBlock())),
       weights(weights) {
-  for (const auto *literals : {&model.constants, &model.attributeValues})
-    for (const auto &entry : *literals)
-      weightNames.insert(entry.second->name);
+  for (const auto &entry : model.constants)
+    weightNames.insert(entry.second->name);
+  for (const auto &entry : model.innerConstants)
+    weightNames.insert(entry.second->name);
+  for (const auto &entry : model.attributeValues)
+    weightNames.insert(entry.second->name);
+  scopes.emplace_back();
+  for (const auto &entry : model.constants)
+    scopes.back()[entry.first()] = makeKnown(entry.second);
 }
 
 std::string Graph::makeUnique(StringRef name, StringSet<> &names) {
@@ -95,7 +102,7 @@ Error Graph::addInputs() {
         if (!symbolValues[*symbol])
           symbolValues[*symbol] = mlir::tensor::DimOp::create(
               builder, loc, tensor.value, int64_t(dim));
-    tensors[input.name] = std::move(tensor);
+    scopes.back()[input.name] = std::move(tensor);
   }
   return Error::success();
 }
@@ -146,7 +153,56 @@ static std::optional<int64_t> findOpset(const ModelData &model,
   return std::nullopt;
 }
 
+std::shared_ptr<const Literal> Graph::keep(std::shared_ptr<Literal> literal) {
+  uint64_t hash = xxh3_64bits(
+      StringRef(literal->bytes.data(), literal->bytes.size()));
+  std::shared_ptr<const Literal> &slot = kept[hash];
+  if (slot && slot->type == literal->type && slot->shape == literal->shape &&
+      slot->bytes == literal->bytes)
+    return slot;
+  literal->name = makeWeightName(literal->name);
+  slot = std::move(literal);
+  return slot;
+}
+
+const Tensor *Graph::find(StringRef name) const {
+  for (const StringMap<Tensor> &scope : reverse(scopes))
+    if (auto found = scope.find(name); found != scope.end())
+      return &found->second;
+  return nullptr;
+}
+
+Expected<Tensors> Graph::runBody(Node &node, const ::onnx::GraphProto &body,
+                                 ArrayRef<Tensor> inputs) {
+  if (int(inputs.size()) != body.input_size())
+    return node.error("the graph inside has " + Twine(body.input_size()) +
+                      " inputs, expected " + Twine(inputs.size()));
+  StringMap<Tensor> &scope = scopes.emplace_back();
+  for (auto [proto, tensor] : zip(body.input(), inputs))
+    scope[proto.name()] = tensor;
+  for (const ::onnx::TensorProto &tensor : body.initializer())
+    scope[tensor.name()] = makeKnown(model.innerConstants.lookup(&tensor));
+  for (const ::onnx::NodeProto &inner : body.node())
+    if (Error error = addNode(inner))
+      return error;
+  Tensors results;
+  for (const ::onnx::ValueInfoProto &output : body.output()) {
+    const Tensor *found = find(output.name());
+    if (!found)
+      return node.error("output '" + printable(output.name()) +
+                        "' of the graph inside is made by no node");
+    results.push_back(*found);
+  }
+  scopes.pop_back();
+  return results;
+}
+
 Error Graph::addNode(const ::onnx::NodeProto &proto) {
+  constexpr int64_t mostNodes = 200000;
+  if (++numNodes > mostNodes)
+    return importError(model.file, "has more than " + Twine(mostNodes) +
+                                       " nodes, those of loops counted for each "
+                                       "step");
   std::optional<int64_t> opset = findOpset(model, proto.domain());
   Node node(*this, proto, opset.value_or(model.opset));
   const Operator *op = opset ? findOperator(proto.op_type()) : nullptr;
@@ -165,18 +221,12 @@ Error Graph::addNode(const ::onnx::NodeProto &proto) {
       node.addInput(std::nullopt);
       continue;
     }
-    auto found = tensors.find(name);
-    if (found != tensors.end()) {
-      node.addInput(found->second);
-      continue;
-    }
-    std::shared_ptr<const Literal> literal = getConstant(name);
-    if (!literal)
+    const Tensor *tensor = find(name);
+    if (!tensor)
       return node.error("input '" + printable(name) +
                         "' is made by no node before it, and is no input or "
                         "initializer of the model");
-    tensors[name] = makeKnown(std::move(literal));
-    node.addInput(tensors[name]);
+    node.addInput(*tensor);
   }
   for (unsigned i = 0; i < op->minInputs; ++i)
     if (!node.hasInput(i))
@@ -196,14 +246,14 @@ Error Graph::addNode(const ::onnx::NodeProto &proto) {
       continue;
     if (index >= results->size())
       return node.error("output " + Twine(index) + " is not supported");
-    if (tensors.count(name) || getConstant(name))
+    if (scopes.back().count(name))
       return node.error("output '" + printable(name) +
                         "' has the name of another value");
     Tensor &result = (*results)[index];
     if (!result.isKnown())
       if (Error error = node.checkShape(result.shape))
         return error;
-    tensors[name] = std::move(result);
+    scopes.back()[name] = std::move(result);
   }
   return Error::success();
 }
@@ -219,17 +269,12 @@ Error Graph::addOutputs() {
       return importError(model.file, "output '" + printable(output.name()) +
                                          "' " + message);
     };
-    auto found = tensors.find(output.name());
-    if (found == tensors.end()) {
-      std::shared_ptr<const Literal> literal = getConstant(output.name());
-      if (!literal)
-        return fail("is made by no node");
-      found = tensors.insert({output.name(), makeKnown(std::move(literal))})
-                  .first;
-    }
+    const Tensor *found = find(output.name());
+    if (!found)
+      return fail("is made by no node");
     if (!seen.insert(output.name()).second)
       return fail("is listed twice");
-    const Tensor &tensor = found->second;
+    const Tensor tensor = *found;
     constexpr size_t mostDims = 6; // GRU_MAX_RANK
     if (tensor.getRank() > mostDims)
       return fail("has " + Twine(tensor.getRank()) +

@@ -7,6 +7,7 @@
 #include "compiler/import/onnx/Node.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
 
 #include <memory>
@@ -14,8 +15,9 @@
 #include <vector>
 
 namespace onnx {
+class GraphProto;
 class ModelProto;
-class ValueInfoProto;
+class TensorProto;
 } // namespace onnx
 
 namespace gru::onnx {
@@ -38,10 +40,13 @@ struct ModelData {
   /// Of the default domain.
   int64_t opset = 0;
   std::shared_ptr<const ::onnx::ModelProto> proto;
-  /// Initializers.
+  /// Initializers of the graph, and of graphs inside of nodes.
   llvm::StringMap<std::shared_ptr<const Literal>> constants;
-  /// The attributes `value` of nodes, by their first output.
-  llvm::StringMap<std::shared_ptr<const Literal>> attributeValues;
+  llvm::DenseMap<const ::onnx::TensorProto *, std::shared_ptr<const Literal>>
+      innerConstants;
+  /// The attributes `value` of nodes.
+  llvm::DenseMap<const ::onnx::NodeProto *, std::shared_ptr<const Literal>>
+      attributeValues;
   std::vector<InputSpec> inputs;
   /// By symbol. All of role batch are one size, those of role time one each.
   std::vector<Role> symbols;
@@ -64,13 +69,17 @@ public:
 
   llvm::StringRef getFile() const { return model.file; }
   mlir::OpBuilder &getBuilder() { return builder; }
-  /// Null for a name that stands for no constant.
-  std::shared_ptr<const Literal> getConstant(llvm::StringRef name) const {
-    return model.constants.lookup(name);
+  /// The attribute `value` of a node, null where there is none.
+  std::shared_ptr<const Literal>
+  getAttributeValue(const ::onnx::NodeProto &node) const {
+    return model.attributeValues.lookup(&node);
   }
-  std::shared_ptr<const Literal> getAttributeValue(llvm::StringRef output) const {
-    return model.attributeValues.lookup(output);
-  }
+  /// A literal that was made here, or an equal one that was made before: the
+  /// steps of a loop make the same ones again.
+  std::shared_ptr<const Literal> keep(std::shared_ptr<Literal> literal);
+  /// Imports the nodes of a graph inside of a node, once; gives its outputs.
+  llvm::Expected<Tensors> runBody(Node &node, const ::onnx::GraphProto &body,
+                                  llvm::ArrayRef<Tensor> inputs);
   void addFact(const llvm::Twine &fact) { facts += fact.str() + "\n"; }
   mlir::Value getSymbolValue(unsigned symbol);
   mlir::Value addWeight(const std::string &name, DataType type,
@@ -86,6 +95,7 @@ public:
   }
 
 private:
+  const Tensor *find(llvm::StringRef name) const;
   llvm::Error addInputs();
   llvm::Error addOutputs();
   static std::string makeUnique(llvm::StringRef name, llvm::StringSet<> &names);
@@ -97,8 +107,11 @@ private:
   mlir::OpBuilder builder;
   std::vector<WeightTensor> *weights;
 
-  llvm::StringMap<Tensor> tensors;
+  /// The values of the graph, and of the graphs inside that are being run.
+  std::vector<llvm::StringMap<Tensor>> scopes;
   llvm::StringMap<mlir::Value> weightArguments;
+  llvm::DenseMap<uint64_t, std::shared_ptr<const Literal>> kept;
+  int64_t numNodes = 0;
   llvm::StringSet<> nodeNames, weightNames;
   std::vector<mlir::Value> symbolValues;
   llvm::SmallVector<mlir::DictionaryAttr> argumentAttributes;

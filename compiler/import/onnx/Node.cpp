@@ -71,6 +71,7 @@ static int kindOf(const AttributeProto &attribute) {
          : attribute.has_i()       ? AttributeProto::INT
          : attribute.has_s()       ? AttributeProto::STRING
          : attribute.has_t()       ? AttributeProto::TENSOR
+         : attribute.has_g()       ? AttributeProto::GRAPH
          : attribute.floats_size() ? AttributeProto::FLOATS
          : attribute.ints_size()   ? AttributeProto::INTS
          : attribute.strings_size() ? AttributeProto::STRINGS
@@ -144,7 +145,12 @@ std::shared_ptr<const Literal> Node::getValueAttribute() {
   // Read when the file was opened.
   if (!find("value", AttributeProto::TENSOR))
     return nullptr;
-  return graph.getAttributeValue(getOutputName(0));
+  return graph.getAttributeValue(proto);
+}
+
+const ::onnx::GraphProto *Node::getGraph(StringRef name) {
+  const AttributeProto *attribute = find(name, AttributeProto::GRAPH);
+  return attribute ? &attribute->g() : nullptr;
 }
 
 Error Node::takeAttributeError() {

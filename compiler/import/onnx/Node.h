@@ -18,6 +18,7 @@
 
 namespace onnx {
 class AttributeProto;
+class GraphProto;
 class NodeProto;
 } // namespace onnx
 
@@ -88,6 +89,8 @@ public:
   std::vector<std::string> getStrings(llvm::StringRef name);
   /// The tensor attribute `value`, null where it is absent.
   std::shared_ptr<const Literal> getValueAttribute();
+  /// Null where it is absent.
+  const ::onnx::GraphProto *getGraph(llvm::StringRef name);
   /// For what changes no number.
   void ignoreAttribute(llvm::StringRef name) { asked.insert(name); }
   llvm::Error takeAttributeError();

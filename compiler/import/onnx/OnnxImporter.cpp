@@ -188,6 +188,22 @@ Error OnnxSource::load() {
   llvm_unreachable("the last attempt returns");
 }
 
+/// All literals of a graph, in the order of the file.
+static void visitLiterals(const ModelData &model, const GraphProto &graph,
+                          function_ref<void(const Literal &)> visit) {
+  bool isOuter = &graph == &model.proto->graph();
+  for (const TensorProto &tensor : graph.initializer())
+    visit(isOuter ? *model.constants.lookup(tensor.name())
+                  : *model.innerConstants.lookup(&tensor));
+  for (const NodeProto &node : graph.node()) {
+    if (auto value = model.attributeValues.lookup(&node))
+      visit(*value);
+    for (const auto &attribute : node.attribute())
+      if (attribute.has_g())
+        visitLiterals(model, attribute.g(), visit);
+  }
+}
+
 /// The graph without names and values that only a reader sees, the values that
 /// have become code, and the weights' types.
 void OnnxSource::writeStructure(raw_ostream &os, StringRef facts) const {
@@ -202,19 +218,13 @@ void OnnxSource::writeStructure(raw_ostream &os, StringRef facts) const {
     node.clear_metadata_props();
   }
   os << "onnx " << model.opset << '\n' << proto.SerializeAsString();
-  for (const auto *literals : {&model.constants, &model.attributeValues}) {
-    std::vector<StringRef> keys;
-    for (const auto &entry : *literals)
-      keys.push_back(entry.first());
-    llvm::sort(keys);
-    for (StringRef key : keys) {
-      const Literal &literal = *literals->lookup(key);
-      os << '\n' << key << ' ' << int(literal.type) << ' '
-         << gru::shapeText(literal.shape) << ' ';
-      if (!isFloat(literal.type) || literal.getNumElements() == 1)
-        os.write(literal.bytes.data(), literal.bytes.size());
-    }
-  }
+  visitLiterals(model, model.proto->graph(), [&](const Literal &literal) {
+    os << '\n' << literal.name << ' ' << int(literal.type) << ' '
+       << gru::shapeText(literal.shape) << ' ';
+    // Other values are weights.
+    if (!isFloat(literal.type) || literal.getNumElements() == 1)
+      os.write(literal.bytes.data(), literal.bytes.size());
+  });
   os << '\n' << facts;
 }
 
@@ -238,9 +248,17 @@ takeTensor(TensorProto &proto, StringRef name, StringRef folder) {
   return std::make_shared<const Literal>(std::move(*literal));
 }
 
-static Error readConstants(ModelData &model, ModelProto &proto) {
+static Error readConstants(ModelData &model, const ModelProto &whole,
+                           GraphProto &graph, StringSet<> &names) {
   StringRef folder = sys::path::parent_path(model.file);
-  GraphProto &graph = *proto.mutable_graph();
+  bool isOuter = &graph == &whole.graph();
+  // Graphs inside of nodes may repeat the names of others.
+  auto unique = [&](const std::string &name) {
+    std::string result = name;
+    for (int number = 1; !names.insert(result).second; ++number)
+      result = name + "_" + std::to_string(number);
+    return result;
+  };
   if (graph.sparse_initializer_size())
     return importError(model.file, "sparse initializers are not supported");
   for (TensorProto &tensor : *graph.mutable_initializer()) {
@@ -251,39 +269,55 @@ static Error readConstants(ModelData &model, ModelProto &proto) {
     };
     if (tensor.name().empty())
       return fail("has no name");
-    auto literal = takeTensor(tensor, tensor.name(), folder);
+    auto literal = takeTensor(tensor, unique(tensor.name()), folder);
     if (!literal)
       return fail(toString(literal.takeError()));
-    if (!model.constants.insert({tensor.name(), std::move(*literal)}).second)
+    if (!isOuter)
+      model.innerConstants[&tensor] = std::move(*literal);
+    else if (!model.constants.insert({tensor.name(), std::move(*literal)})
+                  .second)
       return fail("is there twice");
   }
   for (NodeProto &node : *graph.mutable_node())
     for (auto &attribute : *node.mutable_attribute()) {
+      if (attribute.has_g())
+        if (Error error = readConstants(model, whole, *attribute.mutable_g(),
+                                        names))
+          return error;
       if (attribute.name() != "value" || !attribute.has_t() ||
           node.output_size() == 0)
         continue;
       auto literal =
-          takeTensor(*attribute.mutable_t(), node.output(0), folder);
+          takeTensor(*attribute.mutable_t(), unique(node.output(0)), folder);
       if (!literal)
         return importError(model.file,
                            "node '" +
                                printable(node.name().empty() ? node.output(0)
                                                              : node.name()) +
                                "': value: " + toString(literal.takeError()));
-      model.attributeValues[node.output(0)] = std::move(*literal);
+      model.attributeValues[&node] = std::move(*literal);
     }
   return Error::success();
+}
+
+/// The names of values that a graph and the graphs inside of it read.
+static void collectUsed(const GraphProto &graph, StringSet<> &used) {
+  for (const NodeProto &node : graph.node()) {
+    for (const std::string &name : node.input())
+      used.insert(name);
+    for (const auto &attribute : node.attribute())
+      if (attribute.has_g())
+        collectUsed(attribute.g(), used);
+  }
+  for (const auto &output : graph.output())
+    used.insert(output.name());
 }
 
 /// A weight that nobody uses is a sign of a file that was put together wrongly.
 /// Scalars and integers are what exporters leave behind when they fold.
 static Error checkAllUsed(const ModelData &model) {
   StringSet<> used;
-  for (const NodeProto &node : model.proto->graph().node())
-    for (const std::string &name : node.input())
-      used.insert(name);
-  for (const auto &output : model.proto->graph().output())
-    used.insert(output.name());
+  collectUsed(model.proto->graph(), used);
   for (const TensorProto &tensor : model.proto->graph().initializer()) {
     const Literal &literal = *model.constants.lookup(tensor.name());
     if (!used.contains(tensor.name()) && isFloat(literal.type) &&
@@ -330,7 +364,9 @@ Expected<std::unique_ptr<ModelSource>> gru::onnx::openOnnx(StringRef path,
                                  ", expected " + Twine(oldest) +
                                  " or later; convert the model with "
                                  "onnx.version_converter");
-  if (Error error = readConstants(model, *proto))
+  StringSet<> names;
+  if (Error error =
+          readConstants(model, *proto, *proto->mutable_graph(), names))
     return error;
   model.proto = proto;
   if (Error error = readInputs(model))

@@ -5,6 +5,7 @@
 #include "compiler/import/ImportError.h"
 #include "third_party/onnx/onnx-ml.pb.h"
 
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/StringExtras.h"

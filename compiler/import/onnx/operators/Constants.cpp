@@ -52,7 +52,7 @@ Expected<Tensors> gru::onnx::importConstant(Node &node) {
   }
   if (node.hasAttribute("value_floats")) {
     auto literal = std::make_shared<Literal>();
-    literal->name = node.graph.makeWeightName(node.getName());
+    literal->name = node.getName().str();
     for (double number : node.getFloats("value_floats")) {
       float single = float(number);
       literal->bytes.resize(literal->bytes.size() + sizeof(single));
@@ -60,7 +60,7 @@ Expected<Tensors> gru::onnx::importConstant(Node &node) {
                   &single, sizeof(single));
     }
     literal->shape = {literal->getNumElements()};
-    return Tensors{makeKnown(std::move(literal))};
+    return Tensors{makeKnown(node.graph.keep(std::move(literal)))};
   }
   return node.error("has none of the attributes value, value_int, value_ints, "
                     "value_float and value_floats");
@@ -142,7 +142,7 @@ Expected<Tensors> gru::onnx::importRange(Node &node) {
     return node.error("counts in " + getName(first.type) +
                       ", expected float32, int32 or int64");
   auto literal = std::make_shared<Literal>();
-  literal->name = node.graph.makeWeightName(node.getName());
+  literal->name = node.getName().str();
   literal->shape = {length};
   for (int64_t i = 0; i < length; ++i) {
     float value = float(values[0]) + float(i) * float(values[2]);
@@ -150,7 +150,7 @@ Expected<Tensors> gru::onnx::importRange(Node &node) {
     std::memcpy(literal->bytes.data() + i * sizeof(value), &value,
                 sizeof(value));
   }
-  return Tensors{makeKnown(std::move(literal))};
+  return Tensors{makeKnown(node.graph.keep(std::move(literal)))};
 }
 
 //===----------------------------------------------------------------------===//
@@ -268,23 +268,23 @@ Expected<Tensor> gru::onnx::emitCast(Node &node, const Tensor &tensor,
         return result;
       }
       auto literal = std::make_shared<Literal>();
-      literal->name = node.graph.makeWeightName(node.getName());
+      literal->name = node.getName().str();
       literal->type = type;
       literal->shape = *getNumbers(tensor.shape);
       for (int64_t number : *numbers)
         append(literal->bytes, double(number), type);
-      result.literal = std::move(literal);
+      result.literal = node.graph.keep(std::move(literal));
       return result;
     }
   }
   if (tensor.literal && isFloat(type) && isFloat(tensor.type)) {
     auto literal = std::make_shared<Literal>();
-    literal->name = node.graph.makeWeightName(node.getName());
+    literal->name = node.getName().str();
     literal->type = type;
     literal->shape = tensor.literal->shape;
     for (int64_t i = 0, e = tensor.literal->getNumElements(); i < e; ++i)
       append(literal->bytes, tensor.literal->getDouble(i), type);
-    result.literal = std::move(literal);
+    result.literal = node.graph.keep(std::move(literal));
     return result;
   }
   return emitElementwise(

@@ -348,6 +348,20 @@ Expected<Tensors> gru::onnx::importComparison(Node &node) {
                                     .Default(a >= b)));
           }))
     return Tensors{*folded};
+  // Counters of loops that went through floats.
+  std::optional<double> a = node.getScalar(inputs[0]),
+                        c = node.getScalar(inputs[1]);
+  std::optional<SmallVector<int64_t>> dims = getNumbers(shape);
+  if (a && c && dims && all_of(*dims, [](int64_t dim) { return dim == 1; })) {
+    Tensor result = makeTensor({}, shape, DataType::i1);
+    result.numbers.emplace(1, Size(int64_t(StringSwitch<bool>(op)
+                                               .Case("Equal", *a == *c)
+                                               .Case("Less", *a < *c)
+                                               .Case("LessOrEqual", *a <= *c)
+                                               .Case("Greater", *a > *c)
+                                               .Default(*a >= *c))));
+    return Tensors{result};
+  }
   auto floats = StringSwitch<CmpFPredicate>(op)
                     .Case("Equal", CmpFPredicate::OEQ)
                     .Case("Less", CmpFPredicate::OLT)

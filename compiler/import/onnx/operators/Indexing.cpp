@@ -175,6 +175,10 @@ Expected<Tensors> gru::onnx::importSplit(Node &node) {
   SmallVector<int64_t> steps(rank, 1);
   for (const Size &part : lengths) {
     sizes[axis] = part;
+    if (part.is(0)) { // Nothing, which nothing needs.
+      results.emplace_back(makeTensor({}, sizes, input.type)).splat = 0;
+      continue;
+    }
     GRU_TAKE(results.emplace_back(),
              emitSlice(node, input, offsets, sizes, steps));
     offsets[axis] = *add(offsets[axis], part);

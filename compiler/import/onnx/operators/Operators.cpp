@@ -53,6 +53,7 @@ static constexpr Operator operators[] = {
     {"LessOrEqual", importComparison, 2, 2},
     {"Log", importUnary, 1, 1},
     {"LogSoftmax", importSoftmax, 1, 1},
+    {"Loop", importLoop, 0, UINT_MAX},
     {"MatMul", importMatMul, 2, 2},
     {"Max", importArithmetic, 1, UINT_MAX},
     {"MaxPool", importPool, 1, 1},
@@ -113,9 +114,6 @@ const Operator *gru::onnx::findOperator(StringRef name) {
 
 const char *gru::onnx::explainRefusal(StringRef name) {
   static constexpr std::pair<StringLiteral, const char *> reasons[] = {
-      {"Loop", "a loop over nodes is not known to be a GRU; export a layer that "
-               "becomes a GRU node (Keras 2 or PyTorch), or give the Keras "
-               "file itself"},
       {"Scan", "a loop over nodes is not known to be a GRU; export a layer that "
                "becomes a GRU node"},
       {"If", "what runs would depend on values; export the model with the "

@@ -25,6 +25,9 @@ std::string listOperators();
 // Recurrent.cpp
 llvm::Expected<Tensors> importGRU(Node &node);
 
+// Loop.cpp
+llvm::Expected<Tensors> importLoop(Node &node);
+
 // Constants.cpp
 llvm::Expected<Tensors> importConstant(Node &node);
 llvm::Expected<Tensors> importConstantOfShape(Node &node);
