@@ -386,7 +386,11 @@ Expected<Tensors> gru::onnx::importScatterND(Node &node) {
   if (node.getString("reduction", "none") != "none")
     return node.error("reduction is not 'none', which is not supported");
   SmallVector<int64_t> numbers;
-  GRU_TAKE(numbers, node.getNumbers(indices, "indices"));
+  if (indices.literal && !isFloat(indices.type)) // One per element of a slice.
+    for (int64_t i = 0, e = indices.literal->getNumElements(); i < e; ++i)
+      numbers.push_back(indices.literal->getInteger(i));
+  else
+    GRU_TAKE(numbers, node.getNumbers(indices, "indices"));
   int64_t rank = data.getRank();
   int64_t depth = indices.shape.empty() ? 0 : indices.shape.back().getNumber();
   if (depth < 1 || depth > rank || data.type != updates.type)
