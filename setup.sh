@@ -16,7 +16,8 @@ packages=(
   clang-22 lld-22 libclang-rt-22-dev llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache pkg-config git python3
-  libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev
+  libhdf5-dev libzip-dev libxtensor-dev libprotobuf-dev protobuf-compiler
+  libgtest-dev libgmock-dev
   python3-dev python3-venv # the Python bindings
   qemu-user # runs objects made for other CPUs in the tests
 )

@@ -111,10 +111,12 @@ def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
       gru.pack_program = [{weight = 0, offset = 0, extents = [4, 64, 3, 16], ...} ]}
     ```
 
-    A pack of anything but a weight argument is an error.
+    A pack of anything else, such as a kernel that is an input of the model,
+    becomes a `linalg.generic` that does the same in every run.
   }];
   let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
-  let dependentDialects = ["::gru::GRUDialect"];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def BindBuffersPass : Pass<"gru-bind-buffers", "::mlir::func::FuncOp"> {

@@ -6,6 +6,7 @@
 #include "compiler/import/archive/Json.h"
 #include "compiler/import/keras/KerasImporter.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/import/onnx/OnnxImporter.h"
 #include "compiler/import/rtneural/RTNeuralImporter.h"
 #include "compiler/import/torch/TorchConfig.h"
 #include "compiler/import/torch/TorchImporter.h"
@@ -109,11 +110,6 @@ static bool isHdf5(StringRef bytes) {
 static StringRef describeForeign(StringRef path, StringRef bytes) {
   StringRef name = sys::path::filename(path);
   StringRef extension = sys::path::extension(path);
-  if (extension == ".onnx")
-    return "found an ONNX model, which is not supported, expected a Keras "
-           "model "
-           "(.keras or .h5): build the network in Keras with these weights and "
-           "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
     return "found a pickle of PyTorch before 1.6, expected a zip archive: load "
@@ -211,6 +207,13 @@ gru::openModel(StringRef path, StringRef weightsPath,
   if (sys::path::extension(path) == ".safetensors" ||
       torch::isSafetensors(bytes))
     return torch::openWeights(path, bytes, callArguments);
+  if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
+    if (!weightsPath.empty())
+      return importError(path, "an ONNX model holds its weights, but others were "
+                               "given: '" +
+                                   weightsPath + "'");
+    return onnx::openOnnx(path, bytes);
+  }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);

@@ -162,8 +162,8 @@ public:
 
   /// The dimensions of an input that are batch and time; -1 where there is none:
   /// time for what is no sequence, batch in an unbatched call of PyTorch's.
-  int64_t getBatchDim(const TensorSpec &input) const;
-  int64_t getTimeDim(const TensorSpec &input) const;
+  virtual int64_t getBatchDim(const TensorSpec &input) const;
+  virtual int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
   /// 1.
   int64_t getDefaultBatch() const;
@@ -190,7 +190,8 @@ protected:
 /// Reads a model. The format is recognised by the file's content: a Keras
 /// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config; a state
 /// dict of PyTorch (.safetensors, .pt, JSON) or a config of its modules with
-/// `weightsPath`; RTNeural's JSON; or by its extension: MLIR text (.mlir).
+/// `weightsPath`; RTNeural's JSON; an ONNX model (.onnx); or by its extension:
+/// MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
 /// those of that file. Where a Keras model has no weights at all, the layers'
 /// initialisers draw them.

@@ -215,8 +215,8 @@ CompileOptions gru::getCompileOptions(const Model &model,
     const std::vector<int64_t> &shape = inputs[input].shape;
     return dim >= 0 && size_t(dim) < shape.size() ? shape[dim] : 0;
   };
-  if (!options.batch && !inputs.empty())
-    options.batch = sizeOf(0, model.batch_dim(0));
+  for (size_t i = 0; i < inputs.size() && !options.batch; ++i)
+    options.batch = sizeOf(i, model.batch_dim(i));
   if (model.needs_timesteps())
     for (size_t i = 0; i < inputs.size() && !options.timesteps; ++i)
       options.timesteps = sizeOf(i, model.time_dim(i));
