@@ -36,8 +36,9 @@ LogicalResult DropoutMaskOp::verify() {
     return emitOpError() << "rate is " << rate
                          << ", expected at least 0 and below 1";
   // gru_dropout_mask_c4
-  if (getStream() < 0 || getStream() > int64_t(UINT32_MAX))
-    return emitOpError() << "stream is " << getStream()
+  int64_t stream = getStreamAttr().getInt();
+  if (stream < 0 || stream > int64_t(UINT32_MAX))
+    return emitOpError() << "stream is " << stream
                          << ", expected a number of 32 bits";
   return success();
 }

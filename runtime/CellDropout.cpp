@@ -16,9 +16,8 @@ namespace {
 /// One of the two masks of a cell, with Keras's rules of keeping it.
 class KeptMask {
 public:
-  const char *name;
-  double rate;
-  uint32_t stream;
+  KeptMask(const char *name, double rate, uint32_t stream)
+      : name(name), rate(std::clamp(rate, 0.0, 1.0)), stream(stream) {}
 
   gru_status get(uint64_t seed, const int64_t *dims, uint32_t rank,
                  bool training, size_t count, gru_masks &masks);
@@ -28,6 +27,9 @@ public:
   }
 
 private:
+  const char *name;
+  double rate;
+  uint32_t stream;
   uint64_t draw = 0;
   /// Whether `values` holds a drawn mask.
   bool kept = false;
@@ -110,9 +112,8 @@ gru_status gru_cell_dropout_create(const gru_cell_dropout_options *given,
                 "cell dropout options: a rate is not a number");
   auto *created = new (std::nothrow) gru_cell_dropout{
       options.seed,
-      {"dropout", std::clamp(options.dropout, 0.0, 1.0), options.stream},
-      {"recurrent_dropout", std::clamp(options.recurrent_dropout, 0.0, 1.0),
-       options.stream + 1}};
+      {"dropout", options.dropout, options.stream},
+      {"recurrent_dropout", options.recurrent_dropout, options.stream + 1}};
   if (!created)
     return fail(GRU_OUT_OF_MEMORY, "cell dropout: cannot allocate ",
                 sizeof(gru_cell_dropout), " bytes");

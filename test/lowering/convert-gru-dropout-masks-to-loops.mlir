@@ -23,7 +23,7 @@ func.func @static(%key: tensor<3xi64>, %x: tensor<3x5xf32>) -> tensor<3x3x5xf32>
 // A seed of its own stands for the key's; recurrent masks count by themselves.
 // CHECK-LABEL: func.func @seeded
 func.func @seeded(%key: tensor<3xi64>, %x: tensor<2x?xf64>) -> tensor<2x?xf64> {
-  // CHECK: arith.constant 7 : i64
+  // CHECK: arith.constant dense<7> : vector<16xi32>
   // CHECK: memref.load %{{.*}}[%c2
   // CHECK-NOT: memref.load
   // CHECK: %[[T:.+]] = tensor.dim

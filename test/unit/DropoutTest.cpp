@@ -197,7 +197,7 @@ Program compileMask(int64_t rows, int64_t columns, double rate,
   float scale = float(1 / (1 - rate));
   char attributes[128];
   std::snprintf(attributes, sizeof(attributes),
-                "rate = %.17g : f64, scale = %.17g : f64, stream = 5 : i64",
+                "rate = %.17e : f64, scale = %.17e : f64, stream = 5 : i64",
                 rate, double(scale));
   std::ofstream(path) << "func.func @main(%x: " << type
                       << " {gru.name = \"x\"}, %key: tensor<3xi64> {gru.state = "
@@ -227,7 +227,7 @@ Program compileMask(int64_t rows, int64_t columns, double rate,
 
 std::vector<float> drawOnce(Session &session, int64_t rows, int64_t columns) {
   std::vector<float> x(rows * columns), y(rows * columns, -1.0f);
-  Result<void> ran = session.run({{x, {rows, columns}}}, {{y, {rows, columns}}});
+  Result<void> ran = session.run({{x.data(), {rows, columns}}}, {{y.data(), {rows, columns}}});
   EXPECT_TRUE(ran) << ran.error().message();
   return y;
 }
@@ -327,8 +327,8 @@ constexpr int64_t kBatch = 3, kTime = 4, kFeatures = 5, kUnits = 6;
 
 std::vector<float> runOn(Session &session, std::vector<float> &x) {
   std::vector<float> y(kBatch * kTime * kUnits);
-  Result<void> ran = session.run({{x, {kBatch, kTime, kFeatures}}},
-                                 {{y, {kBatch, kTime, kUnits}}});
+  Result<void> ran = session.run({{x.data(), {kBatch, kTime, kFeatures}}},
+                                 {{y.data(), {kBatch, kTime, kUnits}}});
   EXPECT_TRUE(ran) << ran.error().message();
   return y;
 }
@@ -376,10 +376,10 @@ TEST(TrainedLayer, DrawsWhatACellDraws) {
       std::vector<float> recurrent =
           copy(cell.get_recurrent_dropout_mask_for_cell(state, true, 3));
       Result<void> ran =
-          b.run({{x, {kBatch, kTime, kFeatures}},
-                 {mask, {3, kBatch, kFeatures}},
-                 {recurrent, {3, kBatch, kUnits}}},
-                {{expected, {kBatch, kTime, kUnits}}});
+          b.run({{x.data(), {kBatch, kTime, kFeatures}},
+                 {mask.data(), {3, kBatch, kFeatures}},
+                 {recurrent.data(), {3, kBatch, kUnits}}},
+                {{expected.data(), {kBatch, kTime, kUnits}}});
       ASSERT_TRUE(ran) << ran.error().message();
       EXPECT_EQ(y, expected);
       cell.reset_dropout_mask();
