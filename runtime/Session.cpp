@@ -4,7 +4,20 @@
 #include "FloatEnvironment.h"
 #include "Program.h"
 
+#include "gru/dropout.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+
 using namespace gru::runtime;
+
+/// The state that seeds and counts dropout masks; it belongs to no layer.
+static bool isDropoutKey(const Plan &plan, const gru_plan_tensor &state) {
+  return state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
+         !std::strcmp(plan.name(state), "dropout_key");
+}
 
 /// What a tensor of the last run looked like, apart from where it was.
 struct Bound {
@@ -30,6 +43,15 @@ struct gru_session {
   bool hasBound = false;   ///< Whether a run has been checked.
 
   ~gru_session() { gru_program_release(program); }
+
+  /// Seed, draws of masks and of recurrent masks; null where none are drawn.
+  uint64_t *dropoutKey() const {
+    const Plan &plan = program->plan;
+    for (const gru_plan_tensor &state : plan.states())
+      if (isDropoutKey(plan, state))
+        return reinterpret_cast<uint64_t *>(memory.get() + state.offset);
+    return nullptr;
+  }
 };
 
 namespace {
@@ -254,10 +276,25 @@ gru_status findState(const gru_session *session, size_t index, const void *data,
   return GRU_OK;
 }
 
+size_t numLayerStates(const gru_session &session) {
+  return session.program->plan.states().size() - (session.dropoutKey() ? 1 : 0);
+}
+
+/// Makes all states zero but the key of dropout masks.
+void clearStates(gru_session &session) {
+  uint64_t *key = session.dropoutKey();
+  std::array<uint64_t, 3> kept{};
+  if (key)
+    std::copy_n(key, kept.size(), kept.begin());
+  std::memset(session.memory.get(), 0, gru_session_state_size(&session));
+  if (key)
+    std::copy(kept.begin(), kept.end(), key);
+}
+
 gru_status checkStateful(const gru_session *session) {
   if (!session)
     return fail(GRU_INVALID_ARGUMENT, "session: is null");
-  if (session->program->plan.states().empty())
+  if (numLayerStates(*session) == 0)
     return fail(GRU_INVALID_ARGUMENT,
                 "reset_states: the model has no stateful layer, so there is no "
                 "state to reset");
@@ -379,7 +416,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
 gru_status gru_session_reset_states(gru_session *session) {
   if (gru_status status = checkStateful(session))
     return status;
-  std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  clearStates(*session);
   return GRU_OK;
 }
 
@@ -389,29 +426,55 @@ gru_status gru_session_reset_states_to(gru_session *session,
   if (gru_status status = checkStateful(session))
     return status;
   const Plan &plan = session->program->plan;
-  if (num_values != plan.states().size())
+  size_t numStates = numLayerStates(*session);
+  if (num_values != numStates)
     return fail(GRU_INVALID_ARGUMENT, "reset_states: wrong number of values, "
-                "found ", num_values, ", expected ", plan.states().size(),
+                "found ", num_values, ", expected ", numStates,
                 ", one per state");
   if (!values)
     return fail(GRU_INVALID_ARGUMENT, "reset_states: values is null");
   // All are checked before any is copied.
   uint64_t bytes;
-  for (size_t i = 0; i < num_values; ++i) {
-    const gru_plan_tensor &state = plan.states()[i];
-    if (gru_status status =
-            checkBuffer("reset_states: state", plan.name(state), state,
-                        values[i].dtype, values[i].rank, values[i].dims))
-      return status;
-    if (gru_status status = checkData("reset_states: state", plan.name(state),
-                                      values[i], bytes))
-      return status;
+  auto forStates = [&](auto visit) -> gru_status {
+    const gru_buffer *value = values;
+    for (const gru_plan_tensor &state : plan.states())
+      if (!isDropoutKey(plan, state))
+        if (gru_status status = visit(state, *value++))
+          return status;
+    return GRU_OK;
+  };
+  if (gru_status status = forStates([&](const gru_plan_tensor &state,
+                                        const gru_buffer &value) {
+        const char *name = plan.name(state);
+        if (gru_status status =
+                checkBuffer("reset_states: state", name, state, value.dtype,
+                            value.rank, value.dims))
+          return status;
+        return checkData("reset_states: state", name, value, bytes);
+      }))
+    return status;
+  return forStates([&](const gru_plan_tensor &state, const gru_buffer &value) {
+    if (staticBytes(state, bytes))
+      copy(session->memory.get() + state.offset, value.data, bytes);
+    return GRU_OK;
+  });
+}
+
+void gru_session_set_seed(gru_session *session, uint64_t seed) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr) {
+    key[0] = seed;
+    key[1] = key[2] = 0;
   }
-  for (size_t i = 0; i < num_values; ++i)
-    if (staticBytes(plan.states()[i], bytes))
-      copy(session->memory.get() + plan.states()[i].offset, values[i].data,
-           bytes);
-  return GRU_OK;
+}
+
+void gru_session_reset_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[1];
+}
+
+void gru_session_reset_recurrent_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[2];
 }
 
 gru_status gru_session_get_state(const gru_session *session, size_t index,
