@@ -30,7 +30,7 @@
 // CPU: gru-plan-memory
 // CPU: gru-approximate-math
 // CPU: gru-lower-entry{name=gru_kernel}
-// CPU: expand-strided-metadata
+// CPU: gru-lower-accesses
 // CPU: convert-scf-to-cf
 // CPU: gru-call-libm
 // CPU: convert-to-llvm
