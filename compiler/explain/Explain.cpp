@@ -58,17 +58,6 @@ static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
   return reasons;
 }
 
-/// Why the cpu target would refuse a layer.
-static Candidate cpuCandidate(RecurrentOpInterface layer) {
-  Candidate cpu{"cpu", {}, ""};
-  auto op = dyn_cast<GRUOp>(layer.getOperation());
-  if (op && op.getRecurrentDropoutMask())
-    cpu.unmet.push_back("recurrent dropout is not supported");
-  if (!cpu.unmet.empty())
-    cpu.fix = "run for inference, or use the reference target";
-  return cpu;
-}
-
 static std::vector<LayerRow> collect(ModuleOp module,
                                      const CompileTarget &target) {
   std::vector<LayerRow> rows;
@@ -78,7 +67,7 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.operation = layer->getName().getStringRef();
     row.kerasReasons = kerasCudnnReasons(layer);
     row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {cpuCandidate(layer), {"reference", {}, ""}};
+    row.candidates = {{"cpu", {}, ""}, {"reference", {}, ""}};
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
     int64_t batch = std::max<int64_t>(target.batch, 1);
