@@ -313,6 +313,6 @@ ExpectedSource gru::keras::openJson(StringRef path, const json::Object &config,
   if (!model)
     return model.takeError();
   if (weightsPath.empty())
-    return finishWithInitialWeights(path, std::move(*model), *config);
-  return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+    return finishWithInitialWeights(path, std::move(*model), config);
+  return finishWithWeightsFile(path, std::move(*model), config, weightsPath);
 }
