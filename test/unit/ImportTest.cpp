@@ -305,7 +305,7 @@ TEST(BadModel, ForeignFormats) {
   EXPECT_HAS(bytesError("keras", ""), "the file is empty");
   EXPECT_HAS(bytesError("keras", "hello"), "found no zip archive");
   EXPECT_HAS(bytesError("h5", "hello"), "found no HDF5 file");
-  EXPECT_HAS(bytesError("onnx", "\x08\x07"), "found an ONNX model");
+  EXPECT_HAS(bytesError("onnx", "\x08\x07"), "expected an ONNX model");
   EXPECT_HAS(bytesError("pt", "\x80\x02"), "found a PyTorch checkpoint");
   EXPECT_HAS(bytesError("pb", "x"), "found a TensorFlow graph");
   EXPECT_HAS(bytesError("bin", "x"), "found an unknown format");
