@@ -16,7 +16,7 @@ packages=(
   clang-22 lld-22 libclang-rt-22-dev llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache pkg-config git python3
-  libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev
+  libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev libbenchmark-dev
 )
 
 say() { printf '\n== %s\n' "$*"; }
