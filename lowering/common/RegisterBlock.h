@@ -15,9 +15,11 @@
 namespace gru {
 
 /// The columns of one block of a packed weight [NB, K, G, W], as vectors.
+/// `vector` is what registers hold: half types are computed in f32.
 struct PackedColumns {
   mlir::Value weight;
   int64_t inner, gates, width, lanes;
+  int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
   mlir::VectorType vector;
 
   PackedColumns(mlir::Value weight, int64_t vectorBytes);
@@ -31,7 +33,8 @@ struct PackedColumns {
 };
 
 /// Adds the products of `rows` rows with block `block` to the accumulators:
-/// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v]. The sum
+/// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v], where
+/// left gives a vector of equal lanes. The sum
 /// runs over ascending k, one fused multiply-add each, whatever the blocking.
 /// Without `leftPerGate` the left side is asked for gate 0 only, for all gates.
 llvm::SmallVector<mlir::Value>
@@ -60,10 +63,25 @@ void storeColumns(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
                   mlir::Value block, int64_t numBlocks, int64_t width,
                   int64_t v, int64_t columns);
 
+/// buffer[indices] as a vector of `type`, widened where the buffer holds a
+/// narrower type.
+mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
+                       mlir::VectorType type, mlir::Value buffer,
+                       mlir::ValueRange indices);
+
 /// buffer[indices..., column] as a vector.
 mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
                        mlir::VectorType type, mlir::Value buffer,
                        mlir::ValueRange indices, int64_t column);
+
+/// buffer[indices] in all lanes of a vector of `type`.
+mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
+                             mlir::VectorType type, mlir::Value buffer,
+                             mlir::ValueRange indices);
+
+/// Stores a vector, rounded to the buffer's type.
+void storeVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
+                 mlir::Value buffer, mlir::ValueRange indices);
 
 /// block * width + v * lanes.
 mlir::Value columnOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value block,

@@ -106,7 +106,7 @@ private:
             Value k) -> Value {
           SmallVector<Value> at(indices[row]);
           at.push_back(k);
-          return memref::LoadOp::create(b, loc, op.getInput(), at);
+          return broadcastElement(b, loc, columns.vector, op.getInput(), at);
         });
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
@@ -128,9 +128,17 @@ private:
       SmallVector<Value> at(row);
       if (!op.getTimeMajor())
         std::swap(at[0], at[1]);
-      at.append({block, indexConstant(b, loc, gate),
-                 indexConstant(b, loc, v * columns.lanes)});
-      vector::StoreOp::create(b, loc, y, op.getInit(), at);
+      int64_t ratio = op.getInitType().getDimSize(4) / columns.width;
+      Value column = indexConstant(b, loc, v * columns.lanes);
+      if (ratio > 1) {
+        // The destination's blocks are several of the weight's.
+        Value wide = indexConstant(b, loc, ratio);
+        Value part = arith::RemUIOp::create(b, loc, block, wide);
+        block = arith::DivUIOp::create(b, loc, block, wide);
+        column = columnOf(b, loc, part, columns.width, v * columns.lanes);
+      }
+      at.append({block, indexConstant(b, loc, gate), column});
+      storeVector(b, loc, y, op.getInit(), at);
       return;
     }
     storeColumns(b, loc, y, op.getInit(), row, block, numBlocks, columns.width,

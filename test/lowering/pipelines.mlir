@@ -15,6 +15,7 @@
 // CPU: gru-legalize
 // CPU: canonicalize
 // CPU: convert-gru-layers-to-sequence{registers=32 rows=0 vector-bytes=64 width=0}
+// CPU: gru-fuse-projection{rows=16}
 // CPU: gru-hoist-packs
 // CPU: convert-gru-to-linalg
 // CPU: convert-elementwise-to-linalg
@@ -24,13 +25,15 @@
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize
 // CPU: convert-gru-recur-to-loops
-// CPU: convert-gru-step-to-vector{vector-bytes=64}
+// CPU: convert-gru-step-to-vector{registers=32 vector-bytes=64}
 // CPU: convert-gru-packed-dense-to-vector{vector-bytes=64}
 // CPU: convert-linalg-to-loops
 // CPU: gru-lower-copies
 // CPU: gru-plan-memory
 // CPU: gru-approximate-math
 // CPU: gru-lower-entry{name=gru_kernel}
+// CPU: arith-emulate-unsupported-floats{source-types={bf16} target-type=f32}
+// CPU: arith-expand{{.*}}include-bf16=true
 // CPU: expand-strided-metadata
 // CPU: convert-scf-to-cf
 // CPU: gru-call-libm
