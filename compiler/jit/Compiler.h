@@ -26,7 +26,7 @@ namespace gru {
 /// What a program is specialised for. Everything here shapes code, so all of it
 /// is part of the key of the kernel cache.
 struct CompileTarget {
-  std::string backend = "cpu"; ///< cpu or reference
+  std::string backend = "cpu"; ///< cpu, halide or reference
   std::string triple;          ///< empty: this machine
   std::string cpu;             ///< empty: this machine's
   int64_t batch = 0;           ///< 0: as in the model
@@ -34,6 +34,7 @@ struct CompileTarget {
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
+  std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 
 /// Called after each phase with its name and duration.
@@ -73,6 +74,10 @@ private:
   RemarkObserver remark;
   mlir::ScopedDiagnosticHandler handler;
 };
+
+/// Adds the passes of the target's backend.
+void buildPipeline(mlir::OpPassManager &pm, const CompileTarget &target,
+                   const PipelineOptions &options);
 
 /// Lowers an imported module to the LLVM dialect, in place.
 llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,

@@ -127,7 +127,7 @@ private:
     os << '\0' << target.backend << '\0' << target.triple << '\0' << target.cpu
        << '\0' << target.batch << '\0' << target.timesteps << '\0'
        << target.width << '\0' << target.rows << '\0' << target.f64Outputs
-       << '\0' << target.stopAfter;
+       << '\0' << target.stopAfter << '\0' << target.halideSchedule;
     llvm::SHA256 hash;
     hash.update(bytes);
     return llvm::toHex(hash.final());

@@ -74,10 +74,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, *pipeline);
-  else
-    buildCPUPipeline(pm, *pipeline);
+  buildPipeline(pm, target, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))
     return llvm::createStringError("lowering for target '" + target.backend +
