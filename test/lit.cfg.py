@@ -19,6 +19,9 @@ config.environment["PATH"] = os.pathsep.join(
 )
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 
+# Kernels that an earlier run compiled would hide what is wrong now.
+config.environment["GRU_CACHE_DIR"] = ""
+
 if config.gru_sanitize == "ON":
     # LLVM's allocators poison memory that inlined code in our objects touches.
     config.environment["ASAN_OPTIONS"] = (
@@ -33,6 +36,7 @@ config.substitutions += [
     ("%gru-opt", f"{gru_opt} --verify-roundtrip"),
     ("%gru-run", os.path.join(tools, "gru-run")),
     ("%gru-bench", os.path.join(tools, "gru-bench")),
+    ("%gru-cache", os.path.join(tools, "gru-cache")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
 ]

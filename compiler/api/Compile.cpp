@@ -1,6 +1,7 @@
 //===- Compile.cpp - gru_compile -------------------------------------------===//
 
 #include "compiler/api/Model.h"
+#include "compiler/jit/DiskCache.h"
 #include "compiler/jit/KernelCache.h"
 
 #include "gru/gru.h"
@@ -76,7 +77,10 @@ gru_status gru_compile(const gru_model *model,
     observer.remark = [&](llvm::StringRef text) {
       options.on_remark(options.context, text.str().c_str());
     };
-  llvm::Expected<Kernel> kernel = getKernel(*model->source, target, observer);
+  std::string directory = options.cache_dir ? options.cache_dir
+                                            : DiskCache::getDefaultDirectory();
+  llvm::Expected<std::shared_ptr<const Kernel>> kernel =
+      getKernel(*model->source, target, directory, observer);
   if (!kernel)
     return fail(GRU_INVALID_ARGUMENT, llvm::toString(kernel.takeError()));
 
@@ -87,8 +91,17 @@ gru_status gru_compile(const gru_model *model,
                        weight.data.data()});
   gru_artifact artifact{};
   artifact.struct_size = sizeof(artifact);
-  artifact.kernel = kernel->entry;
-  artifact.plan = kernel->plan;
-  artifact.plan_size = kernel->planSize;
-  return gru_program_open(&artifact, weights.data(), weights.size(), program);
+  artifact.kernel = (*kernel)->code->getEntry();
+  artifact.plan = (*kernel)->plan.data();
+  artifact.plan_size = (*kernel)->plan.size();
+  // The program keeps its kernel loaded.
+  using Holder = std::shared_ptr<const Kernel>;
+  auto holder = std::make_unique<Holder>(*kernel);
+  artifact.release = [](void *context) { delete static_cast<Holder *>(context); };
+  artifact.context = holder.get();
+  gru_status status = gru_program_open(&artifact, weights.data(),
+                                       weights.size(), program);
+  if (status == GRU_OK)
+    (void)holder.release();
+  return status;
 }

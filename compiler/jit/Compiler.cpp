@@ -9,6 +9,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -29,6 +30,25 @@ using namespace gru;
 // Target
 //===----------------------------------------------------------------------===//
 
+Machine gru::getMachine(const CompileTarget &target) {
+  if (!target.triple.empty() ||
+      (!target.cpu.empty() && target.cpu != "native"))
+    return {llvm::Triple(target.triple.empty() ? llvm::sys::getProcessTriple()
+                                               : target.triple),
+            target.cpu, ""};
+  static const Machine host = [] {
+    llvm::SubtargetFeatures features;
+    for (auto &feature : llvm::sys::getHostCPUFeatures())
+      features.AddFeature(feature.first(), feature.second);
+    // The order is that of a hash table.
+    std::vector<std::string> names = features.getFeatures();
+    llvm::sort(names);
+    return Machine{llvm::Triple(llvm::sys::getProcessTriple()),
+                   llvm::sys::getHostCPUName().str(), llvm::join(names, ",")};
+  }();
+  return host;
+}
+
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gru::createTargetMachine(const CompileTarget &target) {
   static std::once_flag initialised;
@@ -39,28 +59,19 @@ gru::createTargetMachine(const CompileTarget &target) {
     llvm::InitializeAllAsmPrinters();
     llvm::InitializeAllAsmParsers();
   });
-  llvm::Triple triple(target.triple.empty() ? llvm::sys::getProcessTriple()
-                                            : target.triple);
+  auto [triple, cpu, features] = getMachine(target);
   std::string problem;
   const llvm::Target *llvmTarget =
       llvm::TargetRegistry::lookupTarget(triple, problem);
   if (!llvmTarget)
     return llvm::createStringError("mtriple: " + problem);
-  std::string cpu = target.cpu;
-  llvm::SubtargetFeatures features;
-  bool host = target.triple.empty() && (cpu.empty() || cpu == "native");
-  if (host) {
-    cpu = llvm::sys::getHostCPUName().str();
-    for (auto &feature : llvm::sys::getHostCPUFeatures())
-      features.AddFeature(feature.first(), feature.second);
-  }
   std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
       llvmTarget->createMCSubtargetInfo(triple, "", ""));
   if (!cpu.empty() && subtarget && !subtarget->isCPUStringValid(cpu))
     return llvm::createStringError("mcpu: '" + cpu + "' is no CPU of " +
                                    triple.str());
   std::unique_ptr<llvm::TargetMachine> machine(llvmTarget->createTargetMachine(
-      triple, cpu, features.getString(), llvm::TargetOptions(),
+      triple, cpu, features, llvm::TargetOptions(),
       llvm::Reloc::PIC_, llvm::CodeModel::Small,
       // Higher levels cost time and gain nothing on code that is vectors
       // already (docs/decisions/0004-compile-time.md).

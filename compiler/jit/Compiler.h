@@ -1,7 +1,6 @@
 //===- Compiler.h - from a model's IR to machine code -------------*- C++ -*-===//
 //
-// One compile worker is an MLIRContext, a target machine and a pass manager;
-// the pool hands each thread one of its own, so that many may compile at once.
+// The phases of a compilation, one function each; CompileWorker runs them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -16,6 +15,7 @@
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <functional>
 #include <memory>
@@ -40,6 +40,14 @@ struct CompileTarget {
 /// Called after each phase with its name and duration.
 using PhaseObserver =
     std::function<void(llvm::StringRef phase, double milliseconds)>;
+
+/// The machine that a target stands for, with the host's features where it is
+/// the host. Needs no LLVM target.
+struct Machine {
+  llvm::Triple triple;
+  std::string cpu, features;
+};
+Machine getMachine(const CompileTarget &target);
 
 /// A target machine for the triple and CPU, with the host's features where the
 /// CPU is the host's.

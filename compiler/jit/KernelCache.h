@@ -1,34 +1,28 @@
-//===- KernelCache.h - compiled kernels of this process -----------*- C++ -*-===//
+//===- KernelCache.h - compiled kernels, by what they were made of -*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_KERNELCACHE_H
 #define GRU_COMPILER_JIT_KERNELCACHE_H
 
 #include "compiler/jit/Compiler.h"
-
-#include "gru/plan.h"
+#include "compiler/jit/KernelLoader.h"
 
 namespace gru {
 
-/// A loaded kernel. Kernels stay loaded until the process ends: they hold no
-/// weights, so a process has few and they are small.
+/// A loaded kernel, which stays loaded as long as this object, and its plan
+/// under the names of one model.
 struct Kernel {
-  gru_kernel entry = nullptr;
-  const void *plan = nullptr;
-  uint64_t planSize = 0;
+  std::shared_ptr<const LoadedCode> code;
+  std::string plan;
 };
 
-/// The kernel for a model's structure and a target: from memory, or compiled
-/// now. Thread-safe; threads that ask for the same kernel at the same time wait
-/// for one compilation, which only the first one's observer sees.
-llvm::Expected<Kernel> getKernel(const ModelSource &source,
-                                 const CompileTarget &target,
-                                 const CompileObserver &observer);
-
-/// How many kernels were compiled, and how many requests memory answered.
-struct KernelCacheStatistics {
-  uint64_t compiled = 0, found = 0;
-};
-KernelCacheStatistics getKernelCacheStatistics();
+/// The kernel for a model's structure and a target: from memory, from the
+/// folder `directory` (empty: none), or compiled now and kept in both. The last
+/// used 128 stay in memory. Thread-safe; threads that ask for the same kernel at
+/// the same time wait for one compilation, which only the first one's observer
+/// sees. A folder that cannot be written to is a remark.
+llvm::Expected<std::shared_ptr<const Kernel>>
+getKernel(const ModelSource &source, const CompileTarget &target,
+          llvm::StringRef directory, const CompileObserver &observer);
 
 } // namespace gru
 

@@ -16,6 +16,9 @@ config.name = "golden"
 config.test_source_root = here
 config.test_exec_root = os.path.join(config.gru_obj_root, "test", "golden")
 config.suffixes = []
+# Kernels that an earlier run compiled would hide what is wrong now.
+config.environment["GRU_CACHE_DIR"] = ""
+
 if config.gru_sanitize == "ON":
     # LLVM's allocators poison memory that inlined code in our objects touches.
     config.environment["ASAN_OPTIONS"] = (

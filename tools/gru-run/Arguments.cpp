@@ -89,6 +89,10 @@ struct Options {
   cl::opt<std::string> seed{"seed", cl::cat(category), cl::init("1"),
                             cl::value_desc("N"),
                             cl::desc("Seed of random inputs (1)")};
+  cl::opt<std::string> cacheDir{
+      "cache-dir", cl::cat(category), cl::value_desc("DIR"),
+      cl::desc("Keep compiled kernels here; empty: nowhere (by default "
+               "$GRU_CACHE_DIR, else gru in $XDG_CACHE_HOME or ~/.cache)")};
   cl::opt<bool> verify{
       "verify", cl::cat(category),
       cl::desc("Run the reference target in float64 as well and print the "
@@ -219,6 +223,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.weightsDir = options.weightsDir;
   arguments.target = options.target;
   arguments.requireBackend = options.requireBackend;
+  if (options.cacheDir.getNumOccurrences())
+    arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;
   arguments.time = options.time;
   if (Error error = parseNumbers(options, arguments))

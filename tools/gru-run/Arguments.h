@@ -40,6 +40,8 @@ struct Arguments {
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;
   bool verify = false, time = false;
+  /// Where not given, the library chooses.
+  std::optional<std::string> cacheDir;
 
   /// Whether any call names an input; otherwise all inputs are random.
   bool hasInputs() const;

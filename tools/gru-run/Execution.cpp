@@ -167,6 +167,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.require_backend = arguments.requireBackend;
+  options.cache_dir = arguments.cacheDir;
   return options;
 }
 

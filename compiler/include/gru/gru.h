@@ -131,15 +131,20 @@ typedef struct gru_compile_options {
   int32_t f64_outputs;  /* with target reference: do not narrow the outputs */
   int32_t reserved;     /* 0 */
   /* Called on the compiling thread; both may be NULL. on_phase after each phase
-     with its duration; not when the kernel was in the cache. on_remark with
-     every choice that is worth knowing. */
+     with its duration; the one phase of a kernel from the folder is `cache`, and
+     one in memory has none. on_remark with every choice that is worth
+     knowing. */
   void (*on_phase)(void *context, const char *phase, double milliseconds);
   void (*on_remark)(void *context, const char *text);
   void *context;
+  /* Folder in which compiled kernels are kept for other processes; made where
+     it does not exist. NULL: what the environment variable GRU_CACHE_DIR says,
+     else gru in $XDG_CACHE_HOME or ~/.cache. "": none. */
+  const char *cache_dir;
 } gru_compile_options;
 
-/* Compiles the model for the options, or takes the kernel from the process's
-   cache, and packs the weights. Slow (milliseconds); may be called by many
+/* Compiles the model for the options, or takes the kernel from this process's
+   memory or from `cache_dir`, and packs the weights. Slow (milliseconds); may be called by many
    threads at once. `options` may be NULL. The program has one reference, the
    caller's. */
 GRU_API gru_status gru_compile(const gru_model *model,

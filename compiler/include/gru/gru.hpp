@@ -18,6 +18,7 @@
 #include "gru/runtime.hpp"
 
 #include <functional>
+#include <optional>
 
 namespace gru {
 
@@ -213,6 +214,7 @@ struct CompileOptions {
   std::function<void(std::string_view phase, double milliseconds)> on_phase =
       {};
   std::function<void(std::string_view text)> on_remark = {};
+  std::optional<std::string> cache_dir = {};
 };
 
 inline Result<Program> compile(const Model &model,
@@ -228,6 +230,7 @@ inline Result<Program> compile(const Model &model,
   raw.stop_after = options.stop_after.c_str();
   raw.f64_outputs = options.f64_outputs;
   raw.context = const_cast<CompileOptions *>(&options);
+  raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);

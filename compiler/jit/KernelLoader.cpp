@@ -1,0 +1,103 @@
+//===- KernelLoader.cpp - machine code into this process -------------------===//
+//
+// A kernel is one small object without debug info, thread-local storage or
+// constructors, linked once and dropped whole. RuntimeDyld does that in a fifth
+// of the time that an ORC session takes to come up (docs/decisions/0009 has the
+// figures), which a warm start would notice.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/jit/KernelLoader.h"
+
+#include "llvm/ExecutionEngine/RuntimeDyld.h"
+#include "llvm/ExecutionEngine/SectionMemoryManager.h"
+#include "llvm/Object/ObjectFile.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace gru;
+using namespace llvm;
+
+/// Functions that kernels may call. Everything else is an error at link time.
+/// The memory functions are what LLVM makes of plain loops; the mathematical
+/// ones serve the reference target and float64.
+static void *findAllowedFunction(StringRef name) {
+  using D1 = double (*)(double);
+  static const std::pair<StringLiteral, void *> functions[] = {
+      {"memcpy", reinterpret_cast<void *>(std::memcpy)},
+      {"memmove", reinterpret_cast<void *>(std::memmove)},
+      {"memset", reinterpret_cast<void *>(std::memset)},
+#define GRU_MATH(name) {#name, reinterpret_cast<void *>(D1(std::name))}
+      GRU_MATH(exp),
+      GRU_MATH(expm1),
+      GRU_MATH(log),
+      GRU_MATH(log1p),
+      GRU_MATH(tanh),
+      GRU_MATH(erf),
+#undef GRU_MATH
+      {"fma", reinterpret_cast<void *>(
+                  static_cast<double (*)(double, double, double)>(std::fma))},
+  };
+  for (auto &[allowed, address] : functions)
+    if (name == allowed)
+      return address;
+  return nullptr;
+}
+
+namespace {
+class Resolver final : public JITSymbolResolver {
+public:
+  void lookup(const LookupSet &names, OnResolvedFunction onResolved) override {
+    LookupResult result;
+    for (StringRef name : names) {
+      void *address = findAllowedFunction(name);
+      if (!address)
+        return onResolved(createStringError(
+            "the kernel calls '" + name + "', which kernels may not"));
+      result[name] = JITEvaluatedSymbol(
+          static_cast<JITTargetAddress>(reinterpret_cast<uintptr_t>(address)),
+          JITSymbolFlags::Exported);
+    }
+    onResolved(std::move(result));
+  }
+
+  Expected<LookupSet> getResponsibilitySet(const LookupSet &) override {
+    return LookupSet();
+  }
+};
+} // namespace
+
+struct LoadedCode::Memory {
+  // One piece, so that code and constants are within reach of each other.
+  SectionMemoryManager manager{nullptr, /*ReserveAlloc=*/true};
+};
+
+LoadedCode::LoadedCode() : memory(std::make_unique<Memory>()) {}
+LoadedCode::~LoadedCode() = default;
+
+Expected<std::shared_ptr<const LoadedCode>> LoadedCode::load(StringRef object) {
+  Expected<std::unique_ptr<object::ObjectFile>> file =
+      object::ObjectFile::createObjectFile(MemoryBufferRef(object, "kernel"));
+  if (!file)
+    return file.takeError();
+  std::shared_ptr<LoadedCode> code(new LoadedCode);
+  SectionMemoryManager &manager = code->memory->manager;
+  Resolver resolver;
+  RuntimeDyld linker(manager, resolver);
+  linker.loadObject(**file);
+  if (!linker.hasError())
+    linker.resolveRelocations();
+  if (linker.hasError())
+    return createStringError("link: " + linker.getErrorString());
+  std::string problem;
+  if (manager.finalizeMemory(&problem))
+    return createStringError("link: cannot make the kernel executable: " +
+                             problem);
+  JITEvaluatedSymbol symbol = linker.getSymbol("gru_kernel");
+  if (!symbol)
+    return createStringError("link: the object does not define gru_kernel");
+  code->entry = reinterpret_cast<gru_kernel>(
+      static_cast<uintptr_t>(symbol.getAddress()));
+  return std::shared_ptr<const LoadedCode>(std::move(code));
+}
