@@ -3,6 +3,7 @@
 #include "compiler/explain/Explain.h"
 
 #include "dialect/GRUDialect.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -19,7 +20,7 @@ struct Candidate {
 };
 
 struct LayerRow {
-  std::string name, operation;
+  std::string name, operation, backend;
   bool kerasCudnnEligible;
   SmallVector<std::string> kerasReasons;
   SmallVector<Candidate> candidates;
@@ -69,6 +70,20 @@ static Candidate cpuCandidate(RecurrentOpInterface layer) {
   return cpu;
 }
 
+/// Why Halide would leave a layer's step to the cpu target.
+static Candidate halideCandidate(RecurrentOpInterface layer) {
+  Candidate halide{"halide", {}, ""};
+  auto input = cast<ShapedType>(layer->getOperand(0).getType());
+  std::string refusal =
+      checkHalideLayer(layer.getCandidateActivation(),
+                       layer.getGateActivation(), input.getElementType());
+  if (!refusal.empty()) {
+    halide.unmet.push_back(refusal);
+    halide.fix = "the cpu target's step is taken";
+  }
+  return halide;
+}
+
 static std::vector<LayerRow> collect(ModuleOp module,
                                      const CompileTarget &target) {
   std::vector<LayerRow> rows;
@@ -78,7 +93,11 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.operation = layer->getName().getStringRef();
     row.kerasReasons = kerasCudnnReasons(layer);
     row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {cpuCandidate(layer), {"reference", {}, ""}};
+    row.candidates = {cpuCandidate(layer), halideCandidate(layer),
+                      {"reference", {}, ""}};
+    row.backend = target.backend;
+    if (row.backend == "halide" && !row.candidates[1].unmet.empty())
+      row.backend = "cpu";
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
     int64_t batch = std::max<int64_t>(target.batch, 1);
@@ -95,9 +114,10 @@ void gru::explainAsText(ModuleOp module, const CompileTarget &target,
                         llvm::raw_ostream &os) {
   for (const LayerRow &row : collect(module, target)) {
     os << "layer '" << row.name << "' (" << row.operation
-       << "): " << target.backend << "\n";
+       << "): " << row.backend << "\n";
     for (const Candidate &candidate : row.candidates) {
-      if (candidate.unmet.empty())
+      if (candidate.unmet.empty() ||
+          (candidate.backend == "halide" && target.backend != "halide"))
         continue;
       os << "  " << candidate.backend
          << " refuses: " << llvm::join(candidate.unmet, ", ") << "; "
@@ -122,7 +142,7 @@ void gru::explainAsJSON(ModuleOp module, const CompileTarget &target,
         json.object([&] {
           json.attribute("name", row.name);
           json.attribute("op", row.operation);
-          json.attribute("backend", target.backend);
+          json.attribute("backend", row.backend);
           json.attribute("keras_cudnn_eligible", row.kerasCudnnEligible);
           json.attributeArray("keras_cudnn_reasons", [&] {
             for (const std::string &reason : row.kerasReasons)

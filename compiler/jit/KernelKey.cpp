@@ -5,6 +5,7 @@
 #include "compiler/jit/BuildId.h"
 #include "dialect/GRUDialect.h"
 #include "gru/plan.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
@@ -29,6 +30,8 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const Machine machine = getMachine(target);
   os << machine.triple.str() << '\0' << machine.cpu << '\0' << machine.features
      << '\0' << getBuildId() << '\0';
+  if (backend == "halide")
+    os << getHalideId() << '\0';
 }
 
 static std::string hash(StringRef kind, const CompileTarget &target,

@@ -10,8 +10,10 @@
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/Operator.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -58,6 +60,20 @@ llvm::Error gru::checkHalideAvailable() {
   if (library.generate)
     return llvm::Error::success();
   return createStringError("halide: " + library.problem);
+}
+
+std::string gru::getHalideId() {
+  const Library &library = Library::get();
+  Dl_info info;
+  if (!library.generate ||
+      !dladdr(reinterpret_cast<const void *>(library.generate), &info))
+    return "";
+  std::string id = info.dli_fname;
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(id, status))
+    id += " " + std::to_string(status.getSize()) + " " +
+          std::to_string(status.getLastModificationTime().time_since_epoch().count());
+  return id;
 }
 
 //===----------------------------------------------------------------------===//

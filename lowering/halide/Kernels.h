@@ -36,6 +36,9 @@ std::string checkHalideLayer(ActAttr activation, ActAttr recurrentActivation,
 /// Success where this build and this machine have Halide; else why not.
 llvm::Error checkHalideAvailable();
 
+/// Names the library around Halide, for keys of what it compiled; empty without.
+std::string getHalideId();
+
 /// What Halide can make of its functions.
 enum class HalideOutput { Bitcode, Statement, Assembly, Object, Header };
 

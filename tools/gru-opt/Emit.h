@@ -7,7 +7,11 @@
 
 namespace gru {
 
-enum class EmitKind { MLIR, LLVM, Assembly, Object };
+enum class EmitKind {
+  MLIR, LLVM, Assembly, Object,
+  /// What Halide makes of its functions alone.
+  HalideStatement, HalideAssembly, HalideObject, HalideHeader, HalideSchedule
+};
 enum class ExplainKind { None, Text, JSON };
 
 struct EmitOptions {

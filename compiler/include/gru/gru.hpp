@@ -215,6 +215,7 @@ struct CompileOptions {
       {};
   std::function<void(std::string_view text)> on_remark = {};
   std::optional<std::string> cache_dir = {};
+  std::string halide_schedule = {};
 };
 
 inline Result<Program> compile(const Model &model,
@@ -231,6 +232,7 @@ inline Result<Program> compile(const Model &model,
   raw.f64_outputs = options.f64_outputs;
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
+  raw.halide_schedule = options.halide_schedule.c_str();
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);

@@ -124,7 +124,7 @@ private:
     else
       stage
           .split(j, n, unit, int(width),
-                 function.units % width ? TailStrategy::PredicateStores
+                 function.units % width ? TailStrategy::GuardWithIf
                                         : TailStrategy::Auto)
           .split(unit, part, inPart, int(schedule.units));
     stage.split(inPart, vector, lane, lanes);

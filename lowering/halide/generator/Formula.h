@@ -9,8 +9,8 @@
 
 namespace gru {
 
-/// The function's result for the argument x; x itself for a null function. Every
-/// operation keeps its IEEE meaning. Throws Halide::CompileError for an
+/// The function's result for the argument x; x itself for a null function. For
+/// pipelines of targets with strict_float. Throws Halide::CompileError for an
 /// operation that formulas do not have.
 Halide::Expr applyFormula(mlir::func::FuncOp formula, Halide::Expr x);
 

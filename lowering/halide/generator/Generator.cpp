@@ -114,6 +114,8 @@ static std::string generate(const HalideRequest &request) {
   Halide::Module module = modules.size() == 1
                               ? modules.front()
                               : Halide::link_modules("gru_halide", modules);
+  // Halide loses this where it links modules.
+  module.set_any_strict_float(true);
   // Halide writes files only.
   llvm::SmallString<128> path;
   if (std::error_code error =
@@ -132,8 +134,12 @@ bool gru_halide_generate(const HalideRequest &request, std::string &result) {
   try {
     result = generate(request);
     return true;
+  } catch (const Halide::Error &error) {
+    result = error.what();
   } catch (const std::exception &error) {
     result = error.what();
   }
+  // Halide ends its messages with a line break.
+  result.erase(result.find_last_not_of('\n') + 1);
   return false;
 }

@@ -73,7 +73,7 @@ private:
       return x;
     Expr bound = Internal::make_const(x.type(), *function.clip);
     // NaN fails both comparisons and stays.
-    return strict_float(select(x > bound, bound, select(x < -bound, -bound, x)));
+    return select(x > bound, bound, select(x < -bound, -bound, x));
   }
   Expr gate(int number) {
     return applyFormula(function.recurrentActivation,
@@ -132,7 +132,7 @@ private:
     Var rowBlock("row_block"), row("row"), inPart("in_part");
     bool padded = units % width != 0;
     out.split(j, n, unit, int(width),
-              padded ? TailStrategy::PredicateStores : TailStrategy::Auto)
+              padded ? TailStrategy::GuardWithIf : TailStrategy::Auto)
         .split(unit, part, inPart, blockUnits)
         .split(inPart, vector, lane, lanes)
         .split(b, rowBlock, row, rows, TailStrategy::GuardWithIf);
