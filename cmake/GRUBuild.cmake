@@ -2,8 +2,10 @@
 
 find_program(GRU_CCACHE ccache)
 if(GRU_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_C_COMPILER_LAUNCHER ${GRU_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${GRU_CCACHE})
+  # The sloppiness is what ccache asks for where there are precompiled headers.
+  set(gru_launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GRU_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${gru_launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${gru_launcher})
 endif()
 
 # lld has to be the compiler's own: an older one cannot read its objects.
@@ -35,12 +37,37 @@ separate_arguments(gru_llvm_definitions NATIVE_COMMAND ${LLVM_DEFINITIONS})
 target_compile_options(gru_llvm INTERFACE ${gru_llvm_definitions})
 target_link_libraries(gru_llvm INTERFACE MLIR LLVM)
 
+# Reading MLIR's headers is most of the time that a file of ours takes to compile.
+# They are read once, here, and every library of ours starts from the result.
+file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cpp "")
+add_library(gru_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
+target_link_libraries(gru_precompiled PUBLIC gru_settings gru_llvm)
+target_precompile_headers(gru_precompiled PRIVATE
+  <mlir/Dialect/Arith/IR/Arith.h>
+  <mlir/Dialect/Bufferization/IR/Bufferization.h>
+  <mlir/Dialect/Func/IR/FuncOps.h>
+  <mlir/Dialect/LLVMIR/LLVMDialect.h>
+  <mlir/Dialect/Linalg/IR/Linalg.h>
+  <mlir/Dialect/Math/IR/Math.h>
+  <mlir/Dialect/MemRef/IR/MemRef.h>
+  <mlir/Dialect/SCF/IR/SCF.h>
+  <mlir/Dialect/Tensor/IR/Tensor.h>
+  <mlir/Dialect/Vector/IR/VectorOps.h>
+  <mlir/Pass/PassManager.h>
+  <mlir/Transforms/GreedyPatternRewriteDriver.h>
+  <llvm/Support/JSON.h>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Without the time in it, ccache knows the file again.
+  target_compile_options(gru_precompiled PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+endif()
+
 # gru_add_library(NAME sources... [DEPENDS targets...] [LINK targets...])
 # A static library that uses LLVM and MLIR.
 function(gru_add_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PUBLIC gru_settings gru_llvm ${ARG_LINK})
+  target_precompile_headers(${name} REUSE_FROM gru_precompiled)
   if(ARG_DEPENDS)
     add_dependencies(${name} ${ARG_DEPENDS})
   endif()

@@ -118,6 +118,24 @@ static LogicalResult verifyWeights(OpTy op, int64_t features) {
   return success();
 }
 
+/// Rule c7 and the dropout masks of c5, which gru.gru and gru.cell share.
+template <typename OpTy>
+static LogicalResult verifyDropout(OpTy op, int64_t batch, int64_t features) {
+  // gru_gru_c7
+  int64_t implementation = op.getImplementation();
+  if (implementation != 1 && implementation != 2)
+    return op.emitOpError() << "implementation is " << implementation
+                            << ", expected 1 or 2";
+  // gru_gru_c5
+  if (failed(checkShape(op, "dropout_mask", op.getDropoutMask(),
+                        {implementation == 1 ? 3 : 1, batch, features},
+                        "gates x batch x features; 3 gates for "
+                        "implementation 1, 1 for 2")))
+    return failure();
+  return checkShape(op, "recurrent_dropout_mask", op.getRecurrentDropoutMask(),
+                    {3, batch, op.getUnits()}, "3 x batch x units");
+}
+
 //===----------------------------------------------------------------------===//
 // gru.gru
 //===----------------------------------------------------------------------===//
@@ -140,21 +158,12 @@ LogicalResult GRUOp::verify() {
                         "batch x units")) ||
       failed(checkShape(op, "mask", getMask(), batchTime, maskMeaning)) ||
       failed(checkShape(op, "lengths", getLengths(), {batch}, "batch")) ||
-      failed(checkShape(op, "reset", getReset(), batchTime, maskMeaning)) ||
-      failed(checkShape(op, "recurrent_dropout_mask", getRecurrentDropoutMask(),
-                        {3, batch, units}, "3 x batch x units")))
+      failed(checkShape(op, "reset", getReset(), batchTime, maskMeaning)))
     return failure();
   // gru_gru_c6
   if (getMask() && getLengths())
     return emitOpError() << "has both mask and lengths, expected one of them";
-  // gru_gru_c7
-  if (getImplementation() != 1 && getImplementation() != 2)
-    return emitOpError() << "implementation is " << getImplementation()
-                         << ", expected 1 or 2";
-  if (failed(checkShape(op, "dropout_mask", getDropoutMask(),
-                        {getImplementation() == 1 ? 3 : 1, batch, features},
-                        "gates x batch x features; 3 gates for "
-                        "implementation 1, 1 for 2")))
+  if (failed(verifyDropout(*this, batch, features)))
     return failure();
   // gru_gru_c8
   for (auto [name, rate] :
@@ -262,13 +271,17 @@ LogicalResult CellOp::verify() {
   if (failed(verifyWeights(*this, input[1])))
     return failure();
   if (failed(checkShape(getOperation(), "state", getStateIn(),
-                        {input[0], getUnits()}, "batch x units")))
+                        {input[0], getUnits()}, "batch x units")) ||
+      failed(verifyDropout(*this, input[0], input[1])))
     return failure();
-  return checkElementTypes(getOperation(), getInput(),
-                           {{"state", getStateIn()},
-                            {"kernel", getKernel()},
-                            {"recurrent_kernel", getRecurrentKernel()},
-                            {"bias", getBias()}});
+  return checkElementTypes(
+      getOperation(), getInput(),
+      {{"state", getStateIn()},
+       {"kernel", getKernel()},
+       {"recurrent_kernel", getRecurrentKernel()},
+       {"bias", getBias()},
+       {"dropout_mask", getDropoutMask()},
+       {"recurrent_dropout_mask", getRecurrentDropoutMask()}});
 }
 
 LogicalResult CellOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
@@ -547,7 +560,7 @@ LogicalResult PackedDenseOp::verify() {
 //===----------------------------------------------------------------------===//
 
 MutableOperandRange RecurOp::getDpsInitsMutable() {
-  auto [begin, ignored] = getODSOperandIndexAndLength(5);
+  unsigned begin = getStateMutable().getOperandNumber();
   return MutableOperandRange(getOperation(), begin,
                              getNumOperands() - begin);
 }
@@ -597,6 +610,8 @@ LogicalResult RecurOp::verify() {
                         {blocks, 1, width}, "blocks x 1 x width")) ||
       failed(checkShape(op, "mask", getMask(), batchTime, "batch, timesteps")) ||
       failed(checkShape(op, "reset", getReset(), batchTime, "batch, timesteps")) ||
+      failed(checkShape(op, "recurrent_dropout_mask", getRecurrentDropoutMask(),
+                        {3, batch, units}, "3 x batch x units")) ||
       failed(checkShape(op, "state", getState(), {batch, units},
                         "batch x units")) ||
       failed(checkShape(op, "sequence", getSequence(), sequence,
@@ -620,6 +635,7 @@ void StepOp::getEffects(
     bool intermediate = value == getUpdate() || value == getResetState();
     bool written = value == getNewState() || value == getOutput() ||
                    value == getPreactivations() ||
+                   value == getDroppedState() ||
                    (intermediate && getPhase() == StepPhase::gates);
     effects.emplace_back(written ? static_cast<MemoryEffects::Effect *>(
                                        MemoryEffects::Write::get())
@@ -648,6 +664,11 @@ LogicalResult StepOp::verify() {
       failed(checkShape(op, "recurrent_bias", getRecurrentBias(),
                         {blocks, 1, width}, "blocks x 1 x width")) ||
       failed(checkShape(op, "state", getState(), padded, "batch x padded units")) ||
+      failed(checkShape(op, "recurrent_dropout_mask", getRecurrentDropoutMask(),
+                        {3, batch, blocks * width}, "3 x batch x padded units")) ||
+      failed(checkShape(op, "dropped_state", getDroppedState(),
+                        {gates, batch, blocks * width},
+                        "gates of the kernel x batch x padded units")) ||
       failed(checkShape(op, "preactivations", getPreactivations(),
                         {batch, 3, blocks * width},
                         "batch x 3 x padded units")) ||
@@ -665,6 +686,14 @@ LogicalResult StepOp::verify() {
   if (finishes != bool(getNewState()))
     return emitOpError() << "phase " << stringifyStepPhase(getPhase())
                          << (finishes ? " needs" : " takes no") << " new_state";
+  bool dropout = bool(getRecurrentDropoutMask());
+  if (dropout && getPhase() == StepPhase::candidate)
+    return emitOpError() << "phase candidate takes no recurrent_dropout_mask";
+  if (dropout != bool(getDroppedState()))
+    return emitOpError() << (dropout ? "has a recurrent_dropout_mask and needs "
+                                     : "has no recurrent_dropout_mask and takes "
+                                       "no ")
+                         << "dropped_state";
   if (hasRowwiseActivation() && !getPreactivations())
     return emitOpError() << "has a row-wise activation and needs "
                             "preactivations";

@@ -130,7 +130,7 @@ def GRU_GRUOp : GRU_Op<"gru", [Pure, AttrSizedOperandSegments,
   }];
 }
 
-def GRU_CellOp : GRU_Op<"cell", [Pure,
+def GRU_CellOp : GRU_Op<"cell", [Pure, AttrSizedOperandSegments,
     DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<GRU_RecurrentOpInterface>]> {
   let summary = "one step of a GRU";
@@ -145,17 +145,23 @@ def GRU_CellOp : GRU_Op<"cell", [Pure,
         : tensor<?x3xf32>, tensor<?x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<?x4xf32>
     ```
 
-    The verifier applies the rules of `gru.gru` (gru_gru_c1 to c5, c9).
+    `dropout_mask` [G, B, F], `recurrent_dropout_mask` [3, B, H] and
+    `implementation` are those of `gru.gru`.
+
+    The verifier applies the rules of `gru.gru` (gru_gru_c1 to c5, c7, c9).
   }];
   let arguments = (ins
     GRU_TensorOf<[2]>:$input, GRU_TensorOf<[2]>:$state_in, GRU_TensorOf<[2]>:$kernel,
     GRU_TensorOf<[2]>:$recurrent_kernel, Optional<GRU_TensorOf<[1, 2]>>:$bias,
+    Optional<GRU_TensorOf<[3]>>:$dropout_mask, Optional<GRU_TensorOf<[3]>>:$recurrent_dropout_mask,
     GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation, UnitAttr:$reset_after,
-    OptionalAttr<F64Attr>:$clip);
+    DefaultValuedAttr<I64Attr, "2">:$implementation, OptionalAttr<F64Attr>:$clip);
   let results = (outs GRU_TensorOf<[2]>:$state);
   let assemblyFormat = [{
     $input `,` $state_in `kernel` `(` $kernel `,` $recurrent_kernel `)`
-    (`bias` `(` $bias^ `:` type($bias) `)`)?
+    oilist(`bias` `(` $bias `:` type($bias) `)`
+      | `dropout_mask` `(` $dropout_mask `:` type($dropout_mask) `)`
+      | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`)
     attr-dict `:` type($input) `,` type($state_in) `,` type($kernel) `,` type($recurrent_kernel) `->` type($state)
   }];
   let hasVerifier = 1;
@@ -331,7 +337,7 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
       [NB, H, 2, W] (z and r) and [NB, H, 1, W] (candidate), because the second
       product waits for r * h
     * `recurrent_bias` [NB, 1, W]: only with `reset_after`
-    * `mask`, `reset`: as in `gru.gru`
+    * `mask`, `reset`, `recurrent_dropout_mask` [3, B, H]: as in `gru.gru`
 
     Destinations: `state` [B, H] is the initial state on entry and the last
     state afterwards; `sequence` and `last` are optional, are only written, and
@@ -358,6 +364,7 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
   }];
   let arguments = (ins GRU_ShapedOf<[5]>:$projection, Variadic<GRU_ShapedOf<[4]>>:$kernels,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_bias, Optional<GRU_MaskShaped>:$mask, Optional<GRU_MaskShaped>:$reset,
+    Optional<GRU_ShapedOf<[3]>>:$recurrent_dropout_mask,
     GRU_ShapedOf<[2]>:$state, Optional<GRU_ShapedOf<[3]>>:$sequence, Optional<GRU_ShapedOf<[2]>>:$last,
     GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation, GRU_TimeOrderAttr:$order,
     UnitAttr:$reset_after, UnitAttr:$time_major, UnitAttr:$zero_output_for_mask,
@@ -368,7 +375,8 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     `ins` `(` $projection `:` type($projection) `)` `kernels` `(` $kernels `:` type($kernels) `)`
     oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `mask` `(` $mask `:` type($mask) `)`
-      | `reset` `(` $reset `:` type($reset) `)`)
+      | `reset` `(` $reset `:` type($reset) `)`
+      | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`)
     `state` `(` $state `:` type($state) `)`
     (`sequence` `(` $sequence^ `:` type($sequence) `)`)?
     (`last` `(` $last^ `:` type($last) `)`)?
@@ -399,12 +407,19 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     * `state` [B, NB W]: the state before the step, padded to whole blocks
     * `new_state` [B, NB W]: written
     * `output` [B, H]: optional, written: the step's output, not padded
+    * `recurrent_dropout_mask` [3, B, NB W]: optional; multiplies the state in
+      front of the products of z, r and h. The step writes what the products
+      read to `dropped_state` [G, B, NB W] first, with the kernel's G
     * `mask` [B]: optional; rows where it is false keep their state
     * `emit` [B]: optional; rows where it is false output zeros
+    * `turn`: optional; where it is true, blocks of units are walked from the
+      last to the first. Turning round every other step finds in the caches
+      what the step before has read last.
 
     `phase`: `all` is the whole step (reset_after). Without reset_after a step
-    has two phases: `gates` computes z into `update` [B, NB W] and r * h into
-    `reset_state` [B, NB W]; `candidate` reads both and finishes the step.
+    has two phases: `gates` computes z into `update` [B, NB W] and r * h (with
+    recurrent dropout r * h * m) into `reset_state` [B, NB W]; `candidate` reads
+    both and finishes the step, so it takes no dropout mask.
 
     A step whose activations are pointwise is finished in registers; one with a
     row-wise activation stores its sums in `preactivations` [B, 3, NB W] first
@@ -413,12 +428,14 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
   let arguments = (ins GRU_StepPhaseAttr:$phase,
     MemRefRankOf<[GRU_Float], [4]>:$projection, MemRefRankOf<[GRU_Float], [4]>:$kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_dropout_mask,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$dropped_state,
     MemRefRankOf<[GRU_Float], [2]>:$state,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$preactivations,
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$update, Optional<MemRefRankOf<[GRU_Float], [2]>>:$reset_state,
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$new_state, Optional<MemRefRankOf<[GRU_Float], [2]>>:$output,
     Optional<MemRefRankOf<[I1], [1]>>:$mask, Optional<MemRefRankOf<[I1], [1]>>:$emit,
-    I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
+    Optional<I1>:$turn, I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
     OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
   let extraClassDeclaration = [{
     bool hasRowwiseActivation() {
@@ -429,13 +446,16 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
   let assemblyFormat = [{
     $phase `projection` `(` $projection `:` type($projection) `)` `kernel` `(` $kernel `:` type($kernel) `)`
     oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
+      | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`
+      | `dropped_state` `(` $dropped_state `:` type($dropped_state) `)`
       | `preactivations` `(` $preactivations `:` type($preactivations) `)`
       | `update` `(` $update `:` type($update) `)`
       | `reset_state` `(` $reset_state `:` type($reset_state) `)`
       | `new_state` `(` $new_state `:` type($new_state) `)`
       | `output` `(` $output `:` type($output) `)`
       | `mask` `(` $mask `:` type($mask) `)`
-      | `emit` `(` $emit `:` type($emit) `)`)
+      | `emit` `(` $emit `:` type($emit) `)`
+      | `turn` `(` $turn `)`)
     `state` `(` $state `:` type($state) `)` attr-dict
   }];
   let hasVerifier = 1;

@@ -34,16 +34,16 @@ struct CellToGRU : OpRewritePattern<CellOp> {
             tensor::getMixedSize(rewriter, loc, op.getInput(), 0),
             rewriter.getIndexAttr(1),
             tensor::getMixedSize(rewriter, loc, op.getInput(), 1)});
-    NamedAttrList attributes(op->getAttrs());
-    SmallVector<int32_t> segments{1, 1, 1, op.getBias() ? 1 : 0, 1,
-                                  0, 0, 0, 0,                    0};
-    SmallVector<Value> operands{x, op.getKernel(), op.getRecurrentKernel()};
-    if (op.getBias())
-      operands.push_back(op.getBias());
-    operands.push_back(op.getStateIn());
-    attributes.set("operandSegmentSizes",
-                   rewriter.getDenseI32ArrayAttr(segments));
-    auto layer = GRUOp::create(rewriter, loc, operands, attributes.getAttrs());
+    auto layer = GRUOp::create(
+        rewriter, loc, x, op.getKernel(), op.getRecurrentKernel(), op.getBias(),
+        op.getStateIn(), /*mask=*/{}, /*lengths=*/{}, /*reset=*/{},
+        op.getDropoutMask(), op.getRecurrentDropoutMask(),
+        op.getActivationAttr(), op.getRecurrentActivationAttr(),
+        op.getResetAfterAttr(), /*go_backwards=*/{}, /*time_major=*/{},
+        /*zero_output_for_mask=*/{}, /*unroll=*/{}, /*from_cell=*/{},
+        op.getImplementationAttr(),
+        /*dropout=*/rewriter.getF64FloatAttr(0),
+        /*recurrent_dropout=*/rewriter.getF64FloatAttr(0), op.getClipAttr());
     rewriter.replaceOp(op, layer.getState());
     return success();
   }

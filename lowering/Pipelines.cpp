@@ -25,6 +25,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -129,7 +130,8 @@ static void loops(OpPassManager &pm, const PipelineOptions &) {
 /// Steps and products become vector code.
 static void vectors(OpPassManager &pm, const PipelineOptions &options) {
   int64_t vectorBytes = options.target.vectorBytes;
-  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass({vectorBytes}));
+  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass(
+      {vectorBytes, options.target.registers}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes}));
 }
@@ -154,6 +156,15 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
 }
 
 static void convertToLLVM(OpPassManager &pm) {
+  // Most CPUs only convert bf16, and many not even that; LLVM would call a
+  // library for what they lack.
+  arith::ArithEmulateUnsupportedFloatsOptions emulate;
+  emulate.sourceTypeStrs = {"bf16"};
+  pm.addNestedPass<func::FuncOp>(
+      arith::createArithEmulateUnsupportedFloats(emulate));
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = true;
+  pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   cleanUp(pm);

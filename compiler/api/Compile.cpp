@@ -75,6 +75,18 @@ gru_status gru_compile(const gru_model *model,
                       "threads: compiled for one thread; the cpu target does "
                       "not split a run between threads");
 
+  if (options.num_masks && !options.masks)
+    return fail(GRU_INVALID_ARGUMENT, "masks: is null");
+  target.training = options.training != 0;
+  for (size_t i = 0; i < options.num_masks; ++i) {
+    const gru_tensor_info &mask = options.masks[i];
+    if (!mask.name || mask.rank > GRU_MAX_RANK)
+      return fail(GRU_INVALID_ARGUMENT,
+                  "masks[" + std::to_string(i) + "]: has no name, or rank " +
+                      std::to_string(mask.rank));
+    target.masks.push_back({mask.name, {mask.dims, mask.dims + mask.rank}});
+  }
+
   CompileObserver observer;
   if (options.on_phase)
     observer.phase = [&](llvm::StringRef phase, double milliseconds) {

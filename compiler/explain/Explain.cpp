@@ -59,17 +59,6 @@ static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
   return reasons;
 }
 
-/// Why the cpu target would refuse a layer.
-static Candidate cpuCandidate(RecurrentOpInterface layer) {
-  Candidate cpu{"cpu", {}, ""};
-  auto op = dyn_cast<GRUOp>(layer.getOperation());
-  if (op && op.getRecurrentDropoutMask())
-    cpu.unmet.push_back("recurrent dropout is not supported");
-  if (!cpu.unmet.empty())
-    cpu.fix = "run for inference, or use the reference target";
-  return cpu;
-}
-
 /// Why Halide would leave a layer's step to the cpu target.
 static Candidate halideCandidate(RecurrentOpInterface layer) {
   Candidate halide{"halide", {}, ""};
@@ -93,8 +82,7 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.operation = layer->getName().getStringRef();
     row.kerasReasons = kerasCudnnReasons(layer);
     row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {cpuCandidate(layer), halideCandidate(layer),
-                      {"reference", {}, ""}};
+    row.candidates = {{"cpu", {}, ""}, halideCandidate(layer), {"reference", {}, ""}};
     row.backend = target.backend;
     if (row.backend == "halide" && !row.candidates[1].unmet.empty())
       row.backend = "cpu";

@@ -61,6 +61,13 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
+/// A dropout mask that the caller gives instead of having it drawn.
+struct MaskSpec {
+  std::string name;
+  /// Every dimension is known.
+  std::vector<int64_t> shape;
+};
+
 struct ImportOptions {
   /// Size of the batch; 0: dynamic, unless a stateful layer has it fixed.
   int64_t batch = 0;
@@ -68,6 +75,9 @@ struct ImportOptions {
   int64_t timesteps = 0;
   /// Import for training, where dropout acts.
   bool training = false;
+  /// With `training`: these masks are further inputs of the module, behind those
+  /// of the model and in the order in which its layers use them.
+  std::vector<MaskSpec> masks = {};
 };
 
 /// A model file or a description, read and checked. Constant after creation,

@@ -34,6 +34,8 @@ struct CompileTarget {
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
+  bool training = false;
+  std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 

@@ -22,11 +22,17 @@ using namespace gru;
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const auto &[backend, triple, cpu, batch, timesteps, width, rows, f64Outputs,
-               stopAfter, halideSchedule] = target;
+               stopAfter, training, masks, halideSchedule] = target;
   for (StringRef text : {backend, triple, cpu, stopAfter, halideSchedule})
     os << text << '\0';
-  for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs)})
+  for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
+                         int64_t(training)})
     os << number << '\0';
+  for (const MaskSpec &mask : masks) {
+    os << mask.name << '\0';
+    for (int64_t size : mask.shape)
+      os << size << ' ';
+  }
   const Machine machine = getMachine(target);
   os << machine.triple.str() << '\0' << machine.cpu << '\0' << machine.features
      << '\0' << getBuildId() << '\0';

@@ -1,6 +1,7 @@
 //===- RegisterBlock.cpp - the register-blocked product --------------------===//
 
 #include "lowering/common/RegisterBlock.h"
+#include "lowering/common/FloatBuilder.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -14,13 +15,16 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
   inner = type.getDimSize(1);
   gates = type.getDimSize(2);
   width = type.getDimSize(3);
-  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  Type element = type.getElementType();
+  if (isHalf(element))
+    element = Float32Type::get(type.getContext());
+  int64_t elementBytes = element.getIntOrFloatBitWidth() / 8;
   // A block narrower than a register (a width given by hand) is one vector; one
   // that is not a multiple is cut into the largest power of two that divides it.
   lanes = std::min(width, vectorBytes / elementBytes);
   while (width % lanes != 0)
     lanes /= 2;
-  vector = VectorType::get({lanes}, type.getElementType());
+  vector = VectorType::get({lanes}, element);
 }
 
 Value gru::plus(OpBuilder &b, Location loc, Value first, int64_t offset) {
@@ -48,17 +52,52 @@ Value gru::floatConstant(OpBuilder &b, Location loc, Type type, double value) {
   return arith::ConstantOp::create(b, loc, attr);
 }
 
+static Type elementOf(Value buffer) {
+  return cast<MemRefType>(buffer.getType()).getElementType();
+}
+
+Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
+                      Value buffer, ValueRange indices) {
+  Type element = elementOf(buffer);
+  auto stored = cast<VectorType>(withElementType(type, element));
+  Value value = vector::LoadOp::create(b, loc, stored, buffer, indices);
+  if (stored == type)
+    return value;
+  return arith::ExtFOp::create(b, loc, type, value);
+}
+
 Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
                       Value buffer, ValueRange indices, int64_t column) {
   SmallVector<Value> at(indices);
   at.push_back(indexConstant(b, loc, column));
-  return vector::LoadOp::create(b, loc, type, buffer, at);
+  return loadVector(b, loc, type, buffer, at);
+}
+
+Value gru::broadcastElement(OpBuilder &b, Location loc, VectorType type,
+                            Value buffer, ValueRange indices) {
+  Value value = memref::LoadOp::create(b, loc, buffer, indices);
+  if (value.getType() != type.getElementType())
+    value = arith::ExtFOp::create(b, loc, type.getElementType(), value);
+  return vector::BroadcastOp::create(b, loc, type, value);
+}
+
+static Value rounded(OpBuilder &b, Location loc, Value value, Value buffer) {
+  Type type = withElementType(value.getType(), elementOf(buffer));
+  if (type == value.getType())
+    return value;
+  return arith::TruncFOp::create(b, loc, type, value);
+}
+
+void gru::storeVector(OpBuilder &b, Location loc, Value value, Value buffer,
+                      ValueRange indices) {
+  vector::StoreOp::create(b, loc, rounded(b, loc, value, buffer), buffer,
+                          indices);
 }
 
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
-    int64_t rows, ArrayRef<Value> accumulators,
-    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+    int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
+    function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)> left) {
   Value zero = indexConstant(b, loc, 0);
   Value inner = indexConstant(b, loc, columns.inner);
   Value one = indexConstant(b, loc, 1);
@@ -66,9 +105,12 @@ SmallVector<Value> gru::emitProduct(
       b, loc, zero, inner, one, accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        auto factor = [&](int64_t row) -> Value {
-          return vector::BroadcastOp::create(b, loc, columns.vector,
-                                             left(b, loc, row, k));
+        auto factor = [&](int64_t row, int64_t gate) {
+          return left(b, loc, row, gate, k);
+        };
+        // Where the left side changes from one vector to the next.
+        auto needsFactor = [&](int64_t v) {
+          return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
         };
         auto weight = [&](int64_t vector) -> Value {
           Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
@@ -84,9 +126,11 @@ SmallVector<Value> gru::emitProduct(
         // by one at a time: with all of both, accumulators would spill.
         SmallVector<Value> kept;
         if (rows <= columns.vectorsPerRow()) {
-          for (int64_t row = 0; row < rows; ++row)
-            kept.push_back(factor(row));
+          kept.resize(rows);
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+            if (needsFactor(v))
+              for (int64_t row = 0; row < rows; ++row)
+                kept[row] = factor(row, v / columns.vectorsPerGate());
             Value w = weight(v);
             for (int64_t row = 0; row < rows; ++row)
               multiply(row, v, kept[row], w);
@@ -95,9 +139,12 @@ SmallVector<Value> gru::emitProduct(
           for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
             kept.push_back(weight(v));
           for (int64_t row = 0; row < rows; ++row) {
-            Value f = factor(row);
-            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+            Value f;
+            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+              if (needsFactor(v))
+                f = factor(row, v / columns.vectorsPerGate());
               multiply(row, v, f, kept[v]);
+            }
           }
         }
         scf::YieldOp::create(b, loc, next);
@@ -139,6 +186,7 @@ void gru::forRowBlocks(
 void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
                        ValueRange indices, Value block, int64_t numBlocks,
                        int64_t width, int64_t v, int64_t columns) {
+  value = rounded(b, loc, value, buffer);
   auto type = cast<VectorType>(value.getType());
   int64_t lanes = type.getNumElements();
   SmallVector<Value> at(indices);

@@ -15,6 +15,7 @@
 namespace gru {
 
 /// The columns of one block of a packed weight [NB, K, G, W], as vectors.
+/// `vector` is what registers hold: half types are computed in f32.
 struct PackedColumns {
   mlir::Value weight;
   int64_t inner, gates, width, lanes;
@@ -31,14 +32,17 @@ struct PackedColumns {
 };
 
 /// Adds the products of `rows` rows with block `block` to the accumulators:
-/// acc[r, g, v] += sum over k of left(r, k) * weight[block, k, g, v]. The sum
+/// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v], where
+/// left gives a vector of equal lanes. The sum
 /// runs over ascending k, one fused multiply-add each, whatever the blocking.
+/// Without `leftPerGate` the left side is asked for gate 0 only, for all gates.
 llvm::SmallVector<mlir::Value>
 emitProduct(mlir::OpBuilder &b, mlir::Location loc,
             const PackedColumns &columns, mlir::Value block, int64_t rows,
-            llvm::ArrayRef<mlir::Value> accumulators,
+            llvm::ArrayRef<mlir::Value> accumulators, bool leftPerGate,
             llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                           int64_t row, mlir::Value k)>
+                                           int64_t row, int64_t gate,
+                                           mlir::Value k)>
                 left);
 
 /// Loops over [0, size) in blocks of `rows` rows, and over what is left in
@@ -58,10 +62,25 @@ void storeColumns(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
                   mlir::Value block, int64_t numBlocks, int64_t width,
                   int64_t v, int64_t columns);
 
+/// buffer[indices] as a vector of `type`, widened where the buffer holds a
+/// narrower type.
+mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
+                       mlir::VectorType type, mlir::Value buffer,
+                       mlir::ValueRange indices);
+
 /// buffer[indices..., column] as a vector.
 mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
                        mlir::VectorType type, mlir::Value buffer,
                        mlir::ValueRange indices, int64_t column);
+
+/// buffer[indices] in all lanes of a vector of `type`.
+mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
+                             mlir::VectorType type, mlir::Value buffer,
+                             mlir::ValueRange indices);
+
+/// Stores a vector, rounded to the buffer's type.
+void storeVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
+                 mlir::Value buffer, mlir::ValueRange indices);
 
 /// block * width + v * lanes.
 mlir::Value columnOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value block,

@@ -29,7 +29,8 @@ TargetDescription TargetDescription::fromFeatures(llvm::StringRef arch,
 Blocking gru::chooseBlocking(const TargetDescription &target,
                              int64_t elementBytes, int64_t gates,
                              int64_t units, int64_t batch) {
-  int64_t lanes = target.getLanes(elementBytes);
+  // Half types are computed in f32.
+  int64_t lanes = target.getLanes(std::max<int64_t>(elementBytes, 4));
   // Panels are multiples of 64 bytes whatever the vector, so that artefacts for
   // several widths can share one blob of weights.
   int64_t panel = std::max<int64_t>(lanes, 64 / elementBytes);

@@ -204,7 +204,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
       types.push_back(value.getType());
     auto recur = RecurOp::create(
         rewriter, loc, types, projection, kernels, recurrentBias,
-        op.getMask(), op.getReset(), state, sequence, last,
+        op.getMask(), op.getReset(), op.getRecurrentDropoutMask(), state,
+        sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),
         TimeOrderAttr::get(rewriter.getContext(), order),
         op.getResetAfterAttr(), op.getTimeMajorAttr(),
@@ -234,7 +235,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     if (choose.rows)
       return choose.rows;
     int64_t lanes =
-        choose.target.getLanes(element.getIntOrFloatBitWidth() / 8);
+        choose.target.getLanes(element.getIntOrFloatBitWidth() <= 32 ? 4 : 8);
     int64_t vectors = 3 * llvm::divideCeil(width, lanes);
     return std::clamp<int64_t>(choose.target.registers * 3 / 4 / vectors, 1, 8);
   }
@@ -299,14 +300,11 @@ struct ConvertLayersToSequencePass
       return signalPassFailure();
     }
     getOperation().walk([&](GRUOp op) {
-      auto refuse = [&](const Twine &what) {
-        op.emitError() << what << " is not supported by the cpu target";
+      if (op.getLengths()) {
+        op.emitError() << "lengths are not supported by this pass (run "
+                          "gru-legalize first)";
         refused = true;
-      };
-      if (op.getRecurrentDropoutMask())
-        refuse("recurrent_dropout_mask");
-      if (op.getLengths())
-        refuse("lengths (run gru-legalize first)");
+      }
     });
     if (refused)
       return signalPassFailure();

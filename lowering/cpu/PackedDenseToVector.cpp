@@ -101,11 +101,12 @@ private:
                                v * columns.lanes)
                   : floatConstant(b, loc, columns.vector, 0));
     sums = emitProduct(
-        b, loc, columns, block, count, sums,
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
+        b, loc, columns, block, count, sums, /*leftPerGate=*/false,
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t,
+            Value k) -> Value {
           SmallVector<Value> at(indices[row]);
           at.push_back(k);
-          return memref::LoadOp::create(b, loc, op.getInput(), at);
+          return broadcastElement(b, loc, columns.vector, op.getInput(), at);
         });
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
@@ -129,7 +130,7 @@ private:
         std::swap(at[0], at[1]);
       at.append({block, indexConstant(b, loc, gate),
                  indexConstant(b, loc, v * columns.lanes)});
-      vector::StoreOp::create(b, loc, y, op.getInit(), at);
+      storeVector(b, loc, y, op.getInit(), at);
       return;
     }
     storeColumns(b, loc, y, op.getInit(), row, block, numBlocks, columns.width,

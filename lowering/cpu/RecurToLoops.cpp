@@ -41,6 +41,14 @@ public:
     }
     if (op.hasRowwiseActivation())
       preactivations = alloc({batch, 3, padded}, element);
+    if (op.getRecurrentDropoutMask()) {
+      // Padded once here, so that each step may read whole vectors of it.
+      dropoutMask = alloc({3, batch, padded}, element);
+      memref::CopyOp::create(b, loc, op.getRecurrentDropoutMask(),
+                             unpadded(dropoutMask));
+      droppedState =
+          alloc({op.getResetAfter() ? 3 : 2, batch, padded}, element);
+    }
     // Which rows have seen an unmasked step; only asked where the output may
     // differ from the state.
     bool hasOutput = op.getSequence() || op.getLast();
@@ -87,11 +95,13 @@ private:
     return dropDim(b, loc, states, 0, parity);
   }
 
-  /// The first H columns of a [B, NB W] buffer.
+  /// The first H columns of a [..., NB W] buffer.
   Value unpadded(Value buffer) {
-    SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0)),
-        strides(2, b.getIndexAttr(1)),
-        sizes{b.getIndexAttr(batch), b.getIndexAttr(units)};
+    ArrayRef<int64_t> shape = cast<MemRefType>(buffer.getType()).getShape();
+    SmallVector<OpFoldResult> offsets(shape.size(), b.getIndexAttr(0)),
+        strides(shape.size(), b.getIndexAttr(1)),
+        sizes = getAsIndexOpFoldResult(b.getContext(), shape);
+    sizes.back() = b.getIndexAttr(units);
     return memref::SubViewOp::create(b, loc, buffer, offsets, sizes, strides);
   }
 
@@ -136,13 +146,21 @@ private:
     if (!output)
       emit = {};
     ValueRange kernels = op.getKernels();
+    Value turn;
+    if (op.getProjectionType().getDimSize(2) > 1)
+      turn = arith::TruncIOp::create(
+          b, loc, b.getI1Type(),
+          arith::IndexCastOp::create(b, loc, b.getI32Type(), i));
     IntegerAttr unitsAttr = b.getI64IntegerAttr(units);
     auto step = [&](StepPhase phase, Value kernel, Value bias, Value stateIn,
                     Value stateOut, Value out, Value mask, Value emit) {
       bool all = phase == StepPhase::all;
+      bool drops = phase != StepPhase::candidate;
       StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
-                     projection, kernel, bias, stateIn,
-                     preactivations, all ? Value() : update, all ? Value() : resetState, stateOut, out, mask, emit, unitsAttr,
+                     projection, kernel, bias, drops ? dropoutMask : Value(),
+                     drops ? droppedState : Value(), stateIn, preactivations,
+                     all ? Value() : update, all ? Value() : resetState,
+                     stateOut, out, mask, emit, turn, unitsAttr,
                      op.getActivationAttr(), op.getRecurrentActivationAttr(),
                      op.getClipAttr(), op.getRowsAttr());
     };
@@ -232,6 +250,7 @@ private:
   int64_t units = 0, batch = 0, padded = 0;
   Type element;
   Value states, update, resetState, preactivations, seen;
+  Value dropoutMask, droppedState;
 };
 
 struct ConvertRecurToLoopsPass

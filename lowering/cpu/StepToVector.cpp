@@ -7,12 +7,16 @@
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
 //   h' = hh + z * (h - hh)
 //
+// With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
+// r * h * m_h; the last line reads h itself.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
 #include "lowering/common/Activations.h"
 #include "lowering/common/RegisterBlock.h"
+#include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -27,17 +31,28 @@ using namespace gru;
 namespace {
 class StepLowering {
 public:
-  StepLowering(StepOp op, int64_t vectorBytes)
-      : op(op), b(op), loc(op.getLoc()), columns(op.getKernel(), vectorBytes) {
-  }
+  StepLowering(StepOp op, const TargetDescription &target)
+      : op(op), b(op), loc(op.getLoc()),
+        columns(op.getKernel(), target.vectorBytes),
+        largestTile(target.registers >= 32 ? 4 : 2) {}
 
   void run() {
     auto projection = cast<MemRefType>(op.getProjection().getType());
     batch = projection.getDimSize(0);
     numBlocks = projection.getDimSize(1);
+    int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
+    if (rows > 1 && !op.hasRowwiseActivation())
+      allocateSums(rows);
+    if (op.getRecurrentDropoutMask())
+      emitDroppedState();
     auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
+      if (op.getTurn()) {
+        Value last = indexConstant(b, loc, numBlocks - 1);
+        Value turned = arith::SubIOp::create(b, loc, last, block);
+        block = arith::SelectOp::create(b, loc, op.getTurn(), turned, block);
+      }
       forRowBlocks(
-          b, loc, indexConstant(b, loc, batch), batch, op.getRows().value_or(1),
+          b, loc, indexConstant(b, loc, batch), batch, rows,
           [&](OpBuilder &b, Location loc, Value first, int64_t count) {
             emitBlock(b, loc, block, first, count);
           });
@@ -95,24 +110,173 @@ private:
           sums.push_back(
               initialSum(b, loc, rowIndices.back(), block, gate, v));
     }
+    Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
     sums = emitProduct(
-        b, loc, columns, block, count, sums,
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) -> Value {
-          return memref::LoadOp::create(b, loc, left,
-                                        ValueRange{rowIndices[row], k});
+        b, loc, columns, block, count, sums, /*leftPerGate=*/bool(dropped),
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
+            Value k) -> Value {
+          if (dropped)
+            return broadcastElement(
+                b, loc, columns.vector, dropped,
+                ValueRange{indexConstant(b, loc, gate), rowIndices[row], k});
+          return broadcastElement(b, loc, columns.vector, left,
+                                  ValueRange{rowIndices[row], k});
         });
-    for (int64_t row = 0; row < count; ++row)
-      for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-        SmallVector<Value> gates;
-        for (int64_t gate = 0; gate < columns.gates; ++gate)
-          gates.push_back(sums[columns.position(row, gate, v)]);
-        if (op.hasRowwiseActivation())
-          storeSums(b, loc, gates, rowIndices[row], block, v);
-        else
-          finish(b, loc, gates, rowIndices[row], block, v);
-      }
+    if (op.hasRowwiseActivation())
+      storePreactivations(b, loc, sums, rowIndices, block);
+    else if (count == 1)
+      finishRow(b, loc, sums, rowIndices[0], block);
+    else
+      finishRows(b, loc, sums, block, first, count);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Tiles: some registers that are finished together
+  //===--------------------------------------------------------------------===//
+
+  // The formulas of a step are one long chain for each register. A tile is one
+  // vector several registers wide, which LLVM cuts into as many chains side by
+  // side, so that one's latencies hide behind the others.
+
+  /// Vector v of a row in the block.
+  struct Piece {
+    Value row;
+    int64_t v;
+  };
+  /// Some rows of one vector each, or some vectors of one row.
+  using Tile = SmallVector<Piece>;
+
+  VectorType tileType(int64_t pieces) const {
+    return VectorType::get({pieces * columns.lanes},
+                           columns.vector.getElementType());
+  }
+
+  /// Cuts the vectors of a gate into tiles. Their sizes are powers of two, as
+  /// LLVM rounds other vectors up.
+  void forTiles(function_ref<void(int64_t v, int64_t count)> body) {
+    int64_t total = columns.vectorsPerGate();
+    for (int64_t v = 0, count; v < total; v += count) {
+      count = std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(total - v)));
+      body(v, count);
+    }
+  }
+
+  Value join(OpBuilder &b, Location loc, ArrayRef<Value> parts) {
+    if (parts.size() == 1)
+      return parts[0];
+    Value low = join(b, loc, parts.take_front(parts.size() / 2));
+    Value high = join(b, loc, parts.drop_front(parts.size() / 2));
+    auto lanes = llvm::to_vector(
+        llvm::seq<int64_t>(0, int64_t(parts.size()) * columns.lanes));
+    return vector::ShuffleOp::create(b, loc, low, high, lanes);
+  }
+
+  Value part(OpBuilder &b, Location loc, Value tile, int64_t index) {
+    if (tile.getType() == columns.vector)
+      return tile;
+    // A shuffle with itself: slices have no lowering of their own to LLVM.
+    auto lanes = llvm::to_vector(llvm::seq<int64_t>(
+        index * columns.lanes, (index + 1) * columns.lanes));
+    return vector::ShuffleOp::create(b, loc, tile, tile, lanes);
+  }
+
+  static bool isOneRow(const Tile &tile) {
+    return tile.front().row == tile.back().row;
+  }
+
+  Value loadTile(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
+                 function_ref<SmallVector<Value>(const Piece &)> indices) {
+    if (isOneRow(tile))
+      return loadVector(b, loc, tileType(tile.size()), buffer,
+                                    indices(tile.front()));
+    SmallVector<Value> parts;
+    for (const Piece &piece : tile)
+      parts.push_back(loadVector(b, loc, columns.vector, buffer,
+                                             indices(piece)));
+    return join(b, loc, parts);
+  }
+
+  SmallVector<Value> paddedIndices(OpBuilder &b, Location loc,
+                                   const Piece &piece, Value block) {
+    return {piece.row,
+            columnOf(b, loc, block, columns.width, piece.v * columns.lanes)};
+  }
+
+  Value loadPadded(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
+                   Value block) {
+    return loadTile(b, loc, buffer, tile, [&](const Piece &piece) {
+      return paddedIndices(b, loc, piece, block);
+    });
+  }
+
+  void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
+                   const Tile &tile, Value block) {
+    if (isOneRow(tile)) {
+      storeVector(b, loc, value, buffer,
+                              paddedIndices(b, loc, tile.front(), block));
+      return;
+    }
+    for (auto [i, piece] : llvm::enumerate(tile))
+      storeVector(b, loc, part(b, loc, value, i), buffer,
+                              paddedIndices(b, loc, piece, block));
+  }
+
+  /// condition[row] ? yes : no for each row.
+  Value selectRows(OpBuilder &b, Location loc, Value condition,
+                   const Tile &tile, Value yes, Value no) {
+    if (isOneRow(tile)) {
+      Value holds = memref::LoadOp::create(b, loc, condition, tile[0].row);
+      return arith::SelectOp::create(b, loc, holds, yes, no);
+    }
+    SmallVector<Value> parts;
+    for (auto [i, piece] : llvm::enumerate(tile)) {
+      Value holds = memref::LoadOp::create(b, loc, condition, piece.row);
+      parts.push_back(arith::SelectOp::create(
+          b, loc, holds, part(b, loc, yes, i), part(b, loc, no, i)));
+    }
+    return join(b, loc, parts);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Recurrent dropout
+  //===--------------------------------------------------------------------===//
+
+  /// m[gate, tile].
+  Value loadDropoutMask(OpBuilder &b, Location loc, int64_t gate,
+                        const Tile &tile, Value block) {
+    return loadTile(b, loc, op.getRecurrentDropoutMask(), tile,
+                    [&](const Piece &piece) {
+                      return gateIndices(b, loc, gate, piece, block);
+                    });
+  }
+
+  /// dropped_state[gate] = state * m[gate], once per step: the product of each
+  /// block of units reads all of it.
+  void emitDroppedState() {
+    forEach(b, loc, indexConstant(b, loc, batch),
+            [&](OpBuilder &b, Location loc, Value row) {
+              forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block,
+                                     int64_t v) {
+                Tile tile{{row, v}};
+                Value h = loadPadded(b, loc, op.getState(), tile, block);
+                for (int64_t gate = 0; gate < columns.gates; ++gate) {
+                  Value m = loadDropoutMask(b, loc, gate, tile, block);
+                  storeVector(b, loc, arith::MulFOp::create(b, loc, h, m),
+                              op.getDroppedState(),
+                              gateIndices(b, loc, gate, tile[0], block));
+                }
+              });
+            });
+  }
+
+  /// Where a piece lies in a [gates, B, NB W] buffer.
+  SmallVector<Value> gateIndices(OpBuilder &b, Location loc, int64_t gate,
+                                 const Piece &piece, Value block) {
+    SmallVector<Value> at = paddedIndices(b, loc, piece, block);
+    at.insert(at.begin(), indexConstant(b, loc, gate));
+    return at;
   }
 
   //===--------------------------------------------------------------------===//
@@ -134,89 +298,136 @@ private:
                                 activation);
   }
 
-  Value loadPadded(OpBuilder &b, Location loc, Value buffer, Value row,
-                   Value block, int64_t v) {
-    return vector::LoadOp::create(
-        b, loc, columns.vector, buffer,
-        ValueRange{row, columnOf(b, loc, block, columns.width,
-                                 v * columns.lanes)});
+  /// The sums of one row are finished where they are.
+  void finishRow(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value row,
+                 Value block) {
+    forTiles([&](int64_t v, int64_t count) {
+      Tile tile;
+      for (int64_t i = 0; i < count; ++i)
+        tile.push_back({row, v + i});
+      SmallVector<Value> gates;
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        gates.push_back(
+            join(b, loc, sums.slice(columns.position(0, gate, v), count)));
+      finish(b, loc, gates, tile, block);
+    });
   }
 
-  void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
-                   Value row, Value block, int64_t v) {
-    vector::StoreOp::create(
-        b, loc, value, buffer,
-        ValueRange{row, columnOf(b, loc, block, columns.width,
-                                 v * columns.lanes)});
+  /// The sums of several rows go through memory: a loop over tiles of rows is
+  /// a fraction of the code, and with the sums out of the way there are
+  /// registers for the constants of the activations.
+  void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums,
+                  Value block, Value first, int64_t count) {
+    int64_t width = columns.width;
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
+          storeVector(b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
+              ValueRange{indexConstant(b, loc, gate),
+                         indexConstant(b, loc, row * width +
+                                                   v * columns.lanes)});
+    int64_t rowsPerTile = 1;
+    if (columns.vectorsPerGate() == 1)
+      rowsPerTile = std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(count)));
+    forRowBlocks(
+        b, loc, indexConstant(b, loc, count), count, rowsPerTile,
+        [&](OpBuilder &b, Location loc, Value local, int64_t tileRows) {
+          forTiles([&](int64_t v, int64_t vectors) {
+            Tile tile;
+            for (int64_t row = 0; row < tileRows; ++row)
+              for (int64_t i = 0; i < vectors; ++i)
+                tile.push_back({plus(b, loc,
+                                     arith::AddIOp::create(b, loc, first, local),
+                                     row),
+                                v + i});
+            SmallVector<Value> gates;
+            for (int64_t gate = 0; gate < columns.gates; ++gate)
+              gates.push_back(loadVector(b, loc, tileType(tile.size()), sumsBuffer,
+                  ValueRange{indexConstant(b, loc, gate),
+                             columnOf(b, loc, local, width,
+                                      v * columns.lanes)}));
+            finish(b, loc, gates, tile, block);
+          });
+        });
   }
 
-  void finish(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value row,
-              Value block, int64_t v) {
+  void finish(OpBuilder &b, Location loc, ArrayRef<Value> sums,
+              const Tile &tile, Value block) {
     ActAttr gate = op.getRecurrentActivation();
     if (op.getPhase() == StepPhase::gates) {
       storeGates(b, loc, activate(b, loc, gate, sums[0]),
-                 activate(b, loc, gate, sums[1]), row, block, v);
+                 activate(b, loc, gate, sums[1]), tile, block);
       return;
     }
     Value z, candidate;
     if (op.getPhase() == StepPhase::all) {
       z = activate(b, loc, gate, sums[0]);
       Value r = activate(b, loc, gate, sums[1]);
-      Value x = loadProjection(b, loc, row, block, 2, v);
+      Value x = loadCandidateProjection(b, loc, tile, block);
       candidate = vector::FMAOp::create(b, loc, r, sums[2], x);
     } else {
-      z = loadPadded(b, loc, op.getUpdate(), row, block, v);
+      z = loadPadded(b, loc, op.getUpdate(), tile, block);
       candidate = sums[0];
     }
     candidate = activate(b, loc, op.getActivation(), candidate);
-    blend(b, loc, z, candidate, row, block, v);
+    blend(b, loc, z, candidate, tile, block);
   }
 
-  /// z and r * h, for the second phase.
-  void storeGates(OpBuilder &b, Location loc, Value z, Value r, Value row,
-                  Value block, int64_t v) {
-    Value h = loadPadded(b, loc, op.getState(), row, block, v);
-    storePadded(b, loc, z, op.getUpdate(), row, block, v);
+  Value loadCandidateProjection(OpBuilder &b, Location loc, const Tile &tile,
+                                Value block) {
+    return loadTile(b, loc, op.getProjection(), tile, [&](const Piece &piece) {
+      return SmallVector<Value>{piece.row, block, indexConstant(b, loc, 2),
+                                indexConstant(b, loc, piece.v * columns.lanes)};
+    });
+  }
+
+  /// z and r * h, or r * h * m_h, for the second phase.
+  void storeGates(OpBuilder &b, Location loc, Value z, Value r,
+                  const Tile &tile, Value block) {
+    Value h = loadPadded(b, loc, op.getState(), tile, block);
+    if (op.getRecurrentDropoutMask())
+      h = arith::MulFOp::create(b, loc, h,
+                                loadDropoutMask(b, loc, 2, tile, block));
+    storePadded(b, loc, z, op.getUpdate(), tile, block);
     storePadded(b, loc, arith::MulFOp::create(b, loc, r, h),
-                op.getResetState(), row, block, v);
+                op.getResetState(), tile, block);
   }
 
   /// h' = hh + z (h - hh), masked, stored.
-  void blend(OpBuilder &b, Location loc, Value z, Value candidate, Value row,
-             Value block, int64_t v) {
-    Value h = loadPadded(b, loc, op.getState(), row, block, v);
+  void blend(OpBuilder &b, Location loc, Value z, Value candidate,
+             const Tile &tile, Value block) {
+    Value h = loadPadded(b, loc, op.getState(), tile, block);
     Value difference = arith::SubFOp::create(b, loc, h, candidate);
     Value next = vector::FMAOp::create(b, loc, z, difference, candidate);
-    if (op.getMask()) {
-      Value keep = memref::LoadOp::create(b, loc, op.getMask(), row);
-      next = arith::SelectOp::create(b, loc, keep, next, h);
-    }
-    storePadded(b, loc, next, op.getNewState(), row, block, v);
+    if (op.getMask())
+      next = selectRows(b, loc, op.getMask(), tile, next, h);
+    storePadded(b, loc, next, op.getNewState(), tile, block);
     if (!op.getOutput())
       return;
-    if (op.getEmit()) {
-      Value emit = memref::LoadOp::create(b, loc, op.getEmit(), row);
-      Value zero = floatConstant(b, loc, columns.vector, 0);
-      next = arith::SelectOp::create(b, loc, emit, next, zero);
-    }
-    storeColumns(b, loc, next, op.getOutput(), row, block, numBlocks,
-                 columns.width, v, op.getUnits());
+    if (op.getEmit())
+      next = selectRows(b, loc, op.getEmit(), tile, next,
+                        floatConstant(b, loc, next.getType(), 0));
+    for (auto [i, piece] : llvm::enumerate(tile))
+      storeColumns(b, loc, part(b, loc, next, i), op.getOutput(), piece.row,
+                   block, numBlocks, columns.width, piece.v, op.getUnits());
   }
 
   //===--------------------------------------------------------------------===//
   // Finishing in a second pass, for activations over whole rows
   //===--------------------------------------------------------------------===//
 
-  void storeSums(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value row,
-                 Value block, int64_t v) {
-    for (auto [gate, sum] : llvm::enumerate(sums))
-      storeSum(b, loc, sum, row, gate, block, v);
+  void storePreactivations(OpBuilder &b, Location loc, ArrayRef<Value> sums,
+                           ArrayRef<Value> rows, Value block) {
+    for (auto [r, row] : llvm::enumerate(rows))
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
+          storeSum(b, loc, sums[columns.position(r, gate, v)], row, gate, block,
+                   v);
   }
 
   void storeSum(OpBuilder &b, Location loc, Value sum, Value row, int64_t gate,
                 Value block, int64_t v) {
-    vector::StoreOp::create(
-        b, loc, sum, op.getPreactivations(),
+    storeVector(b, loc, sum, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
@@ -235,8 +446,7 @@ private:
 
   Value loadSum(OpBuilder &b, Location loc, Value row, int64_t gate,
                 Value block, int64_t v) {
-    return vector::LoadOp::create(
-        b, loc, columns.vector, op.getPreactivations(),
+    return loadVector(b, loc, columns.vector, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
@@ -279,7 +489,8 @@ private:
       forVectors(b, loc,
                  [&](OpBuilder &b, Location loc, Value block, int64_t v) {
                    storeGates(b, loc, loadSum(b, loc, row, 0, block, v),
-                              loadSum(b, loc, row, 1, block, v), row, block, v);
+                              loadSum(b, loc, row, 1, block, v), {{row, v}},
+                              block);
                  });
       return;
     }
@@ -297,18 +508,30 @@ private:
                  });
     activateRow(b, loc, op.getActivation(), row, candidateGate);
     forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block, int64_t v) {
+      Tile tile{{row, v}};
       Value z = all ? loadSum(b, loc, row, 0, block, v)
-                    : loadPadded(b, loc, op.getUpdate(), row, block, v);
-      blend(b, loc, z, loadSum(b, loc, row, candidateGate, block, v), row,
-            block, v);
+                    : loadPadded(b, loc, op.getUpdate(), tile, block);
+      blend(b, loc, z, loadSum(b, loc, row, candidateGate, block, v), tile,
+            block);
     });
+  }
+
+  void allocateSums(int64_t rows) {
+    auto func = op->getParentOfType<func::FuncOp>();
+    OpBuilder top = OpBuilder::atBlockBegin(&func.getBody().front());
+    sumsBuffer = memref::AllocOp::create(
+        top, loc,
+        MemRefType::get({columns.gates, rows * columns.width},
+                        columns.vector.getElementType()));
   }
 
   StepOp op;
   OpBuilder b;
   Location loc;
   PackedColumns columns;
+  int64_t largestTile;
   int64_t batch = 0, numBlocks = 0;
+  Value sumsBuffer;
 };
 
 struct ConvertStepToVectorPass
@@ -319,7 +542,7 @@ struct ConvertStepToVectorPass
     SmallVector<StepOp> ops;
     getOperation().walk([&](StepOp op) { ops.push_back(op); });
     for (StepOp op : ops)
-      StepLowering(op, vectorBytes).run();
+      StepLowering(op, {vectorBytes, registers}).run();
   }
 };
 } // namespace

@@ -90,6 +90,7 @@ private:
     call.add("projection", op.getProjection());
     call.add("kernel", op.getKernel());
     call.add("recurrent_bias", op.getRecurrentBias());
+    call.add("recurrent_dropout_mask", op.getRecurrentDropoutMask());
     call.add("state", op.getState());
     call.add("mask", op.getMask());
     call.add("emit", op.getEmit());
@@ -202,9 +203,10 @@ static bool knowsOperands(Operation *op) {
     unsigned known = 0;
     for (Value value :
          {step.getProjection(), step.getKernel(), step.getRecurrentBias(),
+          step.getRecurrentDropoutMask(), step.getDroppedState(),
           step.getState(), step.getPreactivations(), step.getUpdate(),
           step.getResetState(), step.getNewState(), step.getOutput(),
-          step.getMask(), step.getEmit()})
+          step.getMask(), step.getEmit(), step.getTurn()})
       known += value != nullptr;
     return known == op->getNumOperands();
   }
@@ -212,8 +214,7 @@ static bool knowsOperands(Operation *op) {
   return op->getNumOperands() == (dense.getBias() ? 4u : 3u);
 }
 
-static bool isFullyDescribed(Type type) {
-  auto memref = cast<MemRefType>(type);
+static bool isFullyDescribed(MemRefType memref) {
   SmallVector<int64_t> strides;
   int64_t offset, elements = 1;
   if (failed(memref.getStridesAndOffset(strides, offset)))
@@ -237,7 +238,7 @@ std::string gru::checkHalideLayer(ActAttr activation, ActAttr recurrent,
   for (auto [argument, act] : {std::pair{"activation", activation},
                                std::pair{"recurrent_activation", recurrent}})
     if (std::string refusal = activationRefusal(argument, act);
-        act && !refusal.empty())
+        !refusal.empty())
       return refusal;
   if (!element.isF32() && !element.isF64()) {
     std::string text;
@@ -248,11 +249,16 @@ std::string gru::checkHalideLayer(ActAttr activation, ActAttr recurrent,
 }
 
 std::string gru::checkHalide(Operation *op) {
-  if (!llvm::all_of(op->getOperandTypes(), llvm::IsaPred<MemRefType>))
-    return "operands are not buffers yet";
   if (!knowsOperands(op))
     return "the operation has an operand that Halide's generator does not know";
-  Type element = cast<MemRefType>(op->getOperand(0).getType()).getElementType();
+  SmallVector<MemRefType> types;
+  for (Value operand : op->getOperands())
+    if (auto type = dyn_cast<MemRefType>(operand.getType()))
+      types.push_back(type);
+    // A Halide loop has one direction.
+    else if (auto step = dyn_cast<StepOp>(op); !step || operand != step.getTurn())
+      return "operands are not buffers yet";
+  Type element = types[0].getElementType();
   auto step = dyn_cast<StepOp>(op);
   ActAttr activation =
       step ? step.getActivation() : cast<PackedDenseOp>(op).getActivation();
@@ -265,8 +271,8 @@ std::string gru::checkHalide(Operation *op) {
       usesGates ? step.getRecurrentActivation() : linear, element);
   if (!refusal.empty())
     return refusal;
-  for (Type type : op->getOperandTypes()) {
-    Type each = cast<MemRefType>(type).getElementType();
+  for (MemRefType type : types) {
+    Type each = type.getElementType();
     if (each != element && !each.isInteger(1))
       return "operands have several element types";
     if (!isFullyDescribed(type))

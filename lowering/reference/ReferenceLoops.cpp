@@ -425,6 +425,11 @@ private:
     Value kernel = asBuffer(s.b, s.loc, op.getKernel());
     Value recurrent = asBuffer(s.b, s.loc, op.getRecurrentKernel());
     Value bias = op.getBias() ? asBuffer(s.b, s.loc, op.getBias()) : Value();
+    auto buffer = [&](Value value) {
+      return value ? asBuffer(s.b, s.loc, value) : Value();
+    };
+    Value dropout = buffer(op.getDropoutMask());
+    Value recurrentDropout = buffer(op.getRecurrentDropoutMask());
     int64_t units = op.getUnits();
     Type element = cast<ShapedType>(op.getInput().getType()).getElementType();
     RowEmitter row(s, units, element, op.getActivation(),
@@ -438,11 +443,21 @@ private:
         Value first = inputBias(s, bias, gate, units, u, op.getResetAfter(),
                                 element);
         return s.sum(first, features, [&](Value f) {
-          return s.mul(s.load(x, {b, f}),
+          Value value = s.load(x, {b, f});
+          if (dropout) {
+            int64_t g = op.getImplementation() == 1 ? gate : 0;
+            value = s.mul(value, s.load(dropout, {s.index(g), b, f}));
+          }
+          return s.mul(value,
                        s.load(kernel, {f, column(s, gate, units, u)}));
         });
       };
-      reads.state = [&](int64_t, Value k) { return s.load(old, {b, k}); };
+      reads.state = [&](int64_t gate, Value k) {
+        Value h = s.load(old, {b, k});
+        return recurrentDropout
+                   ? s.mul(h, s.load(recurrentDropout, {s.index(gate), b, k}))
+                   : h;
+      };
       reads.weight = [&](int64_t gate, Value k, Value u) {
         return s.load(recurrent, {k, column(s, gate, units, u)});
       };
@@ -659,6 +674,7 @@ private:
     };
     Value bias = buffer(op.getRecurrentBias()), mask = buffer(op.getMask());
     Value reset = buffer(op.getReset());
+    Value dropout = buffer(op.getRecurrentDropoutMask());
     int64_t width = op.getWidth();
     bool timeMajor = op.getTimeMajor();
 
@@ -696,6 +712,10 @@ private:
       loop.candidateBias = [&](Value unit) {
         auto [block, lane] = blockAndLane(s, unit, width);
         return s.load(bias, {block, s.index(0), lane});
+      };
+    if (dropout)
+      loop.stateFactor = [&](Value row, int64_t gate, Value k) {
+        return s.load(dropout, {s.index(gate), row, k});
       };
     loop.state = destination(s, op.getState());
     if (op.getSequence())
@@ -735,8 +755,13 @@ private:
         auto [block, lane] = blockAndLane(s, u, width);
         return s.load(op.getProjection(), {b, block, s.index(gate), lane});
       };
-      reads.state = [&](int64_t, Value k) {
-        return s.load(op.getState(), {b, k});
+      auto dropoutMask = [&](int64_t gate, Value k) {
+        return s.load(op.getRecurrentDropoutMask(), {s.index(gate), b, k});
+      };
+      reads.state = [&](int64_t gate, Value k) {
+        Value h = s.load(op.getState(), {b, k});
+        return op.getRecurrentDropoutMask() ? s.mul(h, dropoutMask(gate, k))
+                                            : h;
       };
       reads.weight = [&](int64_t gate, Value k, Value u) {
         auto [block, lane] = blockAndLane(s, u, width);
@@ -753,7 +778,7 @@ private:
       if (op.getPhase() == StepPhase::gates) {
         s.loop(row.numUnits, [&](Value u) {
           s.store(s.load(row.z, u), op.getUpdate(), {b, u});
-          s.store(s.mul(s.load(row.r, u), s.load(op.getState(), {b, u})),
+          s.store(s.mul(s.load(row.r, u), reads.state(2, u)),
                   op.getResetState(), {b, u});
         });
         return;

@@ -260,6 +260,36 @@ func.func @gru_cell_c5(%x: tensor<2x3xf32>, %h: tensor<3x4xf32>, %W: tensor<3x12
 
 // -----
 
+func.func @gru_cell_c5_dropout_mask(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %d: tensor<3x2x3xf32>) {
+  // expected-error @below {{dropout_mask is 3x2x3, expected 1x2x3 (gates x batch x features; 3 gates for implementation 1, 1 for 2)}}
+  %0 = gru.cell %x, %h kernel(%W, %U) dropout_mask(%d : tensor<3x2x3xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @gru_cell_c5_recurrent_dropout_mask(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %d: tensor<1x2x4xf32>) {
+  // expected-error @below {{recurrent_dropout_mask is 1x2x4, expected 3x2x4 (3 x batch x units)}}
+  %0 = gru.cell %x, %h kernel(%W, %U) recurrent_dropout_mask(%d : tensor<1x2x4xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @gru_cell_c7(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>) {
+  // expected-error @below {{implementation is 3, expected 1 or 2}}
+  %0 = gru.cell %x, %h kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after, implementation = 3 : i64}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return
+}
+
+// -----
+
 func.func @gru_cell_c9(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>) {
   // expected-error @below {{clip is -1.000000e+00, expected a positive number}}
   %0 = gru.cell %x, %h kernel(%W, %U)
@@ -700,5 +730,24 @@ func.func @gru_step_preactivations(%p: memref<2x1x3x16xf32>, %k: memref<1x7x3x16
   // expected-error @below {{has a row-wise activation and needs preactivations}}
   gru.step <all> projection(%p : memref<2x1x3x16xf32>) kernel(%k : memref<1x7x3x16xf32>) new_state(%o0 : memref<2x16xf32>)
       state(%h : memref<2x16xf32>) {units = 7, activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// -----
+
+func.func @gru_step_dropped_state(%p: memref<2x1x3x16xf32>, %k: memref<1x7x3x16xf32>, %h: memref<2x16xf32>, %o0: memref<2x16xf32>, %d: memref<3x2x16xf32>) {
+  // expected-error @below {{has a recurrent_dropout_mask and needs dropped_state}}
+  gru.step <all> projection(%p : memref<2x1x3x16xf32>) kernel(%k : memref<1x7x3x16xf32>) recurrent_dropout_mask(%d : memref<3x2x16xf32>) new_state(%o0 : memref<2x16xf32>)
+      state(%h : memref<2x16xf32>) {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// -----
+
+func.func @gru_step_candidate_dropout(%p: memref<2x1x3x16xf32>, %k: memref<1x7x1x16xf32>, %h: memref<2x16xf32>, %o0: memref<2x16xf32>, %o1: memref<2x16xf32>, %o2: memref<2x16xf32>, %d: memref<3x2x16xf32>, %s: memref<1x2x16xf32>) {
+  // expected-error @below {{phase candidate takes no recurrent_dropout_mask}}
+  gru.step <candidate> projection(%p : memref<2x1x3x16xf32>) kernel(%k : memref<1x7x1x16xf32>) recurrent_dropout_mask(%d : memref<3x2x16xf32>) dropped_state(%s : memref<1x2x16xf32>)
+      update(%o0 : memref<2x16xf32>) reset_state(%o1 : memref<2x16xf32>) new_state(%o2 : memref<2x16xf32>)
+      state(%h : memref<2x16xf32>) {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }

@@ -60,6 +60,17 @@ func.func @gru_bf16(%x: tensor<1x1x1xbf16>, %W: tensor<1x3xbf16>, %U: tensor<1x3
   return %state : tensor<1x1xbf16>
 }
 
+// CHECK-LABEL: func.func @cell_dropout
+func.func @cell_dropout(%x: tensor<2x3xf32>, %h0: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>,
+                        %d: tensor<3x2x3xf32>, %rd: tensor<3x2x4xf32>) -> tensor<2x4xf32> {
+  // CHECK: gru.cell %{{.*}}, %{{.*}} kernel(%{{.*}}, %{{.*}}) dropout_mask(%{{.*}} : tensor<3x2x3xf32>) recurrent_dropout_mask(%{{.*}} : tensor<3x2x4xf32>)
+  // CHECK-SAME: implementation = 1 : i64
+  %h1 = gru.cell %x, %h0 kernel(%W, %U) recurrent_dropout_mask(%rd : tensor<3x2x4xf32>) dropout_mask(%d : tensor<3x2x3xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, implementation = 1 : i64}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return %h1 : tensor<2x4xf32>
+}
+
 // CHECK-LABEL: func.func @cell
 func.func @cell(%x: tensor<?x3xf32>, %h0: tensor<?x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>,
                 %b: tensor<2x12xf32>) -> tensor<?x4xf32> {

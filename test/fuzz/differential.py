@@ -50,6 +50,8 @@ def draw(rng):
         "unroll": flag(0.2),
         "clip": flag(0.15),
         "dropout": flag(0.2),
+        "recurrent_dropout": flag(0.25),
+        "cell": flag(0.08),
         "implementation": rng.choice([1, 2]),
         "flags": rng.choice(["none", "none", "mask", "zero", "lengths"]),
         "reset": flag(0.2),
@@ -65,8 +67,47 @@ def draw(rng):
     return case
 
 
+def write_cell(case):
+    """The MLIR of one step by gru.cell."""
+    B, F, H = (case[k] for k in "BFH")
+    x, h = f"tensor<{B}x{F}xf32>", f"tensor<{B}x{H}xf32>"
+    kernel, recurrent = f"tensor<{F}x{3*H}xf32>", f"tensor<{H}x{3*H}xf32>"
+    arguments = [f'%x: {x} {{gru.name = "x"}}', f'%h: {h} {{gru.name = "state"}}']
+    clauses = []
+
+    def operand(name, type, attribute):
+        arguments.append(f"%{name}: {type} {{{attribute}}}")
+        clauses.append(f"{name}(%{name} : {type})")
+
+    for name, size, gates in (
+            ("dropout_mask", F, 3 if case["implementation"] == 1 else 1),
+            ("recurrent_dropout_mask", H, 3)):
+        if case[name.removesuffix("_mask")]:
+            operand(name, f"tensor<{gates}x{B}x{size}xf32>",
+                    f'gru.name = "{name}", gru.batch_dim = 1 : i64')
+    arguments += [f'%W: {kernel} {{gru.weight = "kernel"}}',
+                  f'%U: {recurrent} {{gru.weight = "recurrent_kernel"}}']
+    if case["bias"]:
+        operand("bias", f"tensor<{'2x' if case['reset_after'] else ''}{3*H}xf32>",
+                'gru.weight = "bias"')
+    attributes = [f"activation = #gru.act<{case['act']}>",
+                  f"recurrent_activation = #gru.act<{case['ract']}>",
+                  f"implementation = {case['implementation']} : i64"]
+    if case["reset_after"]:
+        attributes.append("reset_after")
+    return (
+        f"func.func @main({', '.join(arguments)})\n"
+        f'    -> ({h} {{gru.name = "new_state"}}) {{\n'
+        f"  %y = gru.cell %x, %h kernel(%W, %U) {' '.join(clauses)}\n"
+        f"    {{{', '.join(attributes)}}}\n"
+        f"    : {x}, {h}, {kernel}, {recurrent} -> {h}\n"
+        f"  return %y : {h}\n}}\n")
+
+
 def write(case):
     """The MLIR of a case."""
+    if case.get("cell"):
+        return write_cell(case)
     B, T, F, H = (case[k] for k in "BTFH")
     major = case["time_major"]
     sizes = lambda *dims: "x".join(str(d) for d in dims)
@@ -99,6 +140,8 @@ def write(case):
     if case["dropout"]:
         gates = 3 if case["implementation"] == 1 else 1
         operand("dropout_mask", f"tensor<{sizes(gates, B, F)}xf32>", 1)
+    if case["recurrent_dropout"]:
+        operand("recurrent_dropout_mask", f"tensor<{sizes(3, B, H)}xf32>", 1)
     arguments += [f'%W: {kernel} {{gru.weight = "kernel"}}',
                   f'%U: {recurrent} {{gru.weight = "recurrent_kernel"}}']
     if case["bias"]:

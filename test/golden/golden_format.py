@@ -16,7 +16,7 @@ import lit.Test
 import lit.util
 
 TARGETS = ("cpu", "reference")
-KINDS = ("inference", "layer", "cell_step")
+KINDS = ("inference", "layer", "cell_step", "train_dropout")
 
 
 def read_patterns(path):
@@ -44,6 +44,9 @@ def make_command(gru_run, folder, case, target):
     if case.get("weights"):
         command += ["--weights", os.path.join(folder, case["weights"])]
     command += ["--target", target]
+    # A program is compiled for training or for inference.
+    if any(call["training"] for call in case["calls"]):
+        command.append("--training")
     tolerance = case["tolerance"]
     command += ["--atol", repr(tolerance["atol"])]
     command += ["--rtol", repr(tolerance["rtol"])]

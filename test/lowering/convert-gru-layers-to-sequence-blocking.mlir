@@ -103,11 +103,11 @@ func.func @units20_f64(%x: tensor<1x?x8xf64>, %W: tensor<8x60xf64>, %U: tensor<2
 
 // CHECK-LABEL: func.func @units20_f16
 func.func @units20_f16(%x: tensor<1x?x8xf16>, %W: tensor<8x60xf16>, %U: tensor<20x60xf16>) -> tensor<1x20xf16> {
-  // AVX512: gru.packed_dense {{.*}} rows = 8 : i64} -> tensor<?x1x1x3x32xf16>
+  // AVX512: gru.packed_dense {{.*}} rows = 4 : i64} -> tensor<?x1x1x3x32xf16>
   // AVX512: gru.recur {{.*}} rows = 1 : i64
-  // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x32xf16>
+  // AVX2: gru.packed_dense {{.*}} rows = 1 : i64} -> tensor<?x1x1x3x32xf16>
   // AVX2: gru.recur {{.*}} rows = 1 : i64
-  // NEON: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x32xf16>
+  // NEON: gru.packed_dense {{.*}} rows = 1 : i64} -> tensor<?x1x1x3x32xf16>
   // NEON: gru.recur {{.*}} rows = 1 : i64
   // GIVEN: gru.packed_dense {{.*}} rows = 3 : i64} -> tensor<?x1x3x3x8xf16>
   // GIVEN: gru.recur {{.*}} rows = 3 : i64

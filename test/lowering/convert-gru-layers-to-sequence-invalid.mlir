@@ -1,17 +1,7 @@
 // RUN: %gru-opt-no-roundtrip %s --convert-gru-layers-to-sequence -split-input-file -verify-diagnostics -o %t
 
-func.func @recurrent_dropout(%x: tensor<1x5x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %d: tensor<3x1x4xf32>) -> tensor<1x4xf32> {
-  // expected-error @below {{recurrent_dropout_mask is not supported by the cpu target}}
-  %0:3 = gru.gru %x kernel(%W, %U) recurrent_dropout_mask(%d : tensor<3x1x4xf32>)
-      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
-      : tensor<1x5x3xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<1x5x4xf32>, tensor<1x4xf32>, tensor<1x4xf32>
-  return %0#2 : tensor<1x4xf32>
-}
-
-// -----
-
 func.func @lengths(%x: tensor<1x5x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %n: tensor<1xi32>) -> tensor<1x4xf32> {
-  // expected-error @below {{lengths (run gru-legalize first) is not supported by the cpu target}}
+  // expected-error @below {{lengths are not supported by this pass (run gru-legalize first)}}
   %0:3 = gru.gru %x kernel(%W, %U) lengths(%n : tensor<1xi32>)
       {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
       : tensor<1x5x3xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<1x5x4xf32>, tensor<1x4xf32>, tensor<1x4xf32>

@@ -40,6 +40,24 @@ func.func @single_buffer(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %
   return
 }
 
+// The dropout mask is padded once, in front of the loop.
+// CHECK-LABEL: func.func @recurrent_dropout
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<3x2x7xf32>)
+func.func @recurrent_dropout(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref<1x7x1x16xf32>, %h: memref<2x7xf32>, %m: memref<3x2x7xf32>) {
+  // CHECK: %[[MASK:.+]] = memref.alloc() : memref<3x2x16xf32>
+  // CHECK: %[[VIEW:.+]] = memref.subview %[[MASK]][0, 0, 0] [3, 2, 7]
+  // CHECK: memref.copy %[[M]], %[[VIEW]]
+  // CHECK: %[[DROPPED:.+]] = memref.alloc() : memref<2x2x16xf32>
+  // CHECK: scf.for
+  // CHECK: gru.step <gates> {{.*}} recurrent_dropout_mask(%[[MASK]] : {{.*}}) dropped_state(%[[DROPPED]] :
+  // CHECK: gru.step <candidate>
+  // CHECK-NOT: dropped_state
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%U, %V : memref<1x7x2x16xf32>, memref<1x7x1x16xf32>)
+      recurrent_dropout_mask(%m : memref<3x2x7xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>}
+  return
+}
+
 // Reads time T-1-i and writes there.
 // CHECK-LABEL: func.func @backward
 // CHECK-SAME: %[[P:[a-z0-9]+]]: memref<5x1x1x3x16xf32>, %{{.*}}, %[[S:[a-z0-9]+]]: memref<5x1x7xf32>

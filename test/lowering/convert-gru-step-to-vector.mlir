@@ -90,6 +90,48 @@ func.func @phases(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref
   return
 }
 
+// Recurrent dropout: the products of z, r and h read the state times their masks,
+// computed once in front of them; the blend reads the state itself.
+// CHECK-LABEL: func.func @dropout
+// CHECK-SAME: %[[H:[a-z0-9]+]]: memref<1x16xf32>, %[[N:[a-z0-9]+]]: memref<1x16xf32>, %[[M:[a-z0-9]+]]: memref<3x1x16xf32>, %[[D:[a-z0-9]+]]: memref<3x1x16xf32>
+func.func @dropout(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>, %m: memref<3x1x16xf32>, %d: memref<3x1x16xf32>) {
+  // CHECK: %[[OLD:.+]] = vector.load %[[H]][%c0, %c0]
+  // CHECK: %[[MZ:.+]] = vector.load %[[M]][%c0, %c0, %c0]
+  // CHECK: %[[HZ:.+]] = arith.mulf %[[OLD]], %[[MZ]]
+  // CHECK: vector.store %[[HZ]], %[[D]][%c0, %c0, %c0]
+  // CHECK: vector.load %[[M]][%c1, %c0, %c0]
+  // CHECK: vector.load %[[M]][%c2, %c0, %c0]
+  // CHECK: scf.for %[[K:.+]] = %c0 to %c7
+  // CHECK: memref.load %[[D]][%c0, %c0, %[[K]]]
+  // CHECK: memref.load %[[D]][%c1, %c0, %[[K]]]
+  // CHECK: memref.load %[[D]][%c2, %c0, %[[K]]]
+  // CHECK: scf.yield
+  // CHECK: vector.load %[[H]][%c0, %c0]
+  // CHECK: vector.store %{{.*}}, %[[N]]
+  gru.step <all> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>)
+      recurrent_dropout_mask(%m : memref<3x1x16xf32>) dropped_state(%d : memref<3x1x16xf32>)
+      new_state(%n : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Without reset_after the candidate's mask goes into r * h.
+// CHECK-LABEL: func.func @dropout_gates
+// CHECK-SAME: %[[Z:[a-z0-9]+]]: memref<1x16xf32>, %[[RH:[a-z0-9]+]]: memref<1x16xf32>, %[[M:[a-z0-9]+]]: memref<3x1x16xf32>, %[[D:[a-z0-9]+]]: memref<2x1x16xf32>
+func.func @dropout_gates(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %h: memref<1x16xf32>, %z: memref<1x16xf32>, %rh: memref<1x16xf32>, %m: memref<3x1x16xf32>, %d: memref<2x1x16xf32>) {
+  // CHECK: scf.for
+  // CHECK: %[[OLD:.+]] = vector.load %{{.*}} : memref<1x16xf32>
+  // CHECK: %[[MH:.+]] = vector.load %[[M]][%c2, %c0, %c0]
+  // CHECK: %[[DROPPED:.+]] = arith.mulf %[[OLD]], %[[MH]]
+  // CHECK: %[[PRODUCT:.+]] = arith.mulf %{{.*}}, %[[DROPPED]]
+  // CHECK: vector.store %[[PRODUCT]], %[[RH]]
+  gru.step <gates> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x2x16xf32>)
+      recurrent_dropout_mask(%m : memref<3x1x16xf32>) dropped_state(%d : memref<2x1x16xf32>)
+      update(%z : memref<1x16xf32>) reset_state(%rh : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
 // CHECK-LABEL: func.func @mask_emit_clip
 // CHECK-SAME: %[[M:[a-z0-9]+]]: memref<1xi1>, %[[E:[a-z0-9]+]]: memref<1xi1>
 func.func @mask_emit_clip(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>, %o: memref<1x7xf32>, %m: memref<1xi1>, %e: memref<1xi1>) {
@@ -127,5 +169,26 @@ func.func @rowwise(%p: memref<2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memre
   gru.step <all> projection(%p : memref<2x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>) preactivations(%a : memref<2x3x16xf32>)
       new_state(%n : memref<2x16xf32>) state(%h : memref<2x16xf32>)
       {units = 7, activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Blocks are walked from the last to the first where `turn` is true. The sums of
+// several rows go through memory, and four rows are finished at once.
+// CHECK-LABEL: func.func @turn
+// CHECK-SAME: %[[TURN:[a-z0-9]+]]: i1
+func.func @turn(%p: memref<6x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<6x32xf32>, %n: memref<6x32xf32>, %turn: i1) {
+  // CHECK: %[[SUMS:.+]] = memref.alloc() : memref<3x96xf32>
+  // CHECK: scf.for %[[B:.+]] = %c0 to %c2 step %c1 {
+  // CHECK: %[[BACK:.+]] = arith.subi %c1, %[[B]]
+  // CHECK: arith.select %[[TURN]], %[[BACK]], %[[B]]
+  // CHECK: scf.for {{.*}} -> (vector<16xf32>,
+  // CHECK-COUNT-18: vector.store %{{.*}}, %[[SUMS]]
+  // CHECK: vector.load %[[SUMS]][%c0, %{{.*}}] : memref<3x96xf32>, vector<64xf32>
+  // CHECK: gru.activation %{{.*}} : vector<64xf32>
+  // CHECK: vector.shuffle %{{.*}} [48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63]
+  // CHECK: vector.load %[[SUMS]][%c0, %{{.*}}] : memref<3x96xf32>, vector<32xf32>
+  gru.step <all> projection(%p : memref<6x2x3x16xf32>) kernel(%U : memref<2x32x3x16xf32>)
+      new_state(%n : memref<6x32xf32>) turn(%turn) state(%h : memref<6x32xf32>)
+      {units = 32, rows = 6 : i64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }

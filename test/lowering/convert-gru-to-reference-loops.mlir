@@ -36,6 +36,20 @@ func.func @gru_everything(%x: tensor<?x?x3xf64>, %W: tensor<3x12xf64>, %U: tenso
   return %0#0, %0#1, %0#2 : tensor<?x?x4xf64>, tensor<?x4xf64>, tensor<?x4xf64>
 }
 
+// Recurrent dropout below the layer: products read the state times the mask.
+// CHECK-LABEL: func.func @recur_dropout
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<3x2x7xf64>)
+// CHECK-NOT: gru.recur
+func.func @recur_dropout(%p: memref<5x2x1x3x16xf64>, %U: memref<1x7x3x16xf64>, %h: memref<2x7xf64>, %m: memref<3x2x7xf64>) {
+  // CHECK: %[[H:.+]] = memref.load %{{.*}} : memref<2x7xf64>
+  // CHECK: %[[F:.+]] = memref.load %[[M]][
+  // CHECK-NEXT: arith.mulf %[[H]], %[[F]]
+  gru.recur ins(%p : memref<5x2x1x3x16xf64>) kernels(%U : memref<1x7x3x16xf64>) recurrent_dropout_mask(%m : memref<3x2x7xf64>)
+      state(%h : memref<2x7xf64>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
 // CHECK-LABEL: func.func @cell
 // CHECK-NOT: gru.cell
 func.func @cell(%x: tensor<?x3xf64>, %h: tensor<?x4xf64>, %W: tensor<3x12xf64>, %U: tensor<4x12xf64>, %b: tensor<2x12xf64>) -> tensor<?x4xf64> {

@@ -27,6 +27,18 @@ func.func @cell_without_bias(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tenso
   return %y : tensor<2x4xf32>
 }
 
+// Dropout masks stay what they are: the layer has them too.
+// CHECK-LABEL: func.func @cell_dropout
+// CHECK-SAME: %[[D:[a-z0-9]+]]: tensor<3x2x3xf32>, %[[RD:[a-z0-9]+]]: tensor<3x2x4xf32>)
+func.func @cell_dropout(%x: tensor<2x3xf32>, %h: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>,
+                        %d: tensor<3x2x3xf32>, %rd: tensor<3x2x4xf32>) -> tensor<2x4xf32> {
+  // CHECK: gru.gru {{.*}} dropout_mask(%[[D]] : tensor<3x2x3xf32>) recurrent_dropout_mask(%[[RD]] : tensor<3x2x4xf32>) {{.*}} implementation = 1 : i64
+  %y = gru.cell %x, %h kernel(%W, %U) dropout_mask(%d : tensor<3x2x3xf32>) recurrent_dropout_mask(%rd : tensor<3x2x4xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, implementation = 1 : i64}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
+}
+
 // Step t of row b is valid where t < lengths[b]; outputs behind are zeros.
 // CHECK-LABEL: func.func @lengths
 // CHECK-SAME: %[[N:[a-z0-9]+]]: tensor<2xi32>)

@@ -23,13 +23,15 @@
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize
 // CPU: convert-gru-recur-to-loops
-// CPU: convert-gru-step-to-vector{vector-bytes=64}
+// CPU: convert-gru-step-to-vector{registers=32 vector-bytes=64}
 // CPU: convert-gru-packed-dense-to-vector{vector-bytes=64}
 // CPU: convert-linalg-to-loops
 // CPU: gru-lower-copies
 // CPU: gru-plan-memory
 // CPU: gru-approximate-math
 // CPU: gru-lower-entry{name=gru_kernel}
+// CPU: arith-emulate-unsupported-floats{source-types={bf16} target-type=f32}
+// CPU: arith-expand{{.*}}include-bf16=true
 // CPU: expand-strided-metadata
 // CPU: convert-scf-to-cf
 // CPU: gru-call-libm

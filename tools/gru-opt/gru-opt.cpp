@@ -46,6 +46,9 @@ struct Options {
   cl::opt<int64_t> batch{"batch", cl::cat(category),
                          cl::desc("Rows of every run (with a target: 1 where "
                                   "the model leaves it open)")};
+  cl::opt<bool> training{
+      "training", cl::cat(category),
+      cl::desc("Import a model for training, where dropout acts")};
   cl::opt<int64_t> timesteps{"timesteps", cl::cat(category),
                              cl::desc("Timesteps of every run (default: open)")};
   cl::opt<int64_t> width{"block-width", cl::cat(category),
@@ -185,6 +188,7 @@ static llvm::Error run(const Options &options, StringRef inputName,
     ImportOptions import;
     import.batch = options.compiles() ? emit->target.batch : options.batch;
     import.timesteps = options.timesteps;
+    import.training = options.training;
     llvm::Expected<OwningOpRef<ModuleOp>> imported =
         (*source)->import(context, import);
     if (!imported)

@@ -90,6 +90,10 @@ struct Options {
   cl::opt<std::string> seed{"seed", cl::cat(category), cl::init("1"),
                             cl::value_desc("N"),
                             cl::desc("Seed of random inputs (1)")};
+  cl::opt<bool> training{
+      "training", cl::cat(category),
+      cl::desc("Run as in training, where dropout acts. Masks may be given as "
+               "inputs: dropout_mask, LAYER/dropout_mask, ...")};
   cl::opt<std::string> cacheDir{
       "cache-dir", cl::cat(category), cl::value_desc("DIR"),
       cl::desc("Keep compiled kernels here; empty: nowhere (by default "
@@ -224,6 +228,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.weightsDir = options.weightsDir;
   arguments.target = options.target;
   arguments.requireBackend = options.requireBackend;
+  arguments.training = options.training;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;

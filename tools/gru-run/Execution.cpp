@@ -94,6 +94,16 @@ static Expected<Array> makeRandom(const TensorInfo &info, int batchDim,
   return convertTo(values, info.dtype);
 }
 
+/// dropout_mask, LAYER/recurrent_dropout_mask_cell1, ...
+static bool isMaskName(llvm::StringRef name) {
+  name = name.substr(name.rfind('/') + 1);
+  name.consume_front("recurrent_");
+  if (!name.consume_front("dropout_mask"))
+    return false;
+  return name.empty() ||
+         (name.consume_front("_cell") && llvm::all_of(name, llvm::isDigit));
+}
+
 Expected<std::vector<Call>> gru::loadCalls(const Model &model,
                                            const Arguments &arguments) {
   std::vector<TensorInfo> infos = model.inputs();
@@ -113,11 +123,18 @@ Expected<std::vector<Call>> gru::loadCalls(const Model &model,
         call.resetValues.push_back(std::move(*array));
         continue;
       }
-      if (llvm::none_of(
+      if (llvm::any_of(
               infos, [&](const TensorInfo &i) { return i.name == input.name; }))
-        return createStringError(arguments.model + ": no input '" + input.name +
-                                 "', the model's inputs are " +
-                                 describe(infos));
+        continue;
+      if (isMaskName(input.name)) {
+        Expected<Array> array = readArray(input.file);
+        if (!array)
+          return array.takeError();
+        call.masks.emplace(input.name, std::move(*array));
+        continue;
+      }
+      return createStringError(arguments.model + ": no input '" + input.name +
+                               "', the model's inputs are " + describe(infos));
     }
     for (const TensorInfo &info : infos) {
       if (!arguments.hasInputs()) {
@@ -164,6 +181,9 @@ CompileOptions gru::getCompileOptions(const Model &model,
   if (model.needs_timesteps())
     for (size_t i = 0; i < inputs.size() && !options.timesteps; ++i)
       options.timesteps = sizeOf(i, model.time_dim(i));
+  options.training = arguments.training;
+  for (const auto &[name, mask] : calls.front().masks)
+    options.masks.push_back({name, mask.shape});
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.require_backend = arguments.requireBackend;
@@ -209,12 +229,25 @@ static Expected<Tensors> makeTensors(const Program &program, const Call &call) {
   Tensors tensors;
   std::vector<TensorInfo> inputs = program.inputs(),
                           outputs = program.outputs();
+  size_t used = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    Expected<Array> array = convertTo(call.inputs[i], inputs[i].dtype);
+    // Behind the model's inputs come the dropout masks, in another order.
+    auto mask = call.masks.find(inputs[i].name);
+    bool isMask = i >= call.inputs.size();
+    if (isMask && mask == call.masks.end())
+      return createStringError("input '" + inputs[i].name +
+                               "' is missing in one of the calls");
+    used += isMask;
+    Expected<Array> array =
+        convertTo(isMask ? mask->second : call.inputs[i], inputs[i].dtype);
     if (!array)
       return array.takeError();
     tensors.inputs.push_back(std::move(*array));
   }
+  if (used != call.masks.size())
+    return createStringError("found " + Twine(call.masks.size()) +
+                             " dropout masks in one of the calls, expected " +
+                             Twine(used) + " as in the first");
   for (Array &array : tensors.inputs)
     tensors.in.push_back(view(array));
   for (size_t i = 0; i < outputs.size(); ++i) {

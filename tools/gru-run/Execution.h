@@ -11,6 +11,7 @@
 #include "gru/gru.hpp"
 #include "tools/common/Numpy.h"
 
+#include <map>
 #include <span>
 
 namespace gru {
@@ -19,6 +20,8 @@ namespace gru {
 struct Call {
   /// In the order of the model's inputs.
   std::vector<Array> inputs;
+  /// Dropout masks by name, which a program for training takes as inputs too.
+  std::map<std::string, Array> masks;
   bool resetStates = false;
   /// What the states are reset to, in their order; empty for zeros.
   std::vector<Array> resetValues;

@@ -20,6 +20,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -161,6 +162,7 @@ public:
   Tensor getState(StringRef part, ArrayRef<int64_t> shape,
                   ElementType type) override;
   void setState(StringRef part, const Tensor &state) override;
+  Expected<Tensor> getDropoutMask(const MaskRequest &request) override;
   std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
                                           StringRef part) override;
 
@@ -233,8 +235,14 @@ private:
 
   std::map<Key, Tensors> results;
   StringMap<const Layer *> layers;
+  /// The model's recurrent layer, if there is just one.
+  const Layer *onlyRecurrent = nullptr;
   StringMap<Tensor> weightTensors;
   std::vector<State> states;
+  /// The names of all masks that layers ask for in training, and those of them
+  /// that are given.
+  std::vector<std::string> maskNames;
+  StringMap<Tensor> givenMasks;
 };
 } // namespace
 
@@ -371,6 +379,59 @@ void CallContext::setState(StringRef innerPart, const Tensor &state) {
   for (Walk::State &entry : walk.states)
     if (entry.name == name)
       entry.value = state;
+}
+
+/// The dimensions of a mask for the layer's input.
+static SmallVector<int64_t> getMaskShape(const MaskRequest &request,
+                                         ArrayRef<int64_t> form) {
+  SmallVector<int64_t> shape(form);
+  for (int64_t &size : shape)
+    if (size < 0)
+      size = request.like.shape[-1 - size];
+  return shape;
+}
+
+Expected<Tensor> CallContext::getDropoutMask(const MaskRequest &request) {
+  // The short name where no other layer could be meant.
+  std::string shortName = joinPath(part, request.name);
+  std::string longName = joinPath(owner.name, shortName);
+  bool isShort = walk.onlyRecurrent == &owner;
+  if (!is_contained(walk.maskNames, isShort ? shortName : longName))
+    walk.maskNames.push_back(isShort ? shortName : longName);
+  const MaskSpec *given = nullptr;
+  for (const MaskSpec &spec : options.masks)
+    if (spec.name == longName || (isShort && spec.name == shortName))
+      given = &spec;
+  if (!given)
+    return error(request.name + " is drawn in training, which is not "
+                                "supported; give it as an input");
+  SmallVector<std::string> expected;
+  for (auto [form, batchDim] : zip(request.forms, request.batchDims)) {
+    SmallVector<int64_t> shape = getMaskShape(request, form);
+    expected.push_back(shapeText(shape));
+    if (shape.size() != given->shape.size() ||
+        !all_of(zip(shape, given->shape), [](auto sizes) {
+          auto [size, found] = sizes;
+          return size == kDynamicSize || size == found;
+        }))
+      continue;
+    Tensor &mask = walk.givenMasks[given->name];
+    if (mask.shape.empty()) {
+      mask = Tensor{shape, request.like.type, {}, {}, {}};
+      if (isEmitting())
+        mask.value = walk.addArgument(
+            mask, walk.numInputs, walk.numInputs, location,
+            {builder->getNamedAttr(kNameAttr,
+                                   builder->getStringAttr(given->name)),
+             builder->getNamedAttr(kBatchDimAttr,
+                                   builder->getI64IntegerAttr(batchDim))});
+    } else if (mask.shape != shape || mask.type != request.like.type) {
+      break;
+    }
+    return mask;
+  }
+  return error(given->name + " is " + shapeText(given->shape) + ", expected " +
+               join(expected, " or "));
 }
 
 //===----------------------------------------------------------------------===//
@@ -641,8 +702,13 @@ static TensorSpec getSpec(std::string name, const Tensor &tensor) {
 
 Error Walk::run(std::vector<TensorSpec> *inputs,
                 std::vector<TensorSpec> *outputs) {
-  for (const Layer &layer : model.layers)
+  int numRecurrent = 0;
+  for (const Layer &layer : model.layers) {
     layers[layer.name] = &layer;
+    const LayerClass *layerClass = findLayerClass(layer.className);
+    if (layerClass && layerClass->hasCells())
+      onlyRecurrent = ++numRecurrent == 1 ? &layer : nullptr;
+  }
   // Say at once what is not supported, even behind another error's back.
   for (const Layer &layer : model.layers)
     if (!layer.isModel && !findLayerClass(layer.className))
@@ -708,6 +774,14 @@ Error Walk::finish() {
   }
   if (!isEmitting())
     return store->checkAllTaken();
+  for (const MaskSpec &mask : options.masks)
+    if (!givenMasks.contains(mask.name))
+      return importError(
+          file, "mask '" + printable(mask.name) + "' is given, but " +
+                    (!options.training ? "masks act in training only"
+                     : maskNames.empty()
+                         ? "no layer of the model has dropout"
+                         : "the model's masks are " + join(maskNames, ", ")));
 
   for (auto [index, state] : llvm::enumerate(states)) {
     values.push_back(state.value.value);

@@ -251,7 +251,7 @@ static constexpr LayerClass kLayerClasses[] = {
     {"CuDNNGRU", importRecurrent, MaskRule::uses, true},
     {"Dense", importDense, MaskRule::passes},
     {"Dot", importDot},
-    {"Dropout", importIdentity, MaskRule::passes},
+    {"Dropout", importDropout, MaskRule::passes},
     {"ELU", importActivation, MaskRule::passes},
     {"Embedding", importEmbedding, MaskRule::uses},
     {"ExpandDims", importExpandDims},
@@ -284,7 +284,7 @@ static constexpr LayerClass kLayerClasses[] = {
     {"Rescaling", importRescaling, MaskRule::passes},
     {"Reshape", importReshape, MaskRule::drops, false, true},
     {"Softmax", importActivation, MaskRule::passes},
-    {"SpatialDropout1D", importIdentity, MaskRule::passes},
+    {"SpatialDropout1D", importDropout, MaskRule::passes},
     {"StackedRNNCells", importCell},
     {"Subtract", importSubtract, MaskRule::uses},
     {"TimeDistributed", importTimeDistributed, MaskRule::passes},
@@ -292,6 +292,10 @@ static constexpr LayerClass kLayerClasses[] = {
     {"ZeroPadding1D", importZeroPadding1D, MaskRule::drops, false, true},
     {"ZerosLike", importConstantLike},
 };
+
+bool LayerClass::hasCells() const {
+  return recurrent || function == importCell;
+}
 
 const LayerClass *gru::keras::findLayerClass(StringRef className) {
   const LayerClass *found = find_if(

@@ -42,6 +42,20 @@ struct Tensor {
 
 using Tensors = llvm::SmallVector<Tensor>;
 
+/// A dropout mask that a layer asks for in training.
+struct MaskRequest {
+  /// dropout_mask, recurrent_dropout_mask_cell1, ...
+  std::string name;
+  /// The layer's input, which some of the mask's dimensions are like.
+  Tensor like;
+  /// The shapes that the mask may have where it is given. A negative dimension
+  /// -1 - d is dimension d of `like`. The first is the one that is drawn.
+  llvm::SmallVector<llvm::SmallVector<int64_t>> forms;
+  /// Which dimension of each form is the batch.
+  llvm::SmallVector<int64_t> batchDims;
+  double rate = 0;
+};
+
 /// What a layer sees of the model while it is imported.
 class LayerContext {
 public:
@@ -100,7 +114,7 @@ public:
   llvm::Expected<Tensors> getInputs(WeightType type, size_t least) const;
   llvm::Expected<Tensor> castInput(const Tensor &input, WeightType type) const;
 
-  //===--- Weights and states ---------------------------------------------===//
+  //===--- Weights, states, masks -----------------------------------------===//
 
   /// Changes a weight that the file keeps in another form into Keras's.
   using Transform = llvm::function_ref<void(WeightTensor &)>;
@@ -120,6 +134,10 @@ public:
                           ElementType type) = 0;
   /// The state that it leaves.
   virtual void setState(llvm::StringRef part, const Tensor &state) = 0;
+
+  /// A dropout mask, scaled by 1/(1 - rate): one that is given, or one that is
+  /// drawn for each call. Only in training.
+  virtual llvm::Expected<Tensor> getDropoutMask(const MaskRequest &request) = 0;
 
   /// A context for a layer inside this one, without arguments. Its weights lie
   /// in `folder` of this layer's; their roles and states have `part` in front.
@@ -161,6 +179,8 @@ struct LayerClass {
   bool recurrent = false;
   /// Shapes behind it follow only from a known number of timesteps.
   bool fixedTime = false;
+  /// A GRU layer, a cell, or a wrapper of one.
+  bool hasCells() const;
 };
 
 /// Nothing for a class that is not supported.

@@ -130,7 +130,7 @@ typedef struct gru_compile_options {
   const char *stop_after; /* for bisecting: with target reference, run the cpu
                              pipeline in float64 up to this phase first */
   int32_t f64_outputs;  /* with target reference: do not narrow the outputs */
-  int32_t reserved;     /* 0 */
+  int32_t training;     /* 1: as Keras's training=True, where dropout acts */
   /* Called on the compiling thread; both may be NULL. on_phase after each phase
      with its duration; the one phase of a kernel from the folder is `cache`, and
      one in memory has none. on_remark with every choice that is worth
@@ -142,6 +142,19 @@ typedef struct gru_compile_options {
      it does not exist. NULL: what the environment variable GRU_CACHE_DIR says,
      else gru in $XDG_CACHE_HOME or ~/.cache. "": none. */
   const char *cache_dir;
+  /* With training: dropout masks that runs get as inputs, behind those of the
+     model, instead of having them drawn. Of each, name, rank and dims count,
+     and every dimension is a number. A mask holds 0 and 1/(1 - rate). With one
+     recurrent layer in the model its masks are called
+       dropout_mask            [batch, features], the same for all gates, or
+                               [3, batch, features] for z, r, h; for a Keras 2
+                               layer that could use cuDNN the input's shape
+       recurrent_dropout_mask  [3, batch, units]
+     (with several cells ..._cell0, ...; in a Bidirectional forward/...,
+     backward/...), otherwise LAYER/dropout_mask and so on, as are those of
+     Dropout layers. */
+  const gru_tensor_info *masks;
+  size_t num_masks;
   /* With target halide: schedules as `gru-opt --emit=halide-schedule` prints
      them, one line per function that shall have another than the one chosen.
      NULL: none. */

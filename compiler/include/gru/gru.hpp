@@ -201,6 +201,12 @@ private:
   gru_model *handle = nullptr;
 };
 
+/// A dropout mask that runs get as an input (see gru_compile_options.masks).
+struct MaskInfo {
+  std::string name;
+  std::vector<int64_t> dims;
+};
+
 /// See gru_compile_options.
 struct CompileOptions {
   int64_t batch = 0;
@@ -211,6 +217,8 @@ struct CompileOptions {
   std::string require_backend = {};
   std::string stop_after = {};
   bool f64_outputs = false;
+  bool training = false;
+  std::vector<MaskInfo> masks = {};
   std::function<void(std::string_view phase, double milliseconds)> on_phase =
       {};
   std::function<void(std::string_view text)> on_remark = {};
@@ -230,6 +238,17 @@ inline Result<Program> compile(const Model &model,
   raw.require_backend = options.require_backend.c_str();
   raw.stop_after = options.stop_after.c_str();
   raw.f64_outputs = options.f64_outputs;
+  raw.training = options.training;
+  std::vector<gru_tensor_info> masks;
+  for (const MaskInfo &mask : options.masks) {
+    gru_tensor_info &info = masks.emplace_back();
+    info.name = mask.name.c_str();
+    info.rank = static_cast<uint32_t>(mask.dims.size());
+    for (size_t d = 0; d < mask.dims.size() && d < GRU_MAX_RANK; ++d)
+      info.dims[d] = mask.dims[d];
+  }
+  raw.masks = masks.data();
+  raw.num_masks = masks.size();
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   raw.halide_schedule = options.halide_schedule.c_str();

@@ -1,7 +1,7 @@
 //===- Step.cpp - one timestep as a Halide pipeline ------------------------===//
 //
 //   sum(i, g, n, b)  = what the gate's sum starts from
-//   sum(i, g, n, b) += left(k, b) * kernel(i, g, k, n)     over k < H
+//   sum(i, g, n, b) += left(k, g, b) * kernel(i, g, k, n)  over k < H
 //   next(i, n, b)    = activations and blend of the three sums
 //   out(j, b)        = next(j % W, j / W, b)               for j < H
 //
@@ -30,6 +30,7 @@ public:
     projection = inputs["projection"];
     weights = inputs["kernel"];
     bias = inputs["recurrent_bias"];
+    dropout = inputs["recurrent_dropout_mask"];
     state = inputs["state"];
     mask = inputs["mask"];
     emit = inputs["emit"];
@@ -65,7 +66,10 @@ private:
     }
     const ImageParam &left = candidate ? resetState : state;
     k = RDom(0, int(units), "k");
-    sum(i, g, n, b) += left(k, row) * weights(i, g, k, n);
+    Expr from = left(k, row);
+    if (dropout.defined())
+      from *= dropout(k, row, g);
+    sum(i, g, n, b) += from * weights(i, g, k, n);
   }
 
   Expr clipped(Expr x) const {
@@ -84,7 +88,11 @@ private:
     Expr row = rowRead();
     Expr old = state(n * int(width) + i, row);
     if (!all && !candidate) {
-      next(i, n, b) = Tuple(gate(0), gate(1) * old);
+      Expr reset = gate(1) * old;
+      // In front of the candidate's product, which is the other phase's.
+      if (dropout.defined())
+        reset *= dropout(n * int(width) + i, row, 2);
+      next(i, n, b) = Tuple(gate(0), reset);
       outputs = {"update", "reset_state"};
       return;
     }
@@ -164,7 +172,7 @@ private:
   bool all, candidate;
   const HalideBuffer &kernel;
   int64_t width, gates, units, batch;
-  ImageParam projection, weights, bias, state, mask, emit, update, resetState;
+  ImageParam projection, weights, bias, dropout, state, mask, emit, update, resetState;
   std::vector<std::string> outputs;
   Var i{"i"}, g{"g"}, n{"n"}, b{"b"}, j{"j"};
   RDom k;

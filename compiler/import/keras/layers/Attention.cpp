@@ -141,7 +141,19 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
                          });
 }
 
+/// Scores are dropped in training, which is not there yet.
+static Error checkNoDropout(LayerContext &context) {
+  double rate = 0;
+  GRU_ASSIGN(rate, context.getNumber(context.layer.config, "dropout", 0));
+  if (context.options.training && rate > 0)
+    return context.error("dropout of " + context.layer.className +
+                         " in training is not supported");
+  return Error::success();
+}
+
 Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
+  if (Error error = checkNoDropout(context))
+    return std::move(error);
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(context.layer.config));
   Expected<Tensors> inputs = context.getInputs(type, 2);
@@ -226,6 +238,8 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
 
 Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   const json::Object &config = context.layer.config;
+  if (Error error = checkNoDropout(context))
+    return std::move(error);
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(config));
   int64_t heads = 0, keySize = 0, valueSize = 0;

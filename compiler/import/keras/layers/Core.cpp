@@ -76,10 +76,14 @@ Expected<Tensors> gru::keras::importIdentity(LayerContext &context) {
   if (context.inputs.size() != 1)
     return context.error("found " + Twine(context.inputs.size()) +
                          " inputs, expected 1 tensor");
-  if (context.options.training && context.layer.className != "Identity" &&
-      context.layer.className != "ActivityRegularization")
-    return context.error(context.layer.className +
-                         " in training is not supported");
+  StringRef name = context.layer.className;
+  double strength = 0;
+  if (name == "GaussianNoise")
+    GRU_ASSIGN(strength, context.getNumber(context.layer.config, "stddev", 0));
+  else if (name == "GaussianDropout" || name == "AlphaDropout")
+    GRU_ASSIGN(strength, context.getNumber(context.layer.config, "rate", 0));
+  if (context.options.training && strength != 0)
+    return context.error(name + " in training is not supported");
   return context.inputs;
 }
 

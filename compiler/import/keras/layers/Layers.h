@@ -20,6 +20,9 @@ llvm::Expected<Tensors> importEmbedding(LayerContext &context);
 llvm::Expected<Tensors> importMasking(LayerContext &context);
 llvm::Expected<Tensors> importTimeDistributed(LayerContext &context);
 
+// Dropout.cpp
+llvm::Expected<Tensors> importDropout(LayerContext &context);
+
 // Merge.cpp
 llvm::Expected<Tensors> importAdd(LayerContext &context);
 llvm::Expected<Tensors> importSubtract(LayerContext &context);

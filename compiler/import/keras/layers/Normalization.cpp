@@ -75,8 +75,12 @@ static Expected<Affine> getAffine(LayerContext &context, WeightType type,
 Expected<Tensors>
 gru::keras::importBatchNormalization(LayerContext &context) {
   const json::Object &config = context.layer.config;
-  if (context.options.training)
-    return context.error("BatchNormalization in training is not supported");
+  bool trainable = true;
+  GRU_ASSIGN(trainable, context.getBool(config, "trainable", true));
+  // A frozen layer uses its moving averages in training too.
+  if (context.options.training && trainable)
+    return context.error("BatchNormalization in training is not supported, "
+                         "expected trainable to be False");
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(config));
   Tensor input, mean, variance;

@@ -1,6 +1,7 @@
 //===- Recurrent.cpp - GRU, RNN of GRU cells, Bidirectional, cells ---------===//
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/keras/layers/Dropout.h"
 #include "compiler/import/keras/layers/Layers.h"
 #include "compiler/import/keras/layers/TensorBuilder.h"
 
@@ -25,8 +26,7 @@ struct CellConfig {
   int64_t units = 0;
   Activation activation, recurrentActivation;
   bool useBias = true, resetAfter = false;
-  int64_t implementation = 2;
-  double dropout = 0, recurrentDropout = 0;
+  CellDropout dropout;
   WeightType type = WeightType::f32;
   /// Where the weights lie, and what tells them from those of other cells.
   std::string folder, part;
@@ -66,24 +66,7 @@ static Error readCell(LayerContext &context, const json::Object &config,
   GRU_ASSIGN(result.useBias, context.getBool(config, "use_bias", true));
   // Files from before 2.1.? know only the form without reset_after.
   GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after", false));
-  GRU_ASSIGN(result.dropout, context.getNumber(config, "dropout", 0));
-  GRU_ASSIGN(result.recurrentDropout,
-             context.getNumber(config, "recurrent_dropout", 0));
-  // Keras clamps rates without a word.
-  result.dropout = std::clamp(result.dropout, 0.0, 1.0);
-  result.recurrentDropout = std::clamp(result.recurrentDropout, 0.0, 1.0);
-  if (context.options.training &&
-      (result.dropout > 0 || result.recurrentDropout > 0))
-    return context.error("dropout in training is not supported");
-  GRU_ASSIGN(result.implementation,
-             context.getInteger(config, "implementation",
-                                context.version == 2 ? 1 : 2));
-  if (result.implementation < 0 || result.implementation > 2)
-    return context.error("implementation is " + Twine(result.implementation) +
-                         ", expected 1 or 2");
-  // 0 is an old name of 1, and recurrent dropout exists only in 1.
-  if (result.implementation == 0 || result.recurrentDropout > 0)
-    result.implementation = 1;
+  GRU_ASSIGN(result.dropout, readCellDropout(context, config));
   GRU_ASSIGN(result.type, context.getComputeType(config));
   return Error::success();
 }
@@ -139,6 +122,27 @@ static Error readCells(LayerContext &context, const json::Value *value,
   return readCell(context, *cell->config, result.back());
 }
 
+/// What GRU layers, unlike cells in an RNN, do with dropout in training.
+static Error checkFusedDropout(LayerContext &context, RecurrentConfig &config) {
+  CellConfig &cell = config.cells.front();
+  if (!context.options.training || cell.dropout.input == 0)
+    return Error::success();
+  bool noRecurrent = cell.dropout.recurrent == 0;
+  if (context.version == 3) {
+    if (cell.dropout.implementation == 1 && noRecurrent)
+      return context.error("dropout in training with implementation 1 fails in "
+                           "Keras 3, expected implementation 2 or a "
+                           "recurrent_dropout");
+    return Error::success();
+  }
+  // Keras 2 chooses by these whether cuDNN could take the layer, on a CPU too.
+  cell.dropout.perTimestep =
+      cell.activation.kind == ActivationKind::tanh &&
+      cell.recurrentActivation.kind == ActivationKind::sigmoid && noRecurrent &&
+      !config.unroll && cell.useBias && cell.resetAfter;
+  return Error::success();
+}
+
 static Expected<RecurrentConfig> readRecurrent(LayerContext &context) {
   RecurrentConfig result;
   const json::Object &config = context.layer.config;
@@ -160,7 +164,7 @@ static Expected<RecurrentConfig> readRecurrent(LayerContext &context) {
     cell.activation = ActivationKind::tanh;
     cell.recurrentActivation = ActivationKind::sigmoid;
     cell.useBias = cell.resetAfter = true;
-    cell.implementation = 2;
+    cell.dropout.implementation = 2;
     result.cudnnForm = true;
   }
   for (auto [key, target] :
@@ -173,6 +177,9 @@ static Expected<RecurrentConfig> readRecurrent(LayerContext &context) {
         {"time_major", &result.timeMajor},
         {"zero_output_for_mask", &result.zeroOutputForMask}})
     GRU_ASSIGN(*target, context.getBool(config, key, false));
+  if (!result.fromCell)
+    if (Error error = checkFusedDropout(context, result))
+      return std::move(error);
   int64_t constants = 0;
   GRU_ASSIGN(constants, context.getInteger(config, "num_constants", 0));
   if (constants != 0)
@@ -350,6 +357,11 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
       return weights.takeError();
     Tensor initial;
     GRU_ASSIGN(initial, getInitialState(context, config, index, batch));
+    std::string suffix =
+        config.cells.size() > 1 ? "_" + cell.part : std::string();
+    CellMasks masks;
+    GRU_ASSIGN(masks, getCellMasks(context, cell.dropout, cell.units, suffix,
+                                   1 - timeDim, input));
     bool zeroOutput = isLast && config.zeroOutputForMask;
     // The unrolled loop's quirk, which gru.gru knows for one cell only: zeros
     // by the mask in its original order.
@@ -367,12 +379,12 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
       auto op = GRUOp::create(
           b, context.getLocation(), input.value, weights->kernel.value,
           weights->recurrentKernel.value, weights->bias.value, initial.value,
-          mask.value, /*lengths=*/{}, /*reset=*/{}, /*dropout_mask=*/{},
-          /*recurrent_dropout_mask=*/{}, cell.activation.getAttr(mlirContext),
+          mask.value, /*lengths=*/{}, /*reset=*/{}, masks.input.value,
+          masks.recurrent.value, cell.activation.getAttr(mlirContext),
           cell.recurrentActivation.getAttr(mlirContext), cell.resetAfter,
           goBackwards, config.timeMajor, zeroOutput && !quirk, config.unroll,
-          config.fromCell, cell.implementation, APFloat(cell.dropout),
-          APFloat(cell.recurrentDropout), /*clip=*/{});
+          config.fromCell, masks.implementation, APFloat(cell.dropout.input),
+          APFloat(cell.dropout.recurrent), /*clip=*/{});
       sequence.value = op.getSequence();
       last.value = op.getLast();
       newState.value = op.getState();
@@ -560,14 +572,20 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
         getCellWeights(context, cell, input.shape[1], false);
     if (!weights)
       return weights.takeError();
+    CellMasks masks;
+    GRU_ASSIGN(masks,
+               getCellMasks(context, cell.dropout, cell.units,
+                            cells.size() > 1 ? "_" + cell.part : std::string(),
+                            /*batchDim=*/0, input));
     if (context.isEmitting()) {
       mlir::OpBuilder &b = *context.builder;
       state.value = CellOp::create(
           b, context.getLocation(), input.value, state.value,
           weights->kernel.value, weights->recurrentKernel.value,
-          weights->bias.value, cell.activation.getAttr(b.getContext()),
+          weights->bias.value, masks.input.value, masks.recurrent.value,
+          cell.activation.getAttr(b.getContext()),
           cell.recurrentActivation.getAttr(b.getContext()), cell.resetAfter,
-          /*clip=*/mlir::FloatAttr());
+          masks.implementation, /*clip=*/mlir::FloatAttr());
     }
     states.push_back(state);
     input = state;
