@@ -90,8 +90,8 @@ private:
     call.add("projection", op.getProjection());
     call.add("kernel", op.getKernel());
     call.add("recurrent_bias", op.getRecurrentBias());
-    call.add("recurrent_dropout_mask", op.getRecurrentDropoutMask());
     call.add("state", op.getState());
+    call.add("recurrent_dropout_mask", op.getRecurrentDropoutMask());
     call.add("mask", op.getMask());
     call.add("emit", op.getEmit());
     call.add("update", op.getUpdate());

@@ -53,6 +53,22 @@ func.func @phases(%p: memref<9x1x3x16xf32>, %U: memref<1x16x2x16xf32>, %V: memre
 
 // -----
 
+// Recurrent dropout goes along; the buffer for the dropped state is not needed,
+// and Halide's loops do not turn round.
+// CHECK-LABEL: func.func @dropout
+// CHECK: call @halide_step_gates_b1_h32
+// CHECK: operands = ["projection", "kernel", "state", "recurrent_dropout_mask", "update", "reset_state"]
+// YMM-LABEL: func.func @dropout
+func.func @dropout(%p: memref<1x2x3x16xf32>, %U: memref<2x32x2x16xf32>, %h: memref<1x32xf32>, %z: memref<1x32xf32>, %r: memref<1x32xf32>, %m: memref<3x1x32xf32>, %d: memref<2x1x32xf32>, %turn: i1) {
+  gru.step <gates> projection(%p : memref<1x2x3x16xf32>) kernel(%U : memref<2x32x2x16xf32>)
+      recurrent_dropout_mask(%m : memref<3x1x32xf32>) dropped_state(%d : memref<2x1x32xf32>)
+      update(%z : memref<1x32xf32>) reset_state(%r : memref<1x32xf32>) turn(%turn) state(%h : memref<1x32xf32>)
+      {units = 32, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// -----
+
 // Products: the rows of a block are those of a large static dimension, else of
 // the dynamic one. Same kind and size, other buffers: a number behind the name.
 // CHECK-LABEL: func.func @products

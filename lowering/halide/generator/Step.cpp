@@ -30,8 +30,8 @@ public:
     projection = inputs["projection"];
     weights = inputs["kernel"];
     bias = inputs["recurrent_bias"];
-    dropout = inputs["recurrent_dropout_mask"];
     state = inputs["state"];
+    dropout = inputs["recurrent_dropout_mask"];
     mask = inputs["mask"];
     emit = inputs["emit"];
     if (candidate) {
