@@ -9,6 +9,7 @@
 #include "dialect/GRUDialect.h"
 #include "lowering/Bufferization.h"
 #include "lowering/Passes.h"
+#include "lowering/halide/Passes.h"
 
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -289,6 +290,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
+  registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {

@@ -5,15 +5,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
-#include "lowering/Passes.h"
 #include "lowering/halide/Kernels.h"
+#include "lowering/halide/Passes.h"
 #include "lowering/halide/Schedule.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
 namespace gru {
 #define GEN_PASS_DEF_CONVERTTOHALIDEPASS
-#include "lowering/Passes.h.inc"
+#include "lowering/halide/Passes.h.inc"
 } // namespace gru
 
 using namespace mlir;

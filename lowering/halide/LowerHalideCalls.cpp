@@ -7,15 +7,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
-#include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
 #include "lowering/halide/Kernels.h"
+#include "lowering/halide/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace gru {
 #define GEN_PASS_DEF_LOWERHALIDECALLSPASS
-#include "lowering/Passes.h.inc"
+#include "lowering/halide/Passes.h.inc"
 } // namespace gru
 
 using namespace mlir;
