@@ -103,6 +103,8 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
+  if (options.fuseProjection)
+    pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
 }
 
 /// Weights leave the function, tensors become buffers.

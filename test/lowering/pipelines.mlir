@@ -15,6 +15,7 @@
 // CPU: gru-legalize
 // CPU: canonicalize
 // CPU: convert-gru-layers-to-sequence{registers=32 rows=0 vector-bytes=64 width=0}
+// CPU: gru-fuse-projection{rows=16}
 // CPU: gru-hoist-packs
 // CPU: convert-gru-to-linalg
 // CPU: convert-elementwise-to-linalg
