@@ -210,7 +210,10 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
 
 /// The cpu pipeline, in which Halide makes the steps and products that it can.
 void gru::buildHalidePipeline(OpPassManager &pm,
-                              const PipelineOptions &options) {
+                              const PipelineOptions &given) {
+  PipelineOptions options = given;
+  // Halide's steps read projections.
+  options.fuseProjection = false;
   Phase last = options.stopAfter.value_or(Phase::LLVM);
   specialize(pm, options);
   runCPUPhases(pm, options, last);

@@ -78,15 +78,19 @@ private:
 
   Call describe(StepOp op) {
     Builder b(op.getContext());
-    auto projection = cast<MemRefType>(op.getProjection().getType());
     auto kernel = cast<MemRefType>(op.getKernel().getType());
-    int64_t batch = projection.getDimSize(0), units = op.getUnits();
+    int64_t batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
+    int64_t units = op.getUnits();
     Call call;
     call.op = op;
     call.kind = stringifyStepPhase(op.getPhase()).str();
     call.name = formatv("halide_step_{0}_b{1}_h{2}", call.kind, batch, units);
+    // With one block of units the new state may take the place of the old one,
+    // of which every sum reads all.
+    bool inPlace =
+        op.getPhase() == StepPhase::all && kernel.getDimSize(0) == 1;
     call.shape = {kernel.getDimSize(3), kernel.getDimSize(2), batch,
-                  kernel.getElementTypeBitWidth() / 8};
+                  kernel.getElementTypeBitWidth() / 8, inPlace};
     call.add("projection", op.getProjection());
     call.add("kernel", op.getKernel());
     call.add("recurrent_bias", op.getRecurrentBias());
@@ -249,6 +253,8 @@ std::string gru::checkHalideLayer(ActAttr activation, ActAttr recurrent,
 }
 
 std::string gru::checkHalide(Operation *op) {
+  if (auto step = dyn_cast<StepOp>(op); step && !step.getProjection())
+    return "the step projects its input itself";
   if (!knowsOperands(op))
     return "the operation has an operand that Halide's generator does not know";
   SmallVector<MemRefType> types;

@@ -23,7 +23,7 @@ HalideSchedule gru::chooseHalideSchedule(const HalideShape &shape,
   int64_t sums = target.registers * 3 / 4;
   // The widest part of the packed block whose gates fit for one row.
   int64_t vectors = shape.width / schedule.lanes;
-  while (vectors > 1 && vectors * shape.gates > sums)
+  while (!shape.wholeBlocks && vectors > 1 && vectors * shape.gates > sums)
     vectors = vectors % 2 == 0 ? vectors / 2 : 1;
   schedule.units = vectors * schedule.lanes;
   int64_t most = std::clamp<int64_t>(sums / (vectors * shape.gates), 1, 8);
@@ -71,6 +71,10 @@ llvm::Error HalideSchedule::parse(StringRef text, const HalideShape &shape) {
   if (shape.width % units != 0)
     return createStringError(formatv(
         "units is {0}, expected a divisor of the packed width {1}", units,
+        shape.width));
+  if (shape.wholeBlocks && units != shape.width)
+    return createStringError(formatv(
+        "units is {0}, expected {1}: the state is updated in place", units,
         shape.width));
   if (shape.rows >= 0 && rows > shape.rows)
     return createStringError(formatv(

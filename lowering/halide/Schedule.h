@@ -23,6 +23,8 @@ struct HalideShape {
   int64_t gates;        ///< Columns of a unit that are computed together.
   int64_t rows;         ///< Rows there are; negative where that is dynamic.
   int64_t elementBytes;
+  /// A block of units is computed as one: it may be updated in place.
+  bool wholeBlocks = false;
 };
 
 /// The register block is `rows` rows x the gates of `units` units, as vectors of

@@ -4,8 +4,9 @@
 //   sum(i, g, n, rows...) += input(k, rows...) * kernel(i, g, k, n)   over k < K
 //
 //   dense       out(j, rows...)     = activation(sum(j % V, 0, j / V, rows...))
-//   projection  out(i, g, n, b, t)  = activation(sum(i, g, n, ...))
+//   projection  out(i, g, n, b, t)  = activation(sum(i % V, g, n W / V + i / V, ...))
 //
+// V is the width of the weight's blocks, W that of the projection's, a multiple.
 // `rows` stands for the input's leading dimensions, innermost first.
 //
 //===----------------------------------------------------------------------===//
@@ -49,7 +50,15 @@ public:
     std::vector<Var> to;
     std::vector<Expr> of;
     if (projection) {
-      of = {i, g, n};
+      // The weight's blocks may end earlier: what would be behind is padding,
+      // which gets some numbers.
+      const HalideBuffer &destination = *inputs.find("out");
+      int64_t ratio = destination.extents[0] / width;
+      int64_t blocks = kernel.extents[3];
+      Expr block = n * int(ratio) + i / int(width);
+      if (destination.extents[2] * ratio > blocks)
+        block = min(block, int(blocks) - 1);
+      of = {i % int(width), g, block};
       to = {i, g, n};
       // [T, B, ...] from [B, T, K] or [T, B, K].
       if (function.timeMajor)
@@ -120,7 +129,8 @@ private:
     int lanes = schedule.lanes;
     Var unit("unit"), inPart("in_part"), row("row");
     if (projection)
-      stage.split(i, part, inPart, int(schedule.units));
+      stage.split(i, wide, unit, int(width))
+          .split(unit, part, inPart, int(schedule.units));
     else
       stage
           .split(j, n, unit, int(width),
@@ -140,15 +150,18 @@ private:
       // A loop of one, so that there is one to compute sums at.
       stage.split(part, part, rowBlock, 1);
     }
-    if (!schedule.unitsOuter && leading)
-      order.insert(order.end(), {part, n, rowBlock});
-    else
-      order.push_back(rowBlock);
+    std::vector<VarOrRVar> blocks{part, n};
+    if (projection)
+      blocks.insert(blocks.begin() + 1, wide);
+    bool blocksOuter = schedule.unitsOuter || !leading;
+    if (!blocksOuter)
+      order.insert(order.end(), blocks.begin(), blocks.end());
+    order.push_back(rowBlock);
     for (int d = 0; d < leading; ++d)
       if (d != blocked)
         order.push_back(rows[d]);
-    if (schedule.unitsOuter || !leading)
-      order.insert(order.end(), {part, n});
+    if (blocksOuter)
+      order.insert(order.end(), blocks.begin(), blocks.end());
     stage.reorder(order).vectorize(lane).unroll(vector);
     if (leading)
       stage.unroll(row);
@@ -167,7 +180,7 @@ private:
   std::vector<int64_t> rowExtents;
   RVar reduction;
   Var i{"i"}, g{"g"}, n{"n"}, j{"j"};
-  Var part{"part"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"};
+  Var wide{"wide"}, part{"part"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"};
   Func sum{"sum"}, out{"out"};
 };
 } // namespace
