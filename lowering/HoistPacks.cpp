@@ -6,6 +6,7 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
+#include "lowering/common/PackInEachRun.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
@@ -103,18 +104,15 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
         return signalPassFailure();
       }
     }
-    WalkResult result = func.walk([&](PackOp op) {
+    SmallVector<PackOp> computed;
+    func.walk([&](PackOp op) {
       auto argument = dyn_cast<BlockArgument>(op.getSource());
-      if (argument && argument.getOwner() == &func.getBody().front() &&
-          func.getArgAttr(argument.getArgNumber(), kWeightAttr))
-        return WalkResult::advance();
-      op.emitError() << "packs a value that is not a weight, expected a "
-                        "function argument with "
-                     << kWeightAttr;
-      return WalkResult::interrupt();
+      if (!argument || argument.getOwner() != &func.getBody().front() ||
+          !func.getArgAttr(argument.getArgNumber(), kWeightAttr))
+        computed.push_back(op);
     });
-    if (result.wasInterrupted())
-      return signalPassFailure();
+    for (PackOp op : computed)
+      packInEachRun(op);
 
     // Weights in their original order, and the new arguments made from them.
     SmallVector<Attribute> weights;

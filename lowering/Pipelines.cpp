@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/DropoutMasksToLoops.h"
 #include "lowering/Pipelines.h"
 
 #include "dialect/GRUDialect.h"
@@ -11,7 +12,6 @@
 #include "lowering/Passes.h"
 #include "lowering/halide/Passes.h"
 
-#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
 #include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
@@ -76,7 +76,11 @@ StringRef gru::phaseNames() {
 //===----------------------------------------------------------------------===//
 
 static void cleanUp(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  // There are no branches yet, so no blocks to be simplified either, which would
+  // be a third of the work.
+  GreedyRewriteConfig config;
+  config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass(config));
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
@@ -113,6 +117,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
@@ -168,9 +173,8 @@ static void convertToLLVM(OpPassManager &pm) {
   arith::ArithExpandOpsPassOptions expand;
   expand.includeBf16 = true;
   pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
   cleanUp(pm);
+  pm.addNestedPass<func::FuncOp>(createLowerAccessesPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createCallLibmPass());
   // One conversion of everything costs half of what one per dialect does.
@@ -295,6 +299,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
+  registerPass(createDropoutMasksToLoopsPass);
   registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",

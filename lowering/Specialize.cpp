@@ -34,6 +34,9 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
       auto type = dyn_cast<RankedTensorType>(argument.getType());
       if (!type || (!isState && !name))
         continue;
+      // What dropout masks are drawn from has no batch.
+      if (isState && !isa<FloatType>(type.getElementType()))
+        continue;
       SmallVector<int64_t> shape(type.getShape());
       if (llvm::is_contained(shape, 0)) {
         emitError(argument.getLoc())
@@ -42,7 +45,8 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         return signalPassFailure();
       }
       auto fix = [&](int64_t dim, int64_t size, StringRef what) {
-        if (size <= 0 || dim >= int64_t(shape.size()) || shape[dim] == size)
+        if (size <= 0 || dim < 0 || dim >= int64_t(shape.size()) ||
+            shape[dim] == size)
           return true;
         if (!ShapedType::isDynamic(shape[dim])) {
           emitError(argument.getLoc())

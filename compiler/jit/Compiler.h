@@ -36,6 +36,7 @@ struct CompileTarget {
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
+  bool activities = false;          ///< see ImportOptions
   std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 

@@ -3,14 +3,26 @@
 #ifndef GRU_TOOLS_GRUOPT_EMIT_H
 #define GRU_TOOLS_GRUOPT_EMIT_H
 
+#include "compiler/aot/Artifact.h"
 #include "compiler/jit/Compiler.h"
 
 namespace gru {
 
 enum class EmitKind {
-  MLIR, LLVM, Assembly, Object,
+  MLIR,
+  LLVM,
+  Assembly,
+  // Ahead of time; docs/aot.md.
+  Object,
+  Shared,
+  Header,
+  Weights,
   /// What Halide makes of its functions alone.
-  HalideStatement, HalideAssembly, HalideObject, HalideHeader, HalideSchedule
+  HalideStatement,
+  HalideAssembly,
+  HalideObject,
+  HalideHeader,
+  HalideSchedule
 };
 enum class ExplainKind { None, Text, JSON };
 
@@ -20,6 +32,9 @@ struct EmitOptions {
   EmitKind kind = EmitKind::MLIR;
   ExplainKind explain = ExplainKind::None;
   bool time = false;
+  ArtifactOptions artifact;
+  /// None for MLIR text.
+  llvm::ArrayRef<WeightTensor> weights;
 };
 
 /// Whether a file is a model rather than MLIR, by its first bytes or, where
