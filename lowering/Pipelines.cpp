@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/DropoutMasksToLoops.h"
 #include "lowering/Pipelines.h"
 
 #include "dialect/GRUDialect.h"
@@ -112,6 +113,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
@@ -269,6 +271,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
+  registerPass(createDropoutMasksToLoopsPass);
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {

@@ -4,6 +4,11 @@
 #include "FloatEnvironment.h"
 #include "Program.h"
 
+#include "gru/dropout.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <new>
 
 using namespace gru::runtime;
@@ -31,6 +36,16 @@ struct gru_session {
   bool hasBound = false;   ///< Whether a run has been checked.
 
   ~gru_session() { gru_program_release(program); }
+
+  /// Seed, draws of masks and of recurrent masks; null where none are drawn.
+  uint64_t *dropoutKey() const {
+    const Plan &plan = program->plan;
+    for (const gru_plan_tensor &state : plan.states())
+      if (state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
+          !std::strcmp(plan.name(state), "dropout_key"))
+        return reinterpret_cast<uint64_t *>(memory.get() + state.offset);
+    return nullptr;
+  }
 };
 
 namespace {
@@ -338,8 +353,32 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
 }
 
 void gru_session_reset_states(gru_session *session) {
-  if (session)
-    std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  if (!session)
+    return;
+  uint64_t *key = session->dropoutKey();
+  std::array<uint64_t, 3> kept{};
+  if (key)
+    std::copy_n(key, kept.size(), kept.begin());
+  std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  if (key)
+    std::copy(kept.begin(), kept.end(), key);
+}
+
+void gru_session_set_seed(gru_session *session, uint64_t seed) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr) {
+    key[0] = seed;
+    key[1] = key[2] = 0;
+  }
+}
+
+void gru_session_reset_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[1];
+}
+
+void gru_session_reset_recurrent_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[2];
 }
 
 gru_status gru_session_get_state(const gru_session *session, size_t index,
