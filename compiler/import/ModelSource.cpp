@@ -6,13 +6,17 @@
 #include "compiler/import/archive/Json.h"
 #include "compiler/import/keras/KerasImporter.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/import/onnx/OnnxImporter.h"
 #include "compiler/import/rtneural/RTNeuralImporter.h"
 #include "compiler/import/torch/TorchConfig.h"
 #include "compiler/import/torch/TorchImporter.h"
+#include "runtime/Half.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+
+#include <cstring>
 
 using namespace gru;
 using namespace llvm;
@@ -46,6 +50,50 @@ StringRef gru::getWeightTypeName(WeightType type) {
   llvm_unreachable("unknown weight type");
 }
 
+template <typename T>
+static void readAs(const void *data, std::vector<double> &values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, static_cast<const char *>(data) + i * sizeof(value),
+                sizeof(value));
+    values[i] = value;
+  }
+}
+
+std::vector<double> gru::readValues(const void *data, WeightType type,
+                                    size_t count) {
+  std::vector<double> values(count);
+  if (type == WeightType::f32)
+    readAs<float>(data, values);
+  else if (type == WeightType::f64)
+    readAs<double>(data, values);
+  else {
+    readAs<uint16_t>(data, values);
+    for (double &value : values)
+      value = type == WeightType::f16
+                  ? runtime::Half::decode(uint16_t(value))
+                  : runtime::BFloat::decode(uint16_t(value));
+  }
+  return values;
+}
+
+void gru::writeValues(ArrayRef<double> values, WeightType type, void *data) {
+  char *to = static_cast<char *>(data);
+  auto put = [&](auto value) {
+    std::memcpy(to, &value, sizeof(value));
+    to += sizeof(value);
+  };
+  for (double value : values) {
+    if (type == WeightType::f32)
+      put(float(value));
+    else if (type == WeightType::f64)
+      put(value);
+    else
+      put(type == WeightType::f16 ? runtime::Half::encode(value)
+                                  : runtime::BFloat::encode(value));
+  }
+}
+
 /// An HDF5 file may start with a block of somebody else's; its signature then
 /// stands at 512, 1024, 2048, ...
 static bool isHdf5(StringRef bytes) {
@@ -62,11 +110,6 @@ static bool isHdf5(StringRef bytes) {
 static StringRef describeForeign(StringRef path, StringRef bytes) {
   StringRef name = sys::path::filename(path);
   StringRef extension = sys::path::extension(path);
-  if (extension == ".onnx")
-    return "found an ONNX model, which is not supported, expected a Keras "
-           "model "
-           "(.keras or .h5): build the network in Keras with these weights and "
-           "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
     return "found a pickle of PyTorch before 1.6, expected a zip archive: load "
@@ -164,6 +207,13 @@ gru::openModel(StringRef path, StringRef weightsPath,
   if (sys::path::extension(path) == ".safetensors" ||
       torch::isSafetensors(bytes))
     return torch::openWeights(path, bytes, callArguments);
+  if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
+    if (!weightsPath.empty())
+      return importError(path, "an ONNX model holds its weights, but others were "
+                               "given: '" +
+                                   weightsPath + "'");
+    return onnx::openOnnx(path, bytes);
+  }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);

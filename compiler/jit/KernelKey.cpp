@@ -21,11 +21,11 @@ using namespace gru;
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const auto &[backend, triple, cpu, batch, timesteps, width, rows, f64Outputs,
-               stopAfter, training, masks] = target;
+               stopAfter, training, masks, activities] = target;
   for (StringRef text : {backend, triple, cpu, stopAfter})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
-                         int64_t(training)})
+                         int64_t(training), int64_t(activities)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

@@ -166,7 +166,7 @@ TEST(KerasImport, HardSigmoidDependsOnTheVersion) {
       "\"use_bias\": true, \"recurrent_activation\": \"hard_sigmoid\"");
   // LLVM's parser keeps the last of two entries with the same name.
   entries["config.json"] = replaced(
-      entries["config.json"], "\"recurrent_activation\": {", "\"other\": {");
+      entries["config.json"], "\"recurrent_activation\": {", "\"seed\": {");
   std::string three, two;
   {
     TemporaryFile file("keras", writeZip(entries));
@@ -195,12 +195,42 @@ TEST(KerasImport, SequentialWithoutInputLayer) {
   auto source = openModel(json.getPath(), dataPath(kHdf5));
   ASSERT_FALSE(bool(source));
   EXPECT_HAS(toString(source.takeError()), "is not used by the model");
-  EXPECT_HAS(openError(json.getPath()), "holds no weights");
+  // Without any file of weights they are drawn.
+  auto bare = openModel(json.getPath());
+  ASSERT_TRUE(bool(bare)) << toString(bare.takeError());
+  EXPECT_TRUE((*bare)->hasInitialWeights());
 }
 
 //===----------------------------------------------------------------------===//
 // Bad files
 //===----------------------------------------------------------------------===//
+
+/// The error of a config with another one in place of `from`, and its weights.
+std::string separateError(StringRef config, StringRef weights, StringRef from,
+                          StringRef to) {
+  TemporaryFile json("json", replaced(readBytes(dataPath(config)), from, to));
+  auto source = openModel(json.getPath(), dataPath(weights));
+  return source ? "" : toString(source.takeError());
+}
+
+TEST(BadModel, SeparateWeightsUnusedOrMissing) {
+  const char *model = "keras_json/k3_masked_stack_pool/model.json";
+  const char *file = "keras_json/k3_masked_stack_pool/model.weights.h5";
+  EXPECT_HAS(separateError(model, file, "\"use_bias\": true",
+                           "\"use_bias\": false"),
+             "' belongs to no layer of the model");
+  EXPECT_HAS(separateError(model, "keras_json/k2_seq_stack2/model.weights.h5",
+                           "\"use_bias\": true", "\"use_bias\": true"),
+             "layer '");
+  const char *layer = "keras_json/layer_k2_gru/layer.json";
+  const char *npz = "keras_json/layer_k2_gru/weights.npz";
+  EXPECT_HAS(separateError(layer, npz, "\"use_bias\": true",
+                           "\"use_bias\": false"),
+             "weight 'bias' is not used by the layer");
+  EXPECT_HAS(separateError(layer, npz, "\"class_name\": \"GRU\"",
+                           "\"class_name\": \"StackedRNNCells\""),
+             "cells is missing");
+}
 
 TEST(BadModel, NoFile) {
   EXPECT_HAS(openError("no/such/file.keras"), "cannot read the file");
@@ -211,7 +241,7 @@ TEST(BadModel, ForeignFormats) {
   EXPECT_HAS(bytesError("keras", ""), "the file is empty");
   EXPECT_HAS(bytesError("keras", "hello"), "found no zip archive");
   EXPECT_HAS(bytesError("h5", "hello"), "found no HDF5 file");
-  EXPECT_HAS(bytesError("onnx", "\x08\x07"), "found an ONNX model");
+  EXPECT_HAS(bytesError("onnx", "\x08\x07"), "found a protobuf message without a graph");
   EXPECT_HAS(bytesError("pt", "\x80\x02"), "found a pickle of PyTorch");
   EXPECT_HAS(bytesError("pb", "x"), "found a TensorFlow graph");
   EXPECT_HAS(bytesError("bin", "x"), "found an unknown format");

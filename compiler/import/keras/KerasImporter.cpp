@@ -50,7 +50,19 @@ public:
     ShapeRules rules = getShapeRules(model, options);
     timeMajor = rules.timeMajor;
     fixedTime = rules.fixedTime;
-    return checkGraph(file, model, store, weights, inputs, outputs);
+    initialWeights = store.isInitial();
+    Expected<GraphContents> contents = checkGraph(file, model, store);
+    if (!contents)
+      return contents.takeError();
+    weights = std::move(contents->weights);
+    weightRules = std::move(contents->weightRules);
+    activities = std::move(contents->activities);
+    lossTerms = std::move(contents->lossTerms);
+    layers = std::move(contents->layers);
+    layerWithoutBatch = std::move(contents->layerWithoutBatch);
+    inputs = std::move(contents->inputs);
+    outputs = std::move(contents->outputs);
+    return Error::success();
   }
 
   Expected<mlir::OwningOpRef<mlir::ModuleOp>>
@@ -62,6 +74,9 @@ public:
     for (const WeightTensor &weight : weights)
       os << weight.name << ' ' << shapeText(weight.shape) << ' '
          << getWeightTypeName(weight.dtype) << '\n';
+    // They become outputs on request.
+    for (const ActivitySpec &activity : activities)
+      os << activity.name << '\n';
   }
 
 private:
@@ -182,6 +197,12 @@ static ExpectedSource finishWithWeightsFile(StringRef file, Model model,
   return finishWithHdf5(file, std::move(model), config, *weights);
 }
 
+static ExpectedSource finishWithInitialWeights(StringRef file, Model model,
+                                               const json::Object &config) {
+  std::unique_ptr<Weights> store = makeInitialWeights(file);
+  return finishSource(file, std::move(model), config, *store);
+}
+
 /// Keras's major version out of "2.2.4-tf" or "3.15.1".
 static Expected<unsigned> parseVersion(StringRef where, StringRef text) {
   StringRef major = text.split('.').first;
@@ -288,7 +309,6 @@ ExpectedSource gru::keras::openJson(StringRef path, const json::Object &config,
   if (!model)
     return model.takeError();
   if (weightsPath.empty())
-    return importError(path, "a model config holds no weights, expected a file "
-                             "of weights (.weights.h5 or .h5) beside it");
+    return finishWithInitialWeights(path, std::move(*model), config);
   return finishWithWeightsFile(path, std::move(*model), config, weightsPath);
 }

@@ -175,7 +175,8 @@ Expected<Tensor> LayerContext::castInput(const Tensor &input,
   ElementType wanted = getElementType(type);
   if (input.type == wanted)
     return input;
-  if (!isFloat(input.type))
+  // Keras 3 takes integers for numbers.
+  if (!isFloat(input.type) && version == 2)
     return error("input is " + getElementTypeName(input.type) + ", expected " +
                  getWeightTypeName(type) + ", the layer's own dtype");
   return emitCast(const_cast<LayerContext &>(*this), input, wanted);
