@@ -4,7 +4,7 @@
 # May be run again at any time; it does only what is missing.
 #
 #   ./setup.sh                   packages, build, run
-#   ./setup.sh --packages-only   only the packages (test.sh and CI use this)
+#   ./setup.sh --packages-only   only packages and Halide (test.sh and CI use this)
 set -euo pipefail
 export LC_ALL=C # apt's answers are read below
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -135,6 +135,26 @@ install_packages() {
   apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
+# Halide is no package of Debian 12 in the version that we need; PyPI's has the
+# C++ library. Only the target halide needs it, so nothing fails without it.
+halide=21.0.0
+install_halide() {
+  local stamp=build/halide/version-$halide
+  if [ -e "$stamp" ]; then return; fi
+  say "installing Halide $halide from PyPI into build/halide"
+  rm -rf build/halide build/halide.new
+  if python3 -m venv build/halide.new/venv &&
+    build/halide.new/venv/bin/pip --disable-pip-version-check -q \
+      --timeout 30 --retries 2 install --no-deps \
+      --target build/halide.new/site "halide==$halide" &&
+    mv build/halide.new/site/halide build/halide; then
+    touch "$stamp"
+  else
+    say "Halide could not be installed: building without the target halide"
+  fi
+  rm -rf build/halide.new
+}
+
 # The Python bindings are built where these two can be had; the rest does not
 # need them.
 python_tools() {
@@ -165,9 +185,13 @@ run_main_job() {
 }
 
 case "${1:-}" in
-  --packages-only) install_packages ;;
+  --packages-only)
+    install_packages
+    install_halide
+    ;;
   '')
     install_packages
+    install_halide
     build
     run_main_job
     ;;

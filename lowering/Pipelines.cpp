@@ -10,6 +10,7 @@
 #include "dialect/GRUDialect.h"
 #include "lowering/Bufferization.h"
 #include "lowering/Passes.h"
+#include "lowering/halide/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
@@ -145,12 +146,14 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
 static void finish(OpPassManager &pm, const PipelineOptions &options,
-                   bool approximateMath) {
+                   bool approximateMath, bool callsHalide = false) {
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   pm.addNestedPass<func::FuncOp>(
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  if (callsHalide)
+    pm.addPass(createLowerHalideCallsPass());
   // The approximations take sigmoid and its like whole, so they must see them
   // before they are formulas.
   if (approximateMath)
@@ -204,6 +207,29 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
     return;
   vectors(pm, options);
   finish(pm, options, /*approximateMath=*/true);
+  if (last < Phase::LLVM)
+    return;
+  convertToLLVM(pm);
+}
+
+/// The cpu pipeline, in which Halide makes the steps and products that it can.
+void gru::buildHalidePipeline(OpPassManager &pm,
+                              const PipelineOptions &given) {
+  PipelineOptions options = given;
+  // Halide's steps read projections.
+  options.fuseProjection = false;
+  Phase last = options.stopAfter.value_or(Phase::LLVM);
+  specialize(pm, options);
+  runCPUPhases(pm, options, last);
+  if (last < Phase::Vector)
+    return;
+  ConvertToHalidePassOptions pass;
+  pass.schedule = options.halideSchedule;
+  pass.vectorBytes = options.target.vectorBytes;
+  pass.registers = options.target.registers;
+  pm.addPass(createConvertToHalidePass(pass));
+  vectors(pm, options);
+  finish(pm, options, /*approximateMath=*/true, /*callsHalide=*/true);
   if (last < Phase::LLVM)
     return;
   convertToLLVM(pm);
@@ -274,10 +300,16 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
   registerPass(createDropoutMasksToLoopsPass);
+  registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {
         buildCPUPipeline(pm, options.get());
+      });
+  PassPipelineRegistration<TextualOptions>(
+      "gru-to-halide", "as gru-to-cpu, with steps and products left to Halide",
+      [](OpPassManager &pm, const TextualOptions &options) {
+        buildHalidePipeline(pm, options.get());
       });
   PassPipelineRegistration<TextualOptions>(
       "gru-to-reference", "from gru layers to plain float64 loops",

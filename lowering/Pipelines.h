@@ -10,6 +10,7 @@
 #include "mlir/Pass/PassOptions.h"
 
 #include <optional>
+#include <string>
 
 namespace gru {
 
@@ -30,16 +31,20 @@ struct PipelineOptions {
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
   bool fuseProjection = true; ///< let steps project their inputs where it pays
   bool f64Outputs = false; ///< reference only: outputs in float64
+  std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.
   std::optional<Phase> stopAfter;
 };
 
 void buildCPUPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildHalidePipeline(mlir::OpPassManager &pm,
+                         const PipelineOptions &options);
 void buildReferencePipeline(mlir::OpPassManager &pm,
                             const PipelineOptions &options);
 
-/// Registers our passes and the pipelines gru-to-cpu and gru-to-reference.
+/// Registers our passes and the pipelines gru-to-cpu, gru-to-halide and
+/// gru-to-reference.
 void registerPassesAndPipelines();
 
 /// Everything that a context needs to import and compile a model.

@@ -24,6 +24,9 @@ config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixe
 # Kernels that an earlier run compiled would hide what is wrong now.
 config.environment["GRU_CACHE_DIR"] = ""
 
+if config.gru_has_halide == "ON":
+    config.available_features.add("halide")
+
 if config.gru_sanitize == "ON":
     # LLVM's allocators poison memory that inlined code in our objects touches.
     config.environment["ASAN_OPTIONS"] = (

@@ -5,6 +5,7 @@
 #include "compiler/jit/KernelCache.h"
 
 #include "gru/gru.h"
+#include "lowering/halide/Kernels.h"
 #include "runtime/Error.h"
 
 using namespace gru;
@@ -16,7 +17,7 @@ static std::string text(const char *string) { return string ? string : ""; }
 static std::string chooseBackend(const std::string &target) {
   if (target.empty() || target == "auto" || target == "cpu")
     return "cpu";
-  if (target == "reference")
+  if (target == "reference" || target == "halide")
     return target;
   return "";
 }
@@ -49,7 +50,11 @@ gru_status gru_compile(const gru_model *model,
   target.backend = chooseBackend(text(options.target));
   if (target.backend.empty())
     return fail(GRU_UNSUPPORTED, "target: is '" + text(options.target) +
-                                     "', expected auto, cpu or reference");
+                                     "', expected auto, cpu, halide or reference");
+  if (target.backend == "halide")
+    if (llvm::Error error = checkHalideAvailable())
+      return fail(GRU_UNSUPPORTED,
+                  "target: is 'halide', but " + llvm::toString(std::move(error)));
   std::string required = text(options.require_backend);
   if (!required.empty() && required != target.backend)
     return fail(GRU_UNSUPPORTED,
@@ -66,6 +71,8 @@ gru_status gru_compile(const gru_model *model,
       options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
   target.activities = options.activities != 0;
+  if (target.backend == "halide")
+    target.halideSchedule = text(options.halide_schedule);
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)
                                                    : std::string();

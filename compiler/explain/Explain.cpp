@@ -5,6 +5,7 @@
 #include "compiler/explain/MachineBounds.h"
 #include "compiler/jit/DiskCache.h"
 #include "dialect/GRUDialect.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -21,7 +22,7 @@ struct Candidate {
 };
 
 struct LayerRow {
-  std::string name, operation;
+  std::string name, operation, backend;
   bool kerasCudnnEligible;
   SmallVector<std::string> kerasReasons;
   SmallVector<Candidate> candidates;
@@ -62,6 +63,20 @@ static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
   return reasons;
 }
 
+/// Why Halide would leave a layer's step to the cpu target.
+static Candidate halideCandidate(RecurrentOpInterface layer) {
+  Candidate halide{"halide", {}, ""};
+  auto input = cast<ShapedType>(layer->getOperand(0).getType());
+  std::string refusal =
+      checkHalideLayer(layer.getCandidateActivation(),
+                       layer.getGateActivation(), input.getElementType());
+  if (!refusal.empty()) {
+    halide.unmet.push_back(refusal);
+    halide.fix = "the cpu target's step is taken";
+  }
+  return halide;
+}
+
 static std::vector<LayerRow> collect(ModuleOp module,
                                      const CompileTarget &target) {
   std::vector<LayerRow> rows;
@@ -73,7 +88,10 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.operation = layer->getName().getStringRef();
     row.kerasReasons = kerasCudnnReasons(layer);
     row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {{"cpu", {}, ""}, {"reference", {}, ""}};
+    row.candidates = {{"cpu", {}, ""}, halideCandidate(layer), {"reference", {}, ""}};
+    row.backend = target.backend;
+    if (row.backend == "halide" && !row.candidates[1].unmet.empty())
+      row.backend = "cpu";
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
     int64_t batch = std::max<int64_t>(target.batch, 1);
@@ -94,9 +112,10 @@ void gru::explainAsText(ModuleOp module, const CompileTarget &target,
                         llvm::raw_ostream &os) {
   for (const LayerRow &row : collect(module, target)) {
     os << "layer '" << row.name << "' (" << row.operation
-       << "): " << target.backend << "\n";
+       << "): " << row.backend << "\n";
     for (const Candidate &candidate : row.candidates) {
-      if (candidate.unmet.empty())
+      if (candidate.unmet.empty() ||
+          (candidate.backend == "halide" && target.backend != "halide"))
         continue;
       os << "  " << candidate.backend
          << " refuses: " << llvm::join(candidate.unmet, ", ") << "; "
@@ -124,7 +143,7 @@ void gru::explainAsJSON(ModuleOp module, const CompileTarget &target,
         json.object([&] {
           json.attribute("name", row.name);
           json.attribute("op", row.operation);
-          json.attribute("backend", target.backend);
+          json.attribute("backend", row.backend);
           json.attribute("keras_cudnn_eligible", row.kerasCudnnEligible);
           json.attributeArray("keras_cudnn_reasons", [&] {
             for (const std::string &reason : row.kerasReasons)

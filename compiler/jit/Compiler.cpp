@@ -4,6 +4,7 @@
 
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
@@ -101,6 +102,7 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.width = target.width;
   options.rows = target.rows;
   options.f64Outputs = target.f64Outputs;
+  options.halideSchedule = target.halideSchedule;
   if (!target.stopAfter.empty()) {
     options.stopAfter = parsePhase(target.stopAfter);
     if (!options.stopAfter)
@@ -144,6 +146,16 @@ llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
 // Lowering
 //===----------------------------------------------------------------------===//
 
+void gru::buildPipeline(OpPassManager &pm, const CompileTarget &target,
+                        const PipelineOptions &options) {
+  if (target.backend == "reference")
+    buildReferencePipeline(pm, options);
+  else if (target.backend == "halide")
+    buildHalidePipeline(pm, options);
+  else
+    buildCPUPipeline(pm, options);
+}
+
 llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
                              const llvm::TargetMachine &machine,
                              const RemarkObserver &remark) {
@@ -157,10 +169,7 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
   // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
   pm.enableVerifier(false);
 #endif
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, *options);
-  else
-    buildCPUPipeline(pm, *options);
+  buildPipeline(pm, target, *options);
   DiagnosticCollector diagnostics(*context, remark);
   if (failed(pm.run(module)))
     return diagnostics.takeError("lowering failed without a reason");
@@ -250,6 +259,8 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
         llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");
     global->setAlignment(llvm::Align(8));
   }
+  if (llvm::Error error = linkHalide(module, machine, *result))
+    return error;
   setTargetAttributes(*result, machine);
   if (machine.getTargetTriple().isX86() &&
       !machine.getMCSubtargetInfo()->checkFeatures("+fma"))

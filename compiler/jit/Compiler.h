@@ -26,7 +26,7 @@ namespace gru {
 /// What a program is specialised for. Everything here shapes code, so all of it
 /// is part of the key of the kernel cache.
 struct CompileTarget {
-  std::string backend = "cpu"; ///< cpu or reference
+  std::string backend = "cpu"; ///< cpu, halide or reference
   std::string triple;          ///< empty: this machine
   std::string cpu;             ///< empty: this machine's
   int64_t batch = 0;           ///< 0: as in the model
@@ -37,6 +37,7 @@ struct CompileTarget {
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   bool activities = false;          ///< see ImportOptions
+  std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 
 /// Called after each phase with its name and duration.
@@ -84,6 +85,10 @@ private:
   RemarkObserver remark;
   mlir::ScopedDiagnosticHandler handler;
 };
+
+/// Adds the passes of the target's backend.
+void buildPipeline(mlir::OpPassManager &pm, const CompileTarget &target,
+                   const PipelineOptions &options);
 
 /// Lowers an imported module to the LLVM dialect, in place.
 llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,

@@ -5,6 +5,7 @@
 #include "compiler/jit/BuildId.h"
 #include "dialect/GRUDialect.h"
 #include "gru/plan.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
@@ -21,8 +22,8 @@ using namespace gru;
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const auto &[backend, triple, cpu, batch, timesteps, width, rows, f64Outputs,
-               stopAfter, training, masks, activities] = target;
-  for (StringRef text : {backend, triple, cpu, stopAfter})
+               stopAfter, training, masks, activities, halideSchedule] = target;
+  for (StringRef text : {backend, triple, cpu, stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
                          int64_t(training), int64_t(activities)})
@@ -35,6 +36,8 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const Machine machine = getMachine(target);
   os << machine.triple.str() << '\0' << machine.cpu << '\0' << machine.features
      << '\0' << getBuildId() << '\0';
+  if (backend == "halide")
+    os << getHalideId() << '\0';
 }
 
 static std::string hash(StringRef kind, const CompileTarget &target,

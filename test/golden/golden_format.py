@@ -77,12 +77,14 @@ def make_command(gru_run, folder, case, target):
 
 
 class GoldenFormat(lit.formats.TestFormat):
-    """Runs the cases of `folders` (name -> folder).
+    """Runs the cases of `folders` (name -> folder), and those that `halide` names
+    on the target halide as well.
 
     The largest error of each test is appended to the file `errors`.
     """
 
-    def __init__(self, gru_run, folders, errors):
+    def __init__(self, gru_run, folders, errors, halide=()):
+        self.halide = frozenset(halide)
         self.gru_run = gru_run
         self.folders = folders
         self.errors = errors
@@ -93,7 +95,7 @@ class GoldenFormat(lit.formats.TestFormat):
         if path_in_suite:
             return
         for name in self.folders:
-            for target in TARGETS:
+            for target in TARGETS + ("halide",) * (name in self.halide):
                 path = tuple(name.split("/")) + (target,)
                 yield lit.Test.Test(testSuite, path, localConfig)
 

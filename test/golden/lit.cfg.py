@@ -32,12 +32,23 @@ folders = {}
 for root, prefix in ((golden_dir, ""), (os.path.join(here, "models"), "models/")):
     for name in golden_format.find_cases(root, ["*"] if prefix else patterns):
         folders[prefix + name] = os.path.join(root, name)
+# Compiling with Halide takes some hundred milliseconds, so of the subset only
+# the cases run there that between them show every feature.
+halide = []
+if config.gru_has_halide == "ON":
+    halide = list(folders)
+    if golden_dir == here:
+        names = golden_format.read_patterns(os.path.join(here, "halide.txt"))
+        halide = [name for name in folders if name in names]
+        if len(halide) != len(names):
+            lit_config.fatal("halide.txt names a case that is not there")
 cases = sum(not name.startswith("models/") for name in folders)
 if not cases:
     lit_config.fatal(f"no golden case under '{golden_dir}'")
 lit_config.note(
     f"{cases} golden cases from {golden_dir} and {len(folders) - cases} real "
-    f"networks, each on {', '.join(golden_format.TARGETS)}"
+    f"networks, each on {', '.join(golden_format.TARGETS)}; {len(halide)} of "
+    "them on halide"
 )
 
 # Each run's largest errors, one line per case and target.
@@ -46,5 +57,5 @@ errors = os.path.join(config.test_exec_root, "errors.txt")
 open(errors, "w").close()
 
 config.test_format = golden_format.GoldenFormat(
-    os.path.join(config.gru_obj_root, "bin", "gru-run"), folders, errors
+    os.path.join(config.gru_obj_root, "bin", "gru-run"), folders, errors, halide
 )

@@ -5,6 +5,8 @@
 #include "compiler/explain/Explain.h"
 #include "dialect/GRUDialect.h"
 
+#include "lowering/halide/Kernels.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -38,6 +40,24 @@ int64_t gru::defaultBatch(ModuleOp module) {
     }
   });
   return open ? 1 : 0;
+}
+
+static llvm::Error emitHalide(ModuleOp module,
+                              const llvm::TargetMachine &machine, EmitKind kind,
+                              llvm::raw_ostream &os) {
+  if (kind == EmitKind::HalideSchedule) {
+    os << printHalideSchedules(module);
+    return llvm::Error::success();
+  }
+  HalideOutput output = kind == EmitKind::HalideAssembly ? HalideOutput::Assembly
+                        : kind == EmitKind::HalideObject ? HalideOutput::Object
+                        : kind == EmitKind::HalideHeader ? HalideOutput::Header
+                                                         : HalideOutput::Statement;
+  llvm::Expected<std::string> text = generateHalide(module, machine, output);
+  if (!text)
+    return text.takeError();
+  os << *text;
+  return llvm::Error::success();
 }
 
 /// What is compiled ahead of time.
@@ -124,10 +144,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, *pipeline);
-  else
-    buildCPUPipeline(pm, *pipeline);
+  buildPipeline(pm, target, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))
     return llvm::createStringError("lowering for target '" + target.backend +
@@ -140,6 +157,9 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
     os << "\n";
     return llvm::Error::success();
   }
+
+  if (options.kind >= EmitKind::HalideStatement)
+    return emitHalide(module, **machine, options.kind, os);
 
   llvm::LLVMContext context;
   llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule =

@@ -16,7 +16,13 @@ enum class EmitKind {
   Object,
   Shared,
   Header,
-  Weights
+  Weights,
+  /// What Halide makes of its functions alone.
+  HalideStatement,
+  HalideAssembly,
+  HalideObject,
+  HalideHeader,
+  HalideSchedule
 };
 enum class ExplainKind { None, Text, JSON };
 

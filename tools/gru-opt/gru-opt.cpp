@@ -37,7 +37,11 @@ struct Options {
                                cl::desc("Weights of a model that is a config")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, reference or auto")};
+      cl::desc("Lower for cpu, halide, reference or auto")};
+  cl::opt<std::string> halideSchedule{
+      "halide-schedule", cl::cat(category), cl::value_desc("file"),
+      cl::desc("Schedules for Halide's functions, as --emit=halide-schedule "
+               "prints them")};
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("name"),
       cl::desc("Fail unless this backend is chosen")};
@@ -79,7 +83,17 @@ struct Options {
                  clEnumValN(EmitKind::Header, "header",
                             "the C header of obj and shared"),
                  clEnumValN(EmitKind::Weights, "weights",
-                            "the packed weights, for --external-weights"))};
+                            "the packed weights, for --external-weights"),
+                 clEnumValN(EmitKind::HalideStatement, "halide-stmt",
+                            "Halide's functions as its lowered statements"),
+                 clEnumValN(EmitKind::HalideAssembly, "halide-asm",
+                            "their assembly, by Halide's code generator"),
+                 clEnumValN(EmitKind::HalideObject, "halide-obj",
+                            "their object file"),
+                 clEnumValN(EmitKind::HalideHeader, "halide-header",
+                            "the C header of that object file"),
+                 clEnumValN(EmitKind::HalideSchedule, "halide-schedule",
+                            "their schedules"))};
   cl::opt<std::string> name{
       "name", cl::cat(category), cl::value_desc("identifier"),
       cl::desc("Prefix of what C sees in obj, shared and header (default: the "
@@ -111,9 +125,20 @@ struct Options {
     std::string backend = target;
     if (backend.empty() || backend == "auto")
       backend = "cpu";
-    if (backend != "cpu" && backend != "reference")
+    if (backend != "cpu" && backend != "halide" && backend != "reference")
       return llvm::createStringError("target: is '" + backend +
-                                     "', expected auto, cpu or reference");
+                                     "', expected auto, cpu, halide or "
+                                     "reference");
+    if (emit >= EmitKind::HalideStatement && backend != "halide")
+      return llvm::createStringError("emit: is of Halide, expected with "
+                                     "--target=halide");
+    if (!halideSchedule.empty()) {
+      auto file = llvm::MemoryBuffer::getFile(halideSchedule, /*IsText=*/true);
+      if (!file)
+        return llvm::createStringError("halide-schedule: " + halideSchedule +
+                                       ": " + file.getError().message());
+      result.target.halideSchedule = (*file)->getBuffer().str();
+    }
     for (auto [name, value] :
          {std::pair<StringRef, int64_t>{"batch", batch},
           {"timesteps", timesteps},

@@ -69,9 +69,10 @@ struct Options {
       cl::desc("Relative tolerance of --expected (1e-4)")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::init("auto"),
-      cl::value_desc("cpu|reference|auto"),
-      cl::desc("What to compile for: this machine's CPU, plain loops in "
-               "float64, or the best there is (default)")};
+      cl::value_desc("cpu|halide|reference|auto"),
+      cl::desc("What to compile for: this machine's CPU, the same with steps "
+               "by Halide, plain loops in float64, or the best there is "
+               "(default)")};
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("NAME"),
       cl::desc("Fail if any recurrent layer runs elsewhere")};

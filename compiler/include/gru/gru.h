@@ -195,7 +195,8 @@ typedef struct gru_compile_options {
   int32_t threads;      /* threads of a run; 0 and 1: the caller's alone */
   int64_t batch;        /* rows of every run; 0: as the model says, else 1 */
   int64_t timesteps;    /* 0: decided by each run */
-  const char *target;   /* "auto" (NULL), "cpu" or "reference" (float64) */
+  const char *target;   /* "auto" (NULL), "cpu", "halide" (where the build
+                           has it) or "reference" (float64) */
   const char *mcpu;     /* an LLVM CPU name; NULL: this machine's */
   const char *require_backend; /* NULL, or fail unless this backend is chosen */
   const char *stop_after; /* for bisecting: with target reference, run the cpu
@@ -232,6 +233,10 @@ typedef struct gru_compile_options {
   size_t num_masks;
   /* For the program and its weights; copied. NULL: the C library's. */
   const gru_allocator *allocator;
+  /* With target halide: schedules as `gru-opt --emit=halide-schedule` prints
+     them, one line per function that shall have another than the one chosen.
+     NULL: none. */
+  const char *halide_schedule;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

@@ -331,6 +331,7 @@ struct CompileOptions {
   std::optional<std::string> cache_dir = {};
   /// Of the program and its weights; null: the C library's. Copied.
   const gru_allocator *allocator = nullptr;
+  std::string halide_schedule = {};
 };
 
 inline Result<Program> compile(const Model &model,
@@ -360,6 +361,7 @@ inline Result<Program> compile(const Model &model,
   raw.allocator = options.allocator;
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
+  raw.halide_schedule = options.halide_schedule.c_str();
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
