@@ -204,14 +204,15 @@ private:
 /// Operands of these names are all that the generator knows.
 static bool knowsOperands(Operation *op) {
   if (auto step = dyn_cast<StepOp>(op)) {
-    unsigned known = 0;
-    for (Value value :
-         {step.getProjection(), step.getKernel(), step.getRecurrentBias(),
-          step.getRecurrentDropoutMask(), step.getDroppedState(),
-          step.getState(), step.getPreactivations(), step.getUpdate(),
-          step.getResetState(), step.getNewState(), step.getOutput(),
-          step.getMask(), step.getEmit(), step.getTurn()})
-      known += value != nullptr;
+    const Value values[] = {
+        step.getProjection(),  step.getKernel(),
+        step.getRecurrentBias(), step.getRecurrentDropoutMask(),
+        step.getDroppedState(), step.getState(),
+        step.getPreactivations(), step.getUpdate(),
+        step.getResetState(),  step.getNewState(),
+        step.getOutput(),      step.getMask(),
+        step.getEmit(),        step.getTurn()};
+    unsigned known = llvm::count_if(values, [](Value value) { return bool(value); });
     return known == op->getNumOperands();
   }
   auto dense = cast<PackedDenseOp>(op);
