@@ -17,7 +17,7 @@ packages=(
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache pkg-config git python3
   libhdf5-dev libzip-dev libxtensor-dev libprotobuf-dev protobuf-compiler
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
   python3-dev python3-venv # the Python bindings
   qemu-user # runs objects made for other CPUs in the tests
 )

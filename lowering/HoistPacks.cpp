@@ -8,6 +8,9 @@
 #include "lowering/Passes.h"
 #include "lowering/common/PackInEachRun.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -85,6 +88,12 @@ private:
 };
 
 struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    HoistPacksPassBase::getDependentDialects(registry);
+    registry.insert<arith::ArithDialect, linalg::LinalgDialect,
+                    tensor::TensorDialect>(); // packInEachRun
+  }
+
   void runOnOperation() override {
     func::FuncOp func = getOperation();
     if (func.isDeclaration())

@@ -115,8 +115,7 @@ def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
     becomes a `linalg.generic` that does the same in every run.
   }];
   let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
-  let dependentDialects = ["::gru::GRUDialect", "::mlir::linalg::LinalgDialect",
-                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::gru::GRUDialect"];
 }
 
 def BindBuffersPass : Pass<"gru-bind-buffers", "::mlir::func::FuncOp"> {

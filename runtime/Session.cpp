@@ -88,7 +88,8 @@ gru_status prepare(gru_session &session, gru_program *program,
   session.out = reinterpret_cast<void **>(tables + numIn * sizeof(void *));
   session.dims =
       reinterpret_cast<int64_t *>(tables + (numIn + numOut) * sizeof(void *));
-  if (!session.boundTensors.allocate((numIn + numOut) * sizeof(Bound)))
+  if (!session.boundTensors.allocate((numIn + numOut) * sizeof(Bound),
+                                     session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
   session.program = gru_program_retain(program);

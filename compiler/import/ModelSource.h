@@ -193,8 +193,8 @@ protected:
 /// `weightsPath`; RTNeural's JSON; an ONNX model (.onnx); or by its extension:
 /// MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
-/// those of that file. Where a Keras model has no weights at all, the layers'
-/// initialisers draw them.
+/// those of that file. Where a Keras config comes without weights, the
+/// layers' initialisers draw them.
 ///
 /// The JSON config of one recurrent layer or cell is a model too; its weights
 /// come from an .npz file, by the names kernel, recurrent_kernel, bias

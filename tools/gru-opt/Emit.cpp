@@ -21,7 +21,8 @@ using namespace gru;
 
 bool gru::isModelFile(StringRef name, StringRef bytes) {
   StringRef extension = llvm::sys::path::extension(name);
-  for (StringRef known : {".keras", ".h5", ".hdf5", ".json"})
+  for (StringRef known : {".keras", ".h5", ".hdf5", ".json", ".onnx",
+                          ".safetensors", ".pt", ".pth"})
     if (extension == known)
       return true;
   // MLIR may start with a block of attributes in braces, but not with a string.

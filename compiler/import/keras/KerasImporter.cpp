@@ -254,8 +254,6 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
     return model.takeError();
   if (!weightsPath.empty())
     return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
-  if (!archive->contains("model.weights.h5"))
-    return finishWithInitialWeights(path, std::move(*model), *config);
   Expected<std::vector<char>> image =
       archive->read("model.weights.h5", largestWeights);
   if (!image)
@@ -299,8 +297,6 @@ ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
     return model.takeError();
   if (!weightsPath.empty())
     return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
-  if (!file->hasGroup("model_weights"))
-    return finishWithInitialWeights(path, std::move(*model), *config);
   return finishWithHdf5(path, std::move(*model), *config, *file);
 }
 
@@ -313,6 +309,6 @@ ExpectedSource gru::keras::openJson(StringRef path, const json::Object &config,
   if (!model)
     return model.takeError();
   if (weightsPath.empty())
-    return finishWithInitialWeights(path, std::move(*model), *config);
-  return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+    return finishWithInitialWeights(path, std::move(*model), config);
+  return finishWithWeightsFile(path, std::move(*model), config, weightsPath);
 }

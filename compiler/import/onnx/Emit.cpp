@@ -112,8 +112,10 @@ Tensor gru::onnx::emitLoops(Node &node, ArrayRef<Size> sizes,
                                         {b.getAffineDimExpr(loop)}, context));
   }
   ArrayRef<Size> resultSizes = sizes.take_front(numParallel);
-  maps.push_back(mlir::AffineMap::getMultiDimIdentityMap(sizes.size(), context)
-                     .getMajorSubMap(numParallel));
+  SmallVector<AffineExpr> results;
+  for (unsigned loop = 0; loop < numParallel; ++loop)
+    results.push_back(b.getAffineDimExpr(loop));
+  maps.push_back(mlir::AffineMap::get(sizes.size(), 0, results, context));
   SmallVector<mlir::utils::IteratorType> iterators(
       numParallel, mlir::utils::IteratorType::parallel);
   iterators.append(numReductions, mlir::utils::IteratorType::reduction);

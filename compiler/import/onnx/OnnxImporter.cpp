@@ -129,6 +129,9 @@ OnnxSource::import(mlir::MLIRContext &context,
       return importError(model.file, name + " is " + Twine(size) +
                                          ", expected a positive number, or 0 "
                                          "for a dynamic size");
+  if (options.training)
+    return importError(model.file, "training is asked for, but an ONNX model is "
+                                   "for inference; give the Keras file");
   if (options.batch > 1 && !hasRole(Role::batch))
     return importError(model.file,
                        "batch is " + Twine(options.batch) +

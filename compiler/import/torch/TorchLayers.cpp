@@ -431,10 +431,12 @@ static Expected<Tensors> importGRUCell(LayerContext &context) {
     state.value = CellOp::create(
         b, context.getLocation(), input.value, state.value,
         weights->kernel.value, weights->recurrentKernel.value,
-        weights->bias.value,
+        weights->bias.value, /*dropout_mask=*/Value(),
+        /*recurrent_dropout_mask=*/Value(),
         Activation(ActivationKind::tanh).getAttr(mlirContext),
         Activation(ActivationKind::sigmoid).getAttr(mlirContext),
-        /*reset_after=*/true, /*clip=*/mlir::FloatAttr());
+        /*reset_after=*/true, /*implementation=*/2,
+        /*clip=*/mlir::FloatAttr());
   }
   if (unbatched)
     state = removeDim(context, state, 0);
