@@ -91,6 +91,26 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
                            "::mlir::arith::ArithDialect"];
 }
 
+def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
+  let summary = "stores matrices of float32 weights as bfloat16";
+  let description = [{
+    Recurrent kernels, and kernels of products of few rows, are packed as bf16,
+    rounded to nearest even when a program is opened; steps and products widen what
+    they load and compute in f32 as before. A large layer at a small batch waits for
+    its weights, so half the bytes are close to half the time. Biases, states and
+    activations keep their type.
+
+    ```mlir
+    %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
+        : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
+    ```
+
+    Weights of other types and those that the program computes itself stay as they
+    are.
+  }];
+  let dependentDialects = ["::gru::GRUDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Weights and buffers
 //===----------------------------------------------------------------------===//

@@ -22,8 +22,8 @@ using namespace gru;
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const auto &[backend, triple, cpu, batch, timesteps, width, rows, threads,
-               f64Outputs, stopAfter, training, masks, activities, halideSchedule] = target;
-  for (StringRef text : {backend, triple, cpu, stopAfter, halideSchedule})
+               weightType, f64Outputs, stopAfter, training, masks, activities, halideSchedule] = target;
+  for (StringRef text : {backend, triple, cpu, weightType, stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, threads,
                          int64_t(f64Outputs), int64_t(training), int64_t(activities)})
