@@ -2,7 +2,6 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
-#include "lowering/common/FloatBuilder.h"
 
 namespace gru {
 #define GEN_PASS_DEF_NARROWWEIGHTSPASS
@@ -14,19 +13,28 @@ using namespace gru;
 
 namespace {
 struct NarrowWeightsPass : gru::impl::NarrowWeightsPassBase<NarrowWeightsPass> {
+  using NarrowWeightsPassBase::NarrowWeightsPassBase;
+
   void runOnOperation() override {
+    if (type != "bf16" && type != "int8") {
+      getOperation().emitError()
+          << "type is '" << type << "', expected bf16 or int8";
+      return signalPassFailure();
+    }
+    if (type == "int8") {
+      getOperation().walk([](RecurOp op) { quantize(op); });
+      return;
+    }
     getOperation().walk([](PackOp op) {
-      if (!mayBeNarrow(op))
-        return;
-      OpBuilder b(op);
-      op.getResult().setType(cast<RankedTensorType>(op.getResult().getType())
-                                 .clone(b.getBF16Type()));
+      if (isMatrixOfModel(op) && llvm::all_of(op->getUsers(), waitsForWeights))
+        op.getResult().setType(cast<RankedTensorType>(op.getResult().getType())
+                                   .clone(Builder(op.getContext()).getBF16Type()));
     });
   }
 
-  /// A matrix of the model that is packed when a program is opened, for
-  /// operations that widen what they load.
-  static bool mayBeNarrow(PackOp op) {
+private:
+  /// Of float32, and packed when a program is opened.
+  static bool isMatrixOfModel(PackOp op) {
     auto source = dyn_cast<BlockArgument>(op.getSource());
     auto func = op->getParentOfType<func::FuncOp>();
     if (!source || source.getOwner() != &func.getBody().front() ||
@@ -34,8 +42,7 @@ struct NarrowWeightsPass : gru::impl::NarrowWeightsPassBase<NarrowWeightsPass> {
       return false;
     auto type = cast<RankedTensorType>(source.getType());
     return type.getRank() == 2 && op.getResult().getType().getRank() == 4 &&
-           type.getElementType().isF32() &&
-           llvm::all_of(op->getUsers(), waitsForWeights);
+           type.getElementType().isF32();
   }
 
   /// A product of many rows uses what it has loaded many times, and would widen it
@@ -50,6 +57,32 @@ struct NarrowWeightsPass : gru::impl::NarrowWeightsPassBase<NarrowWeightsPass> {
     ArrayRef<int64_t> leading = product.getInputType().getShape().drop_back();
     return llvm::none_of(leading, ShapedType::isDynamic) &&
            llvm::product_of(leading) <= kFewRows;
+  }
+
+  static void quantize(RecurOp op) {
+    SmallVector<Value> kernels, scales;
+    for (Value kernel : op.getKernels()) {
+      auto pack = kernel.getDefiningOp<PackOp>();
+      if (!pack || !isMatrixOfModel(pack))
+        return;
+      OpBuilder b(pack);
+      auto packed = cast<RankedTensorType>(pack.getResult().getType());
+      SmallVector<int64_t> shape(packed.getShape());
+      shape.erase(shape.begin() + 1);
+      auto quantized = QuantizedPackOp::create(
+          b, pack.getLoc(), packed.clone(b.getI8Type()),
+          RankedTensorType::get(shape, b.getF32Type()), pack.getSource(),
+          pack.getPart(), pack.getGates(), pack.getWidth());
+      kernels.push_back(quantized.getResult());
+      scales.push_back(quantized.getScale());
+    }
+    SmallVector<Value> packs(op.getKernels());
+    op.getKernelsMutable().assign(kernels);
+    op.getKernelScalesMutable().assign(scales);
+    // What has no use would be packed all the same.
+    for (Value pack : packs)
+      if (pack.use_empty())
+        pack.getDefiningOp()->erase();
   }
 };
 } // namespace

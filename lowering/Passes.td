@@ -92,22 +92,27 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
 }
 
 def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
-  let summary = "stores matrices of float32 weights as bfloat16";
+  let summary = "stores float32 kernels in fewer bytes";
   let description = [{
-    Recurrent kernels, and kernels of products of few rows, are packed as bf16,
-    rounded to nearest even when a program is opened; steps and products widen what
-    they load and compute in f32 as before. A large layer at a small batch waits for
-    its weights, so half the bytes are close to half the time. Biases, states and
-    activations keep their type.
+    A large layer at a small batch waits for its weights, so half the bytes are close
+    to half the time. Steps and products widen what they load and compute in f32 as
+    before; biases, states and activations keep their type.
+
+    `type=bf16`: recurrent kernels, and kernels of products of few rows, are rounded
+    to nearest even when a program is opened.
 
     ```mlir
     %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
         : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
     ```
 
+    `type=int8`: recurrent kernels become bytes with a scale for each column
+    (`gru.quantized_pack`), with which the step multiplies its sums.
+
     Weights of other types and those that the program computes itself stay as they
     are.
   }];
+  let options = [Option<"type", "type", "std::string", "\"bf16\"", "bf16 or int8">];
   let dependentDialects = ["::gru::GRUDialect"];
 }
 

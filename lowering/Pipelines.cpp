@@ -110,8 +110,8 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
   if (options.fuseProjection)
     pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
-  if (options.narrowWeights)
-    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass());
+  if (!options.weightType.empty())
+    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass({options.weightType}));
 }
 
 /// Weights leave the function, tensors become buffers.
@@ -281,9 +281,9 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> threads{*this, "threads",
                           llvm::cl::desc("threads that may share an operation"),
                           llvm::cl::init(1)};
-  Option<bool> narrowWeights{*this, "narrow-weights",
-                             llvm::cl::desc("store float32 matrices as bfloat16"),
-                             llvm::cl::init(false)};
+  Option<std::string> weightType{
+      *this, "weight-type",
+      llvm::cl::desc("store float32 kernels as bf16 or int8")};
   Option<Phase> stopAfter{
       *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
       llvm::cl::init(Phase::LLVM),
@@ -302,7 +302,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
     options.timesteps = timesteps;
     options.width = width;
     options.rows = rows;
-    options.narrowWeights = narrowWeights;
+    options.weightType = weightType;
     if (stopAfter.getNumOccurrences())
       options.stopAfter = stopAfter;
     return options;

@@ -100,16 +100,18 @@ gru::getPipelineOptions(const CompileTarget &target,
   // The reference is the yardstick, plain and alone.
   if (target.backend == "cpu")
     options.target.threads = target.threads;
-  if (!target.weightType.empty() && target.weightType != "bf16")
+  if (!target.weightType.empty() && target.weightType != "bf16" &&
+      target.weightType != "int8")
     return llvm::createStringError("weight-type: is '" + target.weightType +
-                                   "', expected bf16, or nothing");
+                                   "', expected bf16, int8, or nothing");
   // The drift of narrow weights is measured against the reference with the
   // model's own.
   if (target.backend == "halide" && !target.weightType.empty())
     return llvm::createStringError("weight-type: is '" + target.weightType +
                                    "', but Halide's kernels store weights as "
                                    "the model does");
-  options.narrowWeights = target.backend == "cpu" && !target.weightType.empty();
+  if (target.backend == "cpu")
+    options.weightType = target.weightType;
   options.batch = target.batch;
   options.timesteps = target.timesteps;
   options.width = target.width;

@@ -16,7 +16,7 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
   gates = type.getDimSize(2);
   width = type.getDimSize(3);
   Type element = type.getElementType();
-  if (isHalf(element))
+  if (isHalf(element) || element.isInteger())
     element = Float32Type::get(type.getContext());
   int64_t elementBytes = element.getIntOrFloatBitWidth() / 8;
   // A block narrower than a register (a width given by hand) is one vector; one
@@ -63,6 +63,8 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   Value value = vector::LoadOp::create(b, loc, stored, buffer, indices);
   if (stored == type)
     return value;
+  if (element.isInteger())
+    return arith::SIToFPOp::create(b, loc, type, value);
   return arith::ExtFOp::create(b, loc, type, value);
 }
 

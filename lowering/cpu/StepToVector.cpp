@@ -144,6 +144,12 @@ private:
                         sumIndices(b, loc, kProjectionSlot, row, v));
           sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
         }
+    // Bytes are summed by themselves and scaled once.
+    SmallVector<Value> others;
+    if (op.getKernelScale()) {
+      others = sums;
+      sums.assign(sums.size(), floatConstant(b, loc, columns.vector, 0));
+    }
     Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
@@ -158,6 +164,17 @@ private:
           return broadcastElement(b, loc, columns.vector, left,
                                   ValueRange{rowIndices[row], k});
         });
+    if (op.getKernelScale())
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+          Value scale =
+              loadBias(b, loc, op.getKernelScale(), block, gate, v);
+          for (int64_t row = 0; row < count; ++row) {
+            int64_t at = columns.position(row, gate, v);
+            sums[at] =
+                vector::FMAOp::create(b, loc, sums[at], scale, others[at]);
+          }
+        }
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
     else if (count == 1)

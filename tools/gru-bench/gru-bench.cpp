@@ -44,7 +44,7 @@ struct Options {
   cl::opt<std::string> target{"target", cl::cat(category), cl::init("auto"),
                               cl::desc("cpu, halide, reference or auto")};
   cl::opt<std::string> weightType{
-      "weight-type", cl::cat(category), cl::value_desc("bf16"),
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("file"),

@@ -57,7 +57,7 @@ struct Options {
                            cl::desc("Threads that may share a run, where it "
                                     "pays")};
   cl::opt<std::string> weightType{
-      "weight-type", cl::cat(category), cl::value_desc("bf16"),
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<int64_t> width{"block-width", cl::cat(category),
                          cl::desc("Units per block, instead of the cost "

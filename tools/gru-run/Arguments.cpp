@@ -77,7 +77,7 @@ struct Options {
       "require-backend", cl::cat(category), cl::value_desc("NAME"),
       cl::desc("Fail if any recurrent layer runs elsewhere")};
   cl::opt<std::string> weightType{
-      "weight-type", cl::cat(category), cl::value_desc("bf16"),
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<std::string> threads{"threads", cl::cat(category), cl::init("1"),
                                cl::value_desc("N"),
