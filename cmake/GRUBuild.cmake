@@ -39,10 +39,7 @@ target_link_libraries(gru_llvm INTERFACE MLIR LLVM)
 
 # Reading MLIR's headers is most of the time that a file of ours takes to compile.
 # They are read once, here, and every library of ours starts from the result.
-file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cpp "")
-add_library(gru_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
-target_link_libraries(gru_precompiled PUBLIC gru_settings gru_llvm)
-target_precompile_headers(gru_precompiled PRIVATE
+set(gru_precompiled_headers
   <mlir/Dialect/Arith/IR/Arith.h>
   <mlir/Dialect/Bufferization/IR/Bufferization.h>
   <mlir/Dialect/Func/IR/FuncOps.h>
@@ -56,6 +53,10 @@ target_precompile_headers(gru_precompiled PRIVATE
   <mlir/Pass/PassManager.h>
   <mlir/Transforms/GreedyPatternRewriteDriver.h>
   <llvm/Support/JSON.h>)
+file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cpp "")
+add_library(gru_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
+target_link_libraries(gru_precompiled PUBLIC gru_settings gru_llvm)
+target_precompile_headers(gru_precompiled PRIVATE ${gru_precompiled_headers})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Without the time in it, ccache knows the file again.
   target_compile_options(gru_precompiled PRIVATE "SHELL:-Xclang -fno-pch-timestamp")

@@ -116,6 +116,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  pm.addNestedPass<func::FuncOp>(createFuseElementwisePass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
@@ -142,6 +143,8 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
       {vectorBytes, options.target.registers}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes}));
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorPass(
+      {vectorBytes, options.target.registers}));
 }
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
