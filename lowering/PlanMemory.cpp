@@ -221,7 +221,9 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
     }
     if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
       Product product;
-      for (int64_t dim : collapse.getReassociationIndices()[index]) {
+      SmallVector<ReassociationIndices> groups =
+          collapse.getReassociationIndices();
+      for (int64_t dim : groups[index]) {
         std::optional<Product> one = productOfDim(func, collapse.getSrc(), dim);
         if (!one)
           return std::nullopt;
