@@ -1,4 +1,4 @@
-//===- denoise.cpp - a noisy recording in, a clean one out -------------------===//
+//===- denoise.cpp - a noisy recording in, a clean one out ------------------===//
 //
 // A streaming speech enhancer as an ONNX model (test/golden/models/gtcrn). Every
 // 16 ms the spectrum of the last 512 samples goes in and the spectrum of the
@@ -26,14 +26,14 @@ static int fail(const std::string &message) {
 
 /// The discrete Fourier transform of `n` values, a power of two, `stride` apart;
 /// with sign 1 the inverse one, times n.
-static void transform(const std::complex<float> *in, std::complex<float> *out,
-                      size_t n, size_t stride, float sign) {
+static void fourier(const std::complex<float> *in, std::complex<float> *out,
+                    size_t n, size_t stride, float sign) {
   if (n == 1) {
     *out = *in;
     return;
   }
-  transform(in, out, n / 2, 2 * stride, sign);
-  transform(in + stride, out + n / 2, n / 2, 2 * stride, sign);
+  fourier(in, out, n / 2, 2 * stride, sign);
+  fourier(in + stride, out + n / 2, n / 2, 2 * stride, sign);
   for (size_t k = 0; k < n / 2; ++k) {
     float angle = sign * 2 * std::numbers::pi_v<float> * float(k) / float(n);
     std::complex<float> even = out[k],
@@ -48,7 +48,8 @@ int main(int argc, char **argv) {
     return fail("expected denoise MODEL NOISY.wav CLEAN.wav [EXPECTED.wav]");
   wav::Sound sound = wav::read(argv[2]);
   if (sound.channels.size() != 1 || sound.rate != 16000)
-    return fail(std::string(argv[2]) + ": expected one channel of 16 bits at 16 kHz");
+    return fail(std::string(argv[2]) +
+                ": expected one channel of 16 bits at 16 kHz");
   auto model = gru::Model::load(argv[1]);
   if (!model)
     return fail(model.error().message());
@@ -79,13 +80,13 @@ int main(int argc, char **argv) {
   std::vector<float> noisy(hop, 0.f), clean;
   noisy.insert(noisy.end(), sound.channels[0].begin(), sound.channels[0].end());
   clean.resize(noisy.size());
-  std::vector<std::complex<float>> time(window), spectrum(window);
-  double seconds = 0;
+  std::vector<std::complex<float>> samples(window), spectrum(window);
+  std::chrono::duration<double> time{};
   size_t frames = 0;
   for (size_t at = 0; at + window <= noisy.size(); at += hop, ++frames) {
     for (size_t i = 0; i < window; ++i)
-      time[i] = noisy[at + i] * hann[i];
-    transform(time.data(), spectrum.data(), window, 1, -1);
+      samples[i] = noisy[at + i] * hann[i];
+    fourier(samples.data(), spectrum.data(), window, 1, -1);
     for (size_t k = 0; k < bins; ++k) {
       inputs[0][2 * k] = spectrum[k].real();
       inputs[0][2 * k + 1] = spectrum[k].imag();
@@ -94,7 +95,7 @@ int main(int argc, char **argv) {
     auto begin = std::chrono::steady_clock::now();
     if (auto done = session.run(in, out); !done)
       return fail(done.error().message());
-    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    time += std::chrono::steady_clock::now() - begin;
     for (size_t i = 1; i < inputs.size(); ++i)
       inputs[i] = outputs[i];
 
@@ -103,15 +104,15 @@ int main(int argc, char **argv) {
       spectrum[k] = {outputs[0][2 * k], outputs[0][2 * k + 1]};
     for (size_t k = bins; k < window; ++k)
       spectrum[k] = std::conj(spectrum[window - k]);
-    transform(spectrum.data(), time.data(), window, 1, 1);
+    fourier(spectrum.data(), samples.data(), window, 1, 1);
     for (size_t i = 0; i < window; ++i)
-      clean[at + i] += time[i].real() * hann[i] / float(window);
+      clean[at + i] += samples[i].real() * hann[i] / float(window);
   }
   clean.erase(clean.begin(), clean.begin() + hop);
 
+  double perFrame = time.count() / double(frames);
   std::printf("%zu frames, %.0f us each: %.2f %% of the time there is\n", frames,
-              seconds / double(frames) * 1e6,
-              seconds / double(frames) / 0.016 * 100);
+              perFrame * 1e6, perFrame / 0.016 * 100);
   if (!wav::write(argv[3], {sound.rate, {clean}}))
     return fail(std::string(argv[3]) + ": cannot write");
   if (argc > 4) {

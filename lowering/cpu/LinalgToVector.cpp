@@ -113,7 +113,8 @@ private:
       if (type.isIndex())
         bits = std::max<int64_t>(bits, 64);
       else if (isa<FloatType>(type)) // Half types are computed in f32.
-        bits = std::max<int64_t>(bits, std::max(32u, type.getIntOrFloatBitWidth()));
+        bits = std::max<int64_t>(
+            {bits, 32, int64_t(type.getIntOrFloatBitWidth())});
       else if (type.isIntOrFloat())
         bits = std::max<int64_t>(bits, type.getIntOrFloatBitWidth());
       return type.isIndex() || type.isIntOrFloat();
@@ -332,7 +333,8 @@ private:
       return;
     int64_t fit = std::max<int64_t>(budget / vectors, 1);
     // As few blocks as possible, all of about one height.
-    rows = llvm::divideCeil(uint64_t(most), llvm::divideCeil(uint64_t(most), fit));
+    uint64_t blocks = llvm::divideCeil(uint64_t(most), fit);
+    rows = int64_t(llvm::divideCeil(uint64_t(most), blocks));
   }
 
   //===--- Loops ----------------------------------------------------------===//
@@ -777,7 +779,8 @@ private:
       const Access &access = accesses[operand];
       bool perRow = row >= 0 && stride(access, row) != 0;
       bool perVector = stride(access, lane) != 0;
-      Value &value = loaded.elements[{operand, perRow ? r : -1, perVector ? v : -1}];
+      Value &value =
+          loaded.elements[{operand, perRow ? r : -1, perVector ? v : -1}];
       if (!value)
         value = load(b, position, operand, width);
       map.map(argument, value);

@@ -45,7 +45,8 @@ static std::optional<SmallVector<int64_t>> getFactors(ArrayRef<int64_t> numbers,
   SmallVector<int64_t> strides = getStrides(shape), factors;
   for (auto [size, stride] : zip(shape, strides))
     factors.push_back(size > 1 ? numbers[stride] - numbers[0] : 0);
-  bool fits = numbers[0] >= 0 && all_of(factors, [](int64_t f) { return f >= 0; });
+  bool fits =
+      numbers[0] >= 0 && all_of(factors, [](int64_t f) { return f >= 0; });
   size_t next = 0;
   forEachElement(shape, [&](ArrayRef<int64_t> index) {
     int64_t sum = numbers[0];
