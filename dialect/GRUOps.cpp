@@ -468,6 +468,17 @@ LogicalResult PackOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
+bool PackOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  if (inferred == actual)
+    return true;
+  if (inferred.size() != 1 || actual.size() != 1)
+    return false;
+  auto from = dyn_cast<RankedTensorType>(inferred[0]);
+  auto to = dyn_cast<RankedTensorType>(actual[0]);
+  return from && to && from.getShape() == to.getShape() &&
+         from.getElementType().isF32() && to.getElementType().isBF16();
+}
+
 //===----------------------------------------------------------------------===//
 // Destination style: effects of the memref form
 //===----------------------------------------------------------------------===//

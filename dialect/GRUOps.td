@@ -269,6 +269,9 @@ def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInte
         : tensor<64x192xf32> -> tensor<4x64x3x16xf32>
     ```
 
+    A result of bf16 for a source of f32 is rounded to nearest even
+    (`gru-narrow-weights`).
+
     The verifier rejects columns that are no multiple of `gates` (gru_pack_c1),
     a part that asks for another source shape (gru_pack_c2) and a width below 1
     (gru_pack_c3).
@@ -277,6 +280,10 @@ def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInte
   let results = (outs GRU_TensorOf<[3, 4]>:$result);
   let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The result may be narrower than the source.
+    static bool isCompatibleReturnTypes(::mlir::TypeRange inferred, ::mlir::TypeRange actual);
+  }];
 }
 
 class GRU_DestinationOp<string mnemonic, list<Trait> traits = []>

@@ -213,8 +213,8 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
     int64_t rows = source.getRank() == 2 ? source.getDimSize(0) : 1;
     auto add = [&](int64_t firstRow, int64_t numRows, int64_t firstGate,
                    int64_t gates, int64_t packedGates, bool accumulate) {
-      program.addBlocks(weight, offset, source.getElementType(), columns, units,
-                        op.getWidth(), firstRow, numRows, firstGate, gates,
+      program.addBlocks(weight, offset, getElementTypeOrSelf(op.getType()),
+                        columns, units, op.getWidth(), firstRow, numRows, firstGate, gates,
                         packedGates, accumulate);
     };
     switch (op.getPart()) {

@@ -83,11 +83,32 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
     Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
+    Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">,
     Option<"width", "width", "int64_t", "0", "Units per block; 0 chooses">,
     Option<"rows", "rows", "int64_t", "0", "Rows computed together; 0 chooses">
   ];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::arith::ArithDialect"];
+}
+
+def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
+  let summary = "stores matrices of float32 weights as bfloat16";
+  let description = [{
+    Recurrent kernels, and kernels of products of few rows, are packed as bf16,
+    rounded to nearest even when a program is opened; steps and products widen what
+    they load and compute in f32 as before. A large layer at a small batch waits for
+    its weights, so half the bytes are close to half the time. Biases, states and
+    activations keep their type.
+
+    ```mlir
+    %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
+        : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
+    ```
+
+    Weights of other types and those that the program computes itself stay as they
+    are.
+  }];
+  let dependentDialects = ["::gru::GRUDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -246,7 +267,8 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     (`preactivations`), and a second pass over the rows finishes the step.
   }];
   let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
-                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
+                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
@@ -258,7 +280,8 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
     accumulators start from the bias, one loop over K adds the products, the
     activation is applied in registers and the result stored once.
   }];
-  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
@@ -378,6 +401,36 @@ def LowerEntryPass : Pass<"gru-lower-entry", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"name", "name", "std::string", "\"gru_kernel\"", "Name of the entry point">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def DistributePass : Pass<"gru-distribute", "::mlir::func::FuncOp"> {
+  let summary = "gives the work of a kernel to a team of threads";
+  let description = [{
+    All members of a team run the kernel. What only computes indices each does for
+    itself; the rest is divided into phases, of which one is finished before the
+    next begins. An `scf.parallel`, as steps and products have it where it pays
+    (option `threads` of their passes), is a phase whose iterations are its parts;
+    the operations between two of them are a phase of one part. A member asks the
+    team for parts until there are none:
+
+    ```mlir
+    scf.while : () -> i64 {
+      %part = llvm.call %next(%team, %member, %parts) : ...
+      %more = arith.cmpi sge, %part, %c0 : i64
+      scf.condition(%more) %part : i64
+    } do {
+    ^bb0(%part: i64):
+      ...
+    }
+    ```
+
+    Which member computes a part makes no difference to the result. Without an
+    `scf.parallel` the kernel stays as it is, for one thread. A value that is
+    computed in a phase of one part and used outside of it is reported, and the
+    loops become sequential.
+  }];
+  let options = [Option<"threads", "threads", "int64_t", "2", "Members of a team">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }
 
 def LowerAccessesPass : Pass<"gru-lower-accesses", "::mlir::func::FuncOp"> {

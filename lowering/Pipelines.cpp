@@ -104,11 +104,14 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   ConvertLayersToSequencePassOptions pass;
   pass.vectorBytes = options.target.vectorBytes;
   pass.registers = options.target.registers;
+  pass.threads = options.target.threads;
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
   if (options.fuseProjection)
     pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
+  if (options.narrowWeights)
+    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass());
 }
 
 /// Weights leave the function, tensors become buffers.
@@ -138,13 +141,13 @@ static void loops(OpPassManager &pm, const PipelineOptions &) {
 
 /// Steps and products become vector code.
 static void vectors(OpPassManager &pm, const PipelineOptions &options) {
-  int64_t vectorBytes = options.target.vectorBytes;
-  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass(
-      {vectorBytes, options.target.registers}));
+  auto [vectorBytes, registers, threads] = options.target;
   pm.addNestedPass<func::FuncOp>(
-      createConvertPackedDenseToVectorPass({vectorBytes}));
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorPass(
-      {vectorBytes, options.target.registers}));
+      createConvertStepToVectorPass({vectorBytes, registers, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertPackedDenseToVectorPass({vectorBytes, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertLinalgToVectorPass({vectorBytes, registers}));
 }
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
@@ -164,6 +167,8 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
   else
     pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
+  if (options.target.threads > 1)
+    pm.addNestedPass<func::FuncOp>(createDistributePass({options.target.threads}));
 }
 
 static void convertToLLVM(OpPassManager &pm) {
@@ -219,8 +224,9 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
 void gru::buildHalidePipeline(OpPassManager &pm,
                               const PipelineOptions &given) {
   PipelineOptions options = given;
-  // Halide's steps read projections.
+  // Halide's steps read projections, and whole ones.
   options.fuseProjection = false;
+  options.target.threads = 1;
   Phase last = options.stopAfter.value_or(Phase::LLVM);
   specialize(pm, options);
   runCPUPhases(pm, options, last);
@@ -275,6 +281,12 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> registers{*this, "registers",
                             llvm::cl::desc("number of vector registers"),
                             llvm::cl::init(32)};
+  Option<int64_t> threads{*this, "threads",
+                          llvm::cl::desc("threads that may share an operation"),
+                          llvm::cl::init(1)};
+  Option<bool> narrowWeights{*this, "narrow-weights",
+                             llvm::cl::desc("store float32 matrices as bfloat16"),
+                             llvm::cl::init(false)};
   Option<Phase> stopAfter{
       *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
       llvm::cl::init(Phase::LLVM),
@@ -288,11 +300,12 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
   PipelineOptions get() const {
     PipelineOptions options;
-    options.target = {vectorBytes, registers};
+    options.target = {vectorBytes, registers, threads};
     options.batch = batch;
     options.timesteps = timesteps;
     options.width = width;
     options.rows = rows;
+    options.narrowWeights = narrowWeights;
     if (stopAfter.getNumOccurrences())
       options.stopAfter = stopAfter;
     return options;

@@ -30,6 +30,7 @@ struct PipelineOptions {
   int64_t width = 0;     ///< units per block; 0: the cost model chooses
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
   bool fuseProjection = true; ///< let steps project their inputs where it pays
+  bool narrowWeights = false; ///< cpu: float32 matrices are stored as bfloat16
   bool f64Outputs = false; ///< reference only: outputs in float64
   std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in

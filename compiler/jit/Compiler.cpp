@@ -103,6 +103,19 @@ gru::getPipelineOptions(const CompileTarget &target,
   PipelineOptions options;
   options.target = TargetDescription::fromFeatures(
       machine.getTargetTriple().getArchName(), allFeatures(machine));
+  // The reference is the yardstick, plain and alone.
+  if (target.backend == "cpu")
+    options.target.threads = target.threads;
+  if (!target.weightType.empty() && target.weightType != "bf16")
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', expected bf16, or nothing");
+  // The drift of narrow weights is measured against the reference with the
+  // model's own.
+  if (target.backend == "halide" && !target.weightType.empty())
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', but Halide's kernels store weights as "
+                                   "the model does");
+  options.narrowWeights = target.backend == "cpu" && !target.weightType.empty();
   options.batch = target.batch;
   options.timesteps = target.timesteps;
   options.width = target.width;

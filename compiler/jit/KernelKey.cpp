@@ -21,12 +21,12 @@ using namespace gru;
 /// Writes every member, which this binding counts: one that is new does not
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
-  const auto &[backend, triple, cpu, batch, timesteps, width, rows, f64Outputs,
-               stopAfter, training, masks, activities, halideSchedule] = target;
-  for (StringRef text : {backend, triple, cpu, stopAfter, halideSchedule})
+  const auto &[backend, triple, cpu, batch, timesteps, width, rows, threads,
+               weightType, f64Outputs, stopAfter, training, masks, activities, halideSchedule] = target;
+  for (StringRef text : {backend, triple, cpu, weightType, stopAfter, halideSchedule})
     os << text << '\0';
-  for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
-                         int64_t(training), int64_t(activities)})
+  for (int64_t number : {batch, timesteps, width, rows, threads,
+                         int64_t(f64Outputs), int64_t(training), int64_t(activities)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

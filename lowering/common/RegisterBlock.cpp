@@ -94,6 +94,32 @@ void gru::storeVector(OpBuilder &b, Location loc, Value value, Value buffer,
                           indices);
 }
 
+/// Asks for the weights of a later k. Several rows take so many instructions for
+/// one k that a processor does not see far enough ahead by itself where weights
+/// come from behind the second-level cache; a single row does.
+static void prefetchWeights(OpBuilder &b, Location loc,
+                            const PackedColumns &columns, Value block,
+                            Value k) {
+  auto type = cast<MemRefType>(columns.weight.getType());
+  constexpr int64_t kLine = 64, kAhead = 4608, kNearBytes = 256 << 10;
+  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  int64_t rowBytes = columns.gates * columns.width * elementBytes;
+  if (type.getNumElements() * elementBytes < kNearBytes)
+    return;
+  // Past the block's end the next one begins, which is what comes next.
+  Value ahead = plus(b, loc, k, llvm::divideCeil(kAhead, rowBytes));
+  for (int64_t byte = 0; byte < rowBytes; byte += kLine) {
+    int64_t column = byte / elementBytes;
+    Value gate =
+        indexConstant(b, loc, columns.firstGate + column / columns.width);
+    memref::PrefetchOp::create(
+        b, loc, columns.weight,
+        ValueRange{block, ahead, gate,
+                   indexConstant(b, loc, column % columns.width)},
+        /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
     int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
@@ -123,6 +149,8 @@ SmallVector<Value> gru::emitProduct(
           Value &sum = next[row * columns.vectorsPerRow() + vector];
           sum = vector::FMAOp::create(b, loc, f, w, sum);
         };
+        if (rows > 1)
+          prefetchWeights(b, loc, columns, block, k);
         // The side with fewer values stays in registers while the other passes
         // by one at a time: with all of both, accumulators would spill.
         SmallVector<Value> kept;
@@ -151,6 +179,43 @@ SmallVector<Value> gru::emitProduct(
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());
+}
+
+void gru::forColumnBlocks(
+    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts, Value turn,
+    function_ref<void(OpBuilder &, Location, Value)> body) {
+  if (numBlocks == 1)
+    return body(b, loc, indexConstant(b, loc, 0));
+  Value one = indexConstant(b, loc, 1);
+  auto loop = [&](OpBuilder &b, Location loc, Value from, Value to) {
+    scf::ForOp::create(
+        b, loc, from, to, one, ValueRange{},
+        [&](OpBuilder &b, Location loc, Value block, ValueRange) {
+          if (turn) {
+            Value last = arith::SubIOp::create(
+                b, loc, arith::AddIOp::create(b, loc, from, to), one);
+            Value turned = arith::SubIOp::create(b, loc, last, block);
+            block = arith::SelectOp::create(b, loc, turn, turned, block);
+          }
+          body(b, loc, block);
+          scf::YieldOp::create(b, loc);
+        });
+  };
+  Value zero = indexConstant(b, loc, 0);
+  if (parts <= 1)
+    return loop(b, loc, zero, indexConstant(b, loc, numBlocks));
+  Value numParts = indexConstant(b, loc, parts);
+  scf::ParallelOp::create(
+      b, loc, zero, numParts, one,
+      [&](OpBuilder &b, Location loc, ValueRange part) {
+        auto bound = [&](Value i) -> Value {
+          Value scaled = arith::MulIOp::create(
+              b, loc, i, indexConstant(b, loc, numBlocks));
+          return arith::DivUIOp::create(b, loc, scaled, numParts);
+        };
+        Value next = arith::AddIOp::create(b, loc, part[0], one);
+        loop(b, loc, bound(part[0]), bound(next));
+      });
 }
 
 void gru::forRowBlocks(

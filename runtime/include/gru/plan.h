@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define GRU_PLAN_MAGIC 0x4e4c5047u /* "GPLN" */
-#define GRU_PLAN_VERSION 1u
+#define GRU_PLAN_VERSION 2u
 
 /* No tensor and no pack has more dimensions. */
 #define GRU_MAX_RANK 6
@@ -42,8 +42,14 @@ enum {
   GRU_I64 = 7
 };
 
-/* Threads that run one kernel together; null: the calling thread alone. */
-struct gru_team;
+/* Threads that run one kernel together. All members run it and go through the
+   same phases, each of which consists of parts that any member may compute. */
+typedef struct gru_team {
+  /* The next part, 0 to parts - 1, of the phase for this member, or -1 when all
+     parts of the phase are finished, by whomever; its next call is about the next
+     phase. What a member did in a part is done when it asks again. */
+  int64_t (*next)(struct gru_team *team, int32_t member, int64_t parts);
+} gru_team;
 
 /* All that a kernel gets. Blobs are aligned to 64 bytes and sized as the plan
    says; inputs and outputs are dense, row-major and aligned to one element. */
@@ -54,11 +60,11 @@ typedef struct gru_call {
   void *state;           /* read and left in the committed value */
   void *scratch;         /* contents undefined before and after */
   const int64_t *dims;   /* the value of each symbol of the plan */
-  struct gru_team *team;
+  gru_team *team;        /* NULL if the plan's `team` is 1 */
 } gru_call;
 
-/* `thread` counts from 0; without a team it is 0. A kernel does not fail. */
-typedef void (*gru_kernel)(const gru_call *call, int32_t thread);
+/* `member` counts from 0; without a team it is 0. A kernel does not fail. */
+typedef void (*gru_kernel)(const gru_call *call, int32_t member);
 
 typedef struct gru_plan_header {
   uint32_t magic;   /* GRU_PLAN_MAGIC */
@@ -68,6 +74,8 @@ typedef struct gru_plan_header {
   uint32_t num_symbols, num_packs, num_scratch;
   uint32_t strings_size; /* bytes */
   uint64_t weights_bytes, state_bytes;
+  uint32_t team;     /* members that it pays to run the kernel on; 1: no team */
+  uint32_t reserved; /* 0 */
 } gru_plan_header;
 
 typedef struct gru_plan_tensor {
