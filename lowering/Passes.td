@@ -170,6 +170,19 @@ def TensorOpsToLinalgPass : Pass<"convert-gru-to-linalg", "::mlir::func::FuncOp"
                            "::mlir::arith::ArithDialect"];
 }
 
+def FuseElementwisePass : Pass<"gru-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "makes one loop of elementwise operations that follow each other";
+  let description = [{
+    A `linalg.generic` without reductions that only one other one reads, element
+    by element, becomes part of that one: the bias, the normalisation and the
+    activation behind a convolution are one pass over its result. No number
+    changes. Nothing is fused that would then be computed more than once, such
+    as a factor per channel.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect"];
+}
+
 def RowwiseToLoopsPass : Pass<"convert-gru-rowwise-to-loops", "::mlir::func::FuncOp"> {
   let summary = "turns row-wise activations of whole tensors into loops";
   let description = [{
@@ -276,6 +289,44 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
                  Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns structured loops on buffers into vector code";
+  let description = [{
+    One loop of a `linalg` operation becomes the lanes of vectors, the others
+    stay loops; loops of one iteration vanish, and neighbours that run along one
+    dimension in memory become one.
+
+    * A parallel loop along which the results are contiguous. Sums of a
+      reduction stay in registers, for several rows of another loop at once
+      where the rows share an input's vector: the filters of a convolution, the
+      rows of a matrix product. They start from a `linalg.fill` without its being
+      written.
+    * Else a reduction loop along which the inputs are contiguous: a sum per
+      lane, and a tree in the end.
+
+    ```mlir
+    linalg.generic {indexing_maps = [(m, w, c) -> (c, w), (m, w, c) -> (m, c), (m, w, c) -> (m, w)],
+                    iterator_types = ["parallel", "parallel", "reduction"]} ...
+    // becomes, for 8 filters m and 33 positions w
+    scf.for %c = ... iter_args(...) {    // 24 sums
+      %x = vector.load ... : vector<16xf32>   // and one more, and one of width 1
+      %w = memref.load ...                    // 8 of them
+      vector.fma ...                          // 24 of them
+    ```
+
+    A product that is added to the sum is rounded once, with it. What is left
+    behind a multiple of the vector length is a vector of that many elements.
+
+    Left alone, for `convert-linalg-to-loops`: bodies that read memory, booleans
+    in memory, and moves that no vector fits, such as transpositions.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
+  let statistics = [Statistic<"numVectorized", "vectorized", "Operations turned into vector code">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def LowerCopiesPass : Pass<"gru-lower-copies", "::mlir::func::FuncOp"> {

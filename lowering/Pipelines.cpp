@@ -119,6 +119,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  pm.addNestedPass<func::FuncOp>(createFuseElementwisePass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
@@ -145,6 +146,8 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
       createConvertStepToVectorPass({vectorBytes, registers, threads}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertLinalgToVectorPass({vectorBytes, registers}));
 }
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.

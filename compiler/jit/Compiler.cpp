@@ -53,11 +53,17 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gru::createTargetMachine(const CompileTarget &target) {
   static std::once_flag initialised;
   std::call_once(initialised, [] {
-    llvm::InitializeAllTargetInfos();
-    llvm::InitializeAllTargets();
-    llvm::InitializeAllTargetMCs();
-    llvm::InitializeAllAsmPrinters();
-    llvm::InitializeAllAsmParsers();
+    // Only those that kernels are made for: all others would be half of a
+    // library that LLVM is linked into.
+#define GRU_INITIALIZE(NAME)                                                   \
+  LLVMInitialize##NAME##TargetInfo();                                          \
+  LLVMInitialize##NAME##Target();                                              \
+  LLVMInitialize##NAME##TargetMC();                                            \
+  LLVMInitialize##NAME##AsmPrinter();                                          \
+  LLVMInitialize##NAME##AsmParser()
+    GRU_INITIALIZE(X86);
+    GRU_INITIALIZE(AArch64);
+#undef GRU_INITIALIZE
   });
   auto [triple, cpu, features] = getMachine(target);
   std::string problem;
