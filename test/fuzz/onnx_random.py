@@ -264,7 +264,8 @@ def make_move(m):
     value = m.input(tuple(shape))
     for _ in range(rng.randint(1, 6)):
         op = rng.choice(["Transpose", "Slice", "Gather", "Pad", "Split", "Reshape",
-                         "Unsqueeze", "Concat", "Expand", "Tile", "ScatterND", "Flatten"])
+                         "Unsqueeze", "Concat", "Expand", "Tile", "ScatterND", "Flatten",
+                         "Unfold", "ReverseSequence"])
         rank = len(shape)
         axis = rng.randrange(rank)
         if op == "Transpose":
@@ -333,6 +334,26 @@ def make_move(m):
             repeats = [rng.randint(1, 2) for _ in shape]
             value = m.add(op, [value, m.integers(repeats)])
             shape = [s * r for s, r in zip(shape, repeats)]
+        elif op == "Unfold":
+            # Regular indices, as exporters write a window that moves.
+            if rank > 4:
+                continue
+            rows, columns = rng.randint(1, 3), rng.randint(1, 4)
+            far = shape[axis] - 1
+            along, across = rng.randint(0, 2), rng.randint(0, 2)
+            first = far - (rows - 1) * along - (columns - 1) * across
+            if first < 0:
+                continue
+            first = rng.randint(0, first)
+            index = [[first + i * along + j * across for j in range(columns)]
+                     for i in range(rows)]
+            value = m.add("Gather", [value, m.integers(index)], axis=axis)
+            shape[axis : axis + 1] = [rows, columns]
+        elif op == "ReverseSequence":
+            time = rng.randint(0, 1)
+            lengths = [rng.randint(1, shape[time]) for _ in range(shape[1 - time])]
+            value = m.add(op, [value, m.integers(lengths)], time_axis=time,
+                          batch_axis=1 - time)
         elif op == "ScatterND":
             rows = rng.sample(range(shape[0]), rng.randint(1, shape[0]))
             updates = m.weight((len(rows), *shape[1:]))
@@ -353,7 +374,7 @@ def make_math(m):
     value = m.input(shape)
     for _ in range(rng.randint(1, 6)):
         op = rng.choice(["unary", "binary", "scalar", "reduce", "matmul", "softmax",
-                         "where", "power", "norm"])
+                         "where", "power", "norm", "logic", "gram", "batchnorm"])
         if op == "unary":
             name = rng.choice(["Sigmoid", "Tanh", "Relu", "LeakyRelu", "Elu", "Softplus",
                                "Softsign", "HardSigmoid", "Abs", "Neg", "Erf", "Celu",
@@ -370,7 +391,8 @@ def make_math(m):
             value = m.add(rng.choice(["Add", "Mul", "Div", "Sub"]), [value, m.weight((1,))])
         elif op == "reduce":
             axis = rng.randrange(len(shape))
-            name = rng.choice(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2"])
+            name = rng.choice(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2",
+                               "ReduceL1", "ReduceProd"])
             value = m.add(name, [value], axes=[axis], keepdims=1)
             shape = tuple(1 if i == axis else s for i, s in enumerate(shape))
         elif op == "matmul":
@@ -383,6 +405,28 @@ def make_math(m):
             other = m.weight(shape)
             condition = m.add(rng.choice(["Less", "Greater", "LessOrEqual"]), [value, other])
             value = m.add("Where", [condition, value, m.add("Neg", [other])])
+        elif op == "logic":
+            other = m.weight(shape)
+            a = m.add("Less", [value, other])
+            b = m.add("Equal", [value, m.add("Abs", [value])])
+            condition = m.add(rng.choice(["And", "Or", "Xor"]), [a, m.add("Not", [b])])
+            value = m.add("Where", [condition, value, other])
+        elif op == "gram":
+            # A product of two values, neither of them a weight.
+            if len(shape) < 2:
+                continue
+            order = list(range(len(shape)))
+            order[-2:] = order[:-3:-1]
+            value = m.add("MatMul", [value, m.add("Transpose", [value], perm=order)])
+            value = m.add("Tanh", [value])
+            shape = (*shape[:-1], shape[-2])
+        elif op == "batchnorm":
+            if len(shape) < 2:
+                continue
+            channels = (shape[1],)
+            value = m.add("BatchNormalization", [
+                value, m.weight(channels), m.weight(channels), m.weight(channels),
+                m.weight(channels, positive=True)])
         elif op == "power":
             exponent = rng.choice([2.0, 3.0, 0.5, 1.0])
             name = m.name("e")

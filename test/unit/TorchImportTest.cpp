@@ -218,40 +218,43 @@ TEST(ModuleConfig, Arguments) {
   EXPECT_EQ(configError(R"({"module": "torch.nn.GRU", "proj_size": 0,
                             "dropout": 0.5, "device": null})"),
             "");
-  EXPECT_HAS(configError(R"({"module": "GRU", "units": 3})"),
-             "GRU: found the argument 'units', expected one of");
-  EXPECT_HAS(configError(R"({"module": "GRU", "bias": true})"),
-             "holds no tensor 'bias_ih_l0'");
-  EXPECT_HAS(configError(R"({"module": "GRU", "hidden_size": 2})"),
-             "tensor 'weight_ih_l0': is 3x1, expected 6x1");
-  EXPECT_HAS(configError(R"({"module": "GRU", "hidden_size": 0})"),
-             "hidden_size is 0, expected a positive integer");
-  EXPECT_HAS(configError(R"({"module": "GRU", "num_layers": 2})"),
-             "holds no tensor 'weight_ih_l1'");
-  EXPECT_HAS(configError(R"({"module": "GRU", "bidirectional": true})"),
-             "holds no tensor 'weight_ih_l0_reverse'");
-  EXPECT_HAS(configError(R"({"module": "GRU", "proj_size": 2})"),
-             "proj_size is 2, expected 0: only an LSTM has projections");
-  EXPECT_HAS(configError(R"({"module": "GRU", "dropout": 1.5})"),
-             "dropout is 1.5, expected a number from 0 to 1");
-  EXPECT_HAS(configError(R"({"module": "GRU", "batch_first": "yes"})"),
-             "batch_first is \"yes\", expected true or false");
-  EXPECT_HAS(configError(R"({"module": "GRU", "dtype": "float16"})"),
-             "its weights are float32, but the config says float16");
-  EXPECT_HAS(configError(R"({"module": "LSTM"})"),
-             "module is 'LSTM', expected a GRU or GRUCell");
-  EXPECT_HAS(configError(R"({"module": "Linear"})"), "has no GRU");
-  EXPECT_HAS(configError(R"({"module": "Sequential", "layers": []})"),
-             "layers is missing");
-  EXPECT_HAS(configError(R"({"module": "Sequential", "layers":
-                [{"module": "GRU"}, {"module": "Conv9d"}]})"),
-             "Conv9d: is not supported, expected GRU");
-  EXPECT_HAS(configError(R"({"module": "Sequential", "layers":
-                [{"module": "GRU"}, {"module": "Softplus", "beta": 2}]})"),
-             "the argument 'beta' is not supported");
-  EXPECT_HAS(configError(R"({"module": "Sequential", "layers":
-                [{"module": "GRU"}], "skip": 2})"),
-             "adds 2 features of the input");
+  struct {
+    StringRef config, message;
+  } errors[] = {
+      {R"({"module": "GRU", "units": 3})",
+       "GRU: found the argument 'units', expected one of"},
+      {R"({"module": "GRU", "bias": true})", "holds no tensor 'bias_ih_l0'"},
+      {R"({"module": "GRU", "hidden_size": 2})",
+       "tensor 'weight_ih_l0': is 3x1, expected 6x1"},
+      {R"({"module": "GRU", "hidden_size": 0})",
+       "hidden_size is 0, expected a positive integer"},
+      {R"({"module": "GRU", "num_layers": 2})",
+       "holds no tensor 'weight_ih_l1'"},
+      {R"({"module": "GRU", "bidirectional": true})",
+       "holds no tensor 'weight_ih_l0_reverse'"},
+      {R"({"module": "GRU", "proj_size": 2})",
+       "proj_size is 2, expected 0: only an LSTM has projections"},
+      {R"({"module": "GRU", "dropout": 1.5})",
+       "dropout is 1.5, expected a number from 0 to 1"},
+      {R"({"module": "GRU", "batch_first": "yes"})",
+       "batch_first is \"yes\", expected true or false"},
+      {R"({"module": "GRU", "dtype": "float16"})",
+       "its weights are float32, but the config says float16"},
+      {R"({"module": "LSTM"})", "module is 'LSTM', expected a GRU or GRUCell"},
+      {R"({"module": "Linear"})", "has no GRU"},
+      {R"({"module": "Sequential", "layers": []})", "layers is missing"},
+      {R"({"module": "Sequential", "layers":
+                [{"module": "GRU"}, {"module": "Conv9d"}]})",
+       "Conv9d: is not supported, expected GRU"},
+      {R"({"module": "Sequential", "layers":
+                [{"module": "GRU"}, {"module": "Softplus", "beta": 2}]})",
+       "the argument 'beta' is not supported"},
+      {R"({"module": "Sequential", "layers":
+                [{"module": "GRU"}], "skip": 2})",
+       "adds 2 features of the input"},
+  };
+  for (const auto &error : errors)
+    EXPECT_HAS(configError(error.config), error.message);
   TemporaryFile json("json", R"({"module": "GRU"})");
   EXPECT_HAS(openError(json.getPath()), "a module config holds no weights");
 }
@@ -447,24 +450,27 @@ std::string rtneuralError(StringRef from, StringRef to) {
 
 TEST(RTNeural, Errors) {
   EXPECT_EQ(bytesError("json", kRTNeural), "");
-  EXPECT_HAS(rtneuralError("\"gru\"", "\"lstm\""),
-             "layer 0 (lstm): type is 'lstm', expected one of dense");
-  EXPECT_HAS(rtneuralError("tanh", "sigmoid"),
-             "layer 0 (gru): activation is 'sigmoid', but RTNeural computes "
-             "tanh");
-  EXPECT_HAS(rtneuralError("relu", "mish"),
-             "layer 1 (dense): activation is 'mish', expected tanh, relu");
-  EXPECT_HAS(rtneuralError("[[1, 2, 3], [4, 5, 6]]", "[1, 2, 3]"),
-             "weight 2 is 3, expected 2x3");
-  EXPECT_HAS(rtneuralError("[[[1]], [0]]", "[]"),
-             "has 0 weights, expected 1 or 2");
-  EXPECT_HAS(rtneuralError("[[[1]], [0]]", "[[[1], [2]], [0]]"),
-             "weight 0 is 2x1, expected 1x1 (inputs x outputs)");
-  EXPECT_HAS(rtneuralError("[null, null, 1], \"layers\"",
-                           "[null, 2, 2, 1], \"layers\""),
-             "in_shape is [null,2,2,1], expected");
-  EXPECT_HAS(rtneuralError("\"shape\": [null, null, 1]", "\"shape\": [0]"),
-             "shape holds no positive number");
+  struct {
+    StringRef from, to, message;
+  } errors[] = {
+      {"\"gru\"", "\"lstm\"",
+       "layer 0 (lstm): type is 'lstm', expected one of dense"},
+      {"tanh", "sigmoid",
+       "layer 0 (gru): activation is 'sigmoid', but RTNeural computes "
+       "tanh"},
+      {"relu", "mish",
+       "layer 1 (dense): activation is 'mish', expected tanh, relu"},
+      {"[[1, 2, 3], [4, 5, 6]]", "[1, 2, 3]", "weight 2 is 3, expected 2x3"},
+      {"[[[1]], [0]]", "[]", "has 0 weights, expected 1 or 2"},
+      {"[[[1]], [0]]", "[[[1], [2]], [0]]",
+       "weight 0 is 2x1, expected 1x1 (inputs x outputs)"},
+      {"[null, null, 1], \"layers\"", "[null, 2, 2, 1], \"layers\"",
+       "in_shape is [null,2,2,1], expected"},
+      {"\"shape\": [null, null, 1]", "\"shape\": [0]",
+       "shape holds no positive number"},
+  };
+  for (const auto &error : errors)
+    EXPECT_HAS(rtneuralError(error.from, error.to), error.message);
 }
 
 } // namespace
