@@ -4,7 +4,8 @@
 # May be run again at any time; it does only what is missing.
 #
 #   ./setup.sh                   packages, build, run
-#   ./setup.sh --packages-only   only the packages (test.sh and CI use this)
+#   ./setup.sh --packages-only   only packages and headers (test.sh and CI use
+#                                this)
 set -euo pipefail
 export LC_ALL=C # apt's answers are read below
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -15,8 +16,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 packages=(
   clang-22 lld-22 libclang-rt-22-dev llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
-  cmake ninja-build ccache pkg-config git python3
+  cmake ninja-build ccache pkg-config git python3 python3-pip
   libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev
+)
+
+# Where no CUDA toolkit is: headers of CUDA and cuDNN, and the assembler that tests
+# run on generated PTX. Nothing of it is linked or needed by programs; of the
+# wheels only these files are kept.
+cuda_dir=build/cuda
+cuda_wheels=(
+  nvidia-cuda-runtime==13.5.37 nvidia-cuda-crt==13.5.37
+  nvidia-cuda-nvcc==13.5.37 nvidia-cudnn-cu13==9.28.0.42
 )
 
 say() { printf '\n== %s\n' "$*"; }
@@ -132,6 +142,53 @@ install_packages() {
   apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
+install_cuda_files() {
+  if [ -e "$cuda_dir/complete" ] ||
+    { [ -e /usr/local/cuda/bin/ptxas ] && [ -e /usr/include/cudnn.h ]; }; then
+    say "CUDA headers and ptxas: all there"
+    return
+  fi
+  case "$(uname -m)" in
+    x86_64 | aarch64) ;;
+    *) say "no CUDA headers for $(uname -m); building without device targets"
+       return ;;
+  esac
+  say "fetching the headers of CUDA and cuDNN, and ptxas (600 MB of wheels)"
+  local wheels
+  wheels=$(mktemp -d)
+  mkdir -p "$cuda_dir"
+  # One after the other, to need room for one.
+  local wheel
+  for wheel in "${cuda_wheels[@]}"; do
+    python3 -m pip download -q --no-deps --only-binary :all: -d "$wheels" \
+      "$wheel" || die "pip cannot download $wheel"
+    python3 - "$wheels" "$cuda_dir" <<'PYTHON'
+import pathlib, shutil, sys, zipfile
+
+wheels, target = map(pathlib.Path, sys.argv[1:])
+for wheel in wheels.glob("*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            path = pathlib.PurePosixPath(name)
+            if "include" in path.parts and not name.endswith("/"):
+                inner = path.parts[path.parts.index("include") :]
+            elif path.name == "ptxas":
+                inner = ("bin", "ptxas")
+            else:
+                continue
+            to = target.joinpath(*inner)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, to.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            if path.name == "ptxas":
+                to.chmod(0o755)
+    wheel.unlink()
+PYTHON
+  done
+  rmdir "$wheels"
+  touch "$cuda_dir/complete"
+}
+
 build() {
   say "configuring and building into build/"
   cmake --preset release
@@ -150,9 +207,13 @@ run_main_job() {
 }
 
 case "${1:-}" in
-  --packages-only) install_packages ;;
+  --packages-only)
+    install_packages
+    install_cuda_files
+    ;;
   '')
     install_packages
+    install_cuda_files
     build
     run_main_job
     ;;

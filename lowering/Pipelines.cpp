@@ -8,6 +8,7 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Bufferization.h"
+#include "lowering/DevicePasses.h"
 #include "lowering/Passes.h"
 
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
@@ -79,8 +80,13 @@ static void cleanUp(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
-/// Shapes become those of this program.
+/// Shapes become those of this program. Before that, while layers are as they
+/// were imported, backends are chosen.
 static void specialize(OpPassManager &pm, const PipelineOptions &options) {
+  if (!options.requireBackend.empty())
+    pm.addNestedPass<func::FuncOp>(createChooseBackendsPass(
+        {options.deviceProblem.empty() ? options.backend : "auto",
+         options.requireBackend, options.deviceProblem}));
   SpecializePassOptions pass;
   pass.batch = options.batch;
   pass.timesteps = options.timesteps;
@@ -218,6 +224,13 @@ void gru::buildReferencePipeline(OpPassManager &pm,
   convertToLLVM(pm);
 }
 
+void gru::buildPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  if (options.backend == "reference")
+    buildReferencePipeline(pm, options);
+  else
+    buildCPUPipeline(pm, options);
+}
+
 //===----------------------------------------------------------------------===//
 // Registration
 //===----------------------------------------------------------------------===//
@@ -267,6 +280,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
+  registerGRUDevicePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {

@@ -23,6 +23,9 @@ std::optional<Phase> parsePhase(llvm::StringRef name);
 llvm::StringRef phaseNames();
 
 struct PipelineOptions {
+  std::string backend = "cpu";
+  std::string requireBackend; ///< not empty: of every recurrent layer
+  std::string deviceProblem;  ///< why auto could take no device; for messages
   TargetDescription target;
   int64_t batch = 0;     ///< 0: as in the program
   int64_t timesteps = 0; ///< 0: as in the program
@@ -34,6 +37,8 @@ struct PipelineOptions {
   std::optional<Phase> stopAfter;
 };
 
+/// The pipeline of `options.backend`.
+void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildCPUPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildReferencePipeline(mlir::OpPassManager &pm,
                             const PipelineOptions &options);

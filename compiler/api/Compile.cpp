@@ -12,15 +12,6 @@ using runtime::fail;
 
 static std::string text(const char *string) { return string ? string : ""; }
 
-/// The backend that a target name stands for, or empty.
-static std::string chooseBackend(const std::string &target) {
-  if (target.empty() || target == "auto" || target == "cpu")
-    return "cpu";
-  if (target == "reference")
-    return target;
-  return "";
-}
-
 gru_status gru_compile(const gru_model *model,
                        const gru_compile_options *given,
                        gru_program **program) {
@@ -46,16 +37,14 @@ gru_status gru_compile(const gru_model *model,
                                           std::to_string(options.threads) +
                                           ", expected 1 or more");
   CompileTarget target;
-  target.backend = chooseBackend(text(options.target));
-  if (target.backend.empty())
-    return fail(GRU_UNSUPPORTED, "target: is '" + text(options.target) +
-                                     "', expected auto, cpu or reference");
-  std::string required = text(options.require_backend);
-  if (!required.empty() && required != target.backend)
-    return fail(GRU_UNSUPPORTED,
-                "require_backend: is '" + required +
-                    "', but the layers are compiled for '" + target.backend +
-                    "'");
+  llvm::Expected<std::string> backend =
+      resolveTarget(text(options.target), /*forThisMachine=*/true);
+  if (!backend)
+    return fail(GRU_UNSUPPORTED, llvm::toString(backend.takeError()));
+  target.backend = *backend;
+  target.requireBackend = text(options.require_backend);
+  if (text(options.target) != *backend)
+    target.deviceProblem = getDeviceProblem();
   target.cpu = text(options.mcpu);
   target.batch =
       options.batch ? options.batch : model->source->getDefaultBatch();

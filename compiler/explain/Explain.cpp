@@ -2,9 +2,10 @@
 
 #include "compiler/explain/Explain.h"
 
-#include "dialect/GRUDialect.h"
+#include "lowering/backends/Backends.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
@@ -12,65 +13,38 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-struct Candidate {
-  std::string backend;
-  SmallVector<std::string> unmet;
-  std::string fix;
-};
-
 struct LayerRow {
   std::string name, operation;
-  bool kerasCudnnEligible;
-  SmallVector<std::string> kerasReasons;
-  SmallVector<Candidate> candidates;
+  llvm::SmallVector<std::string> kerasReasons;
+  bool maskDecides;
+  BackendChoice choice;
   /// Of one timestep of the batch that is compiled for.
   int64_t flops, bytes;
 };
 } // namespace
 
-static std::string nameOf(Operation *op) {
-  if (auto name = op->getLoc()->findInstanceOf<NameLoc>())
-    return name.getName().str();
-  return "";
-}
-
-/// Keras's own rule for taking cuDNN, as far as the layer decides it. Masks are
-/// looked at when the program runs.
-static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
-  SmallVector<std::string> reasons;
-  if (layer.getCandidateActivation().getKind() != ActivationKind::tanh)
-    reasons.push_back("activation != tanh");
-  if (layer.getGateActivation().getKind() != ActivationKind::sigmoid)
-    reasons.push_back("recurrent_activation != sigmoid");
-  auto op = dyn_cast<GRUOp>(layer.getOperation());
-  if (op && op.getRecurrentDropout().convertToDouble() != 0)
-    reasons.push_back("recurrent_dropout != 0");
-  if (op && op.getUnroll())
-    reasons.push_back("unroll");
-  bool hasBias = op ? op.getBias() != nullptr
-                    : cast<CellOp>(layer.getOperation()).getBias() != nullptr;
-  if (!hasBias)
-    reasons.push_back("use_bias is False");
-  if (!layer.isResetAfter())
-    reasons.push_back("reset_after is False");
-  if (!op || op.getFromCell())
-    reasons.push_back("layer is an RNN around a cell");
-  return reasons;
-}
-
 static std::vector<LayerRow> collect(ModuleOp module,
-                                     const CompileTarget &target) {
+                                     const ExplainOptions &options) {
   std::vector<LayerRow> rows;
   module.walk([&](RecurrentOpInterface layer) {
     LayerRow row;
-    row.name = nameOf(layer);
+    row.name = getLayerName(layer);
+    // A layer that is called several times is one layer.
+    auto known = llvm::find_if(rows, [&](const LayerRow &other) {
+      return !row.name.empty() && other.name == row.name;
+    });
+    if (known != rows.end()) {
+      known->maskDecides |= areMasksDecidedPerCall(layer);
+      return;
+    }
     row.operation = layer->getName().getStringRef();
-    row.kerasReasons = kerasCudnnReasons(layer);
-    row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {{"cpu", {}, ""}, {"reference", {}, ""}};
+    row.kerasReasons = getKerasCudnnReasons(layer);
+    row.maskDecides = areMasksDecidedPerCall(layer);
+    row.choice =
+        chooseBackend(layer, options.target, options.deviceProblem);
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
-    int64_t batch = std::max<int64_t>(target.batch, 1);
+    int64_t batch = std::max<int64_t>(options.batch, 1);
     int64_t bytes = std::max<int64_t>(1, input.getElementTypeBitWidth() / 8);
     // A multiply and an add per weight and row; every weight read once.
     row.flops = 2 * 3 * units * (units + features) * batch;
@@ -80,54 +54,70 @@ static std::vector<LayerRow> collect(ModuleOp module,
   return rows;
 }
 
-void gru::explainAsText(ModuleOp module, const CompileTarget &target,
+static std::string kerasAnswer(const LayerRow &row) {
+  if (!row.kerasReasons.empty())
+    return "not take cuDNN: " + llvm::join(row.kerasReasons, ", ");
+  return row.maskDecides
+             ? "take cuDNN in each call whose mask is strictly right-padded"
+             : "take cuDNN";
+}
+
+void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
                         llvm::raw_ostream &os) {
-  for (const LayerRow &row : collect(module, target)) {
+  for (const LayerRow &row : collect(module, options)) {
     os << "layer '" << row.name << "' (" << row.operation
-       << "): " << target.backend << "\n";
-    for (const Candidate &candidate : row.candidates) {
-      if (candidate.unmet.empty())
-        continue;
-      os << "  " << candidate.backend
-         << " refuses: " << llvm::join(candidate.unmet, ", ") << "; "
-         << candidate.fix << "\n";
+       << "): " << row.choice.chosen << "\n";
+    for (const Candidate &candidate : row.choice.candidates) {
+      for (const Refusal &refusal : candidate.refusals)
+        os << "  " << candidate.backend << " refuses: " << refusal.condition
+           << "; " << refusal.fix << "\n";
+      if (candidate.backend == "cudnn" && candidate.isAccepted() &&
+          row.maskDecides)
+        os << "  cudnn takes calls whose mask is right-padded, the next backend "
+              "the others\n";
     }
-    os << "  Keras would "
-       << (row.kerasCudnnEligible
-               ? std::string("take cuDNN, unless a mask is not right-padded")
-               : "not take cuDNN: " + llvm::join(row.kerasReasons, ", "))
-       << "\n";
+    os << "  Keras would " << kerasAnswer(row) << "\n";
     os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights\n",
                         row.flops, row.bytes);
   }
 }
 
-void gru::explainAsJSON(ModuleOp module, const CompileTarget &target,
+static void writeCandidate(llvm::json::OStream &json,
+                           const Candidate &candidate) {
+  json.object([&] {
+    json.attribute("backend", candidate.backend);
+    json.attribute("accepted", candidate.isAccepted());
+    json.attributeArray("unmet", [&] {
+      for (const Refusal &refusal : candidate.refusals)
+        json.value(refusal.condition);
+    });
+    json.attribute("fix", llvm::join(llvm::map_range(candidate.refusals,
+                                                     [](const Refusal &refusal) {
+                                                       return refusal.fix;
+                                                     }),
+                                     "; "));
+  });
+}
+
+void gru::explainAsJSON(ModuleOp module, const ExplainOptions &options,
                         llvm::raw_ostream &os) {
   llvm::json::OStream json(os, /*IndentSize=*/2);
   json.object([&] {
     json.attributeArray("layers", [&] {
-      for (const LayerRow &row : collect(module, target))
+      for (const LayerRow &row : collect(module, options))
         json.object([&] {
           json.attribute("name", row.name);
           json.attribute("op", row.operation);
-          json.attribute("backend", target.backend);
-          json.attribute("keras_cudnn_eligible", row.kerasCudnnEligible);
+          json.attribute("backend", row.choice.chosen);
+          json.attribute("keras_cudnn_eligible", row.kerasReasons.empty());
           json.attributeArray("keras_cudnn_reasons", [&] {
             for (const std::string &reason : row.kerasReasons)
               json.value(reason);
           });
+          json.attribute("mask_decided_per_call", row.maskDecides);
           json.attributeArray("candidates", [&] {
-            for (const Candidate &candidate : row.candidates)
-              json.object([&] {
-                json.attribute("backend", candidate.backend);
-                json.attribute("accepted", candidate.unmet.empty());
-                json.attributeArray("unmet", [&] {
-                  for (const std::string &unmet : candidate.unmet)
-                    json.value(unmet);
-                });
-                json.attribute("fix", candidate.fix);
-              });
+            for (const Candidate &candidate : row.choice.candidates)
+              writeCandidate(json, candidate);
           });
           json.attribute("flops", row.flops);
           json.attribute("bytes", row.bytes);

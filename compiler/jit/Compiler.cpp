@@ -4,6 +4,7 @@
 
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
+#include "runtime/cuda/Driver.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
@@ -28,6 +29,34 @@ using namespace gru;
 //===----------------------------------------------------------------------===//
 // Target
 //===----------------------------------------------------------------------===//
+
+const std::string &gru::getDeviceProblem() {
+  static const std::string problem = [] {
+    const std::string &missing = runtime::cuda::deviceProblem();
+    return missing.empty()
+               ? std::string("layers are not compiled for devices yet")
+               : missing;
+  }();
+  return problem;
+}
+
+llvm::Expected<std::string> gru::resolveTarget(StringRef target,
+                                               bool forThisMachine) {
+  if (target.empty() || target == "auto")
+    return getDeviceProblem().empty() ? "cudnn" : "cpu";
+  if (target == "cudnn" || target == "gpu") {
+    if (forThisMachine && !getDeviceProblem().empty())
+      return llvm::createStringError("target: is '" + target +
+                                     "', which this machine cannot run: " +
+                                     getDeviceProblem() + "; use auto or cpu");
+    return target.str();
+  }
+  if (target != "cpu" && target != "reference")
+    return llvm::createStringError(
+        "target: is '" + target +
+        "', expected auto, cpu, cudnn, gpu or reference");
+  return target.str();
+}
 
 Machine gru::getMachine(const CompileTarget &target) {
   if (!target.triple.empty() ||
@@ -101,6 +130,9 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.width = target.width;
   options.rows = target.rows;
   options.f64Outputs = target.f64Outputs;
+  options.backend = target.backend;
+  options.requireBackend = target.requireBackend;
+  options.deviceProblem = target.deviceProblem;
   if (!target.stopAfter.empty()) {
     options.stopAfter = parsePhase(target.stopAfter);
     if (!options.stopAfter)
@@ -157,10 +189,7 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
   // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
   pm.enableVerifier(false);
 #endif
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, *options);
-  else
-    buildCPUPipeline(pm, *options);
+  buildPipeline(pm, *options);
   DiagnosticCollector diagnostics(*context, remark);
   if (failed(pm.run(module)))
     return diagnostics.takeError("lowering failed without a reason");

@@ -26,7 +26,10 @@ namespace gru {
 /// What a program is specialised for. Everything here shapes code, so all of it
 /// is part of the key of the kernel cache.
 struct CompileTarget {
-  std::string backend = "cpu"; ///< cpu or reference
+  /// A backend; cudnn leaves to gpu and cpu, and gpu to cpu, what it refuses.
+  std::string backend = "cpu";
+  std::string requireBackend; ///< not empty: of every recurrent layer
+  std::string deviceProblem;  ///< why auto could take no device; for messages
   std::string triple;          ///< empty: this machine
   std::string cpu;             ///< empty: this machine's
   int64_t batch = 0;           ///< 0: as in the model
@@ -42,6 +45,14 @@ struct CompileTarget {
 using PhaseObserver =
     std::function<void(llvm::StringRef phase, double milliseconds)>;
 
+/// Why this process can compile for no device; empty where it can.
+const std::string &getDeviceProblem();
+
+/// The backend that a target's name stands for: auto (or "") is cudnn where this
+/// machine has a device, else cpu. Errors: an unknown name; one that this
+/// machine cannot run, unless `forThisMachine` is false.
+llvm::Expected<std::string> resolveTarget(llvm::StringRef target,
+                                          bool forThisMachine);
 /// The machine that a target stands for, with the host's features where it is
 /// the host. Needs no LLVM target.
 struct Machine {

@@ -20,9 +20,11 @@ using namespace gru;
 /// Writes every member, which this binding counts: one that is new does not
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
-  const auto &[backend, triple, cpu, batch, timesteps, width, rows, f64Outputs,
-               stopAfter, training, masks] = target;
-  for (StringRef text : {backend, triple, cpu, stopAfter})
+  // The device's problem only explains a refusal.
+  const auto &[backend, requireBackend, deviceProblem, triple, cpu, batch,
+               timesteps, width, rows, f64Outputs, stopAfter, training, masks] =
+      target;
+  for (StringRef text : {backend, requireBackend, triple, cpu, stopAfter})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
                          int64_t(training)})

@@ -41,12 +41,6 @@ int64_t gru::defaultBatch(ModuleOp module) {
 llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
                             llvm::raw_ostream &os) {
   const CompileTarget &target = options.target;
-  if (!options.requireBackend.empty() &&
-      options.requireBackend != target.backend)
-    return llvm::createStringError("require-backend: is '" +
-                                   options.requireBackend +
-                                   "', but the layers are compiled for '" +
-                                   target.backend + "'");
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createTargetMachine(target);
   if (!machine)
@@ -56,13 +50,19 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (!pipeline)
     return pipeline.takeError();
   if (options.explain != ExplainKind::None) {
+    ExplainOptions explain{options.askedTarget,
+                           getDeviceProblem(), target.batch};
     if (options.explain == ExplainKind::JSON)
-      explainAsJSON(module, target, os);
+      explainAsJSON(module, explain, os);
     else
-      explainAsText(module, target, os);
+      explainAsText(module, explain, os);
     return llvm::Error::success();
   }
 
+  if (target.backend == "cudnn" || target.backend == "gpu")
+    return llvm::createStringError("target: '" + target.backend +
+                                   "' can be explained, but layers are not "
+                                   "compiled for devices yet");
   auto begin = std::chrono::steady_clock::now();
   auto report = [&](StringRef phase, double milliseconds) {
     if (options.time)
@@ -74,10 +74,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, *pipeline);
-  else
-    buildCPUPipeline(pm, *pipeline);
+  buildPipeline(pm, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))
     return llvm::createStringError("lowering for target '" + target.backend +

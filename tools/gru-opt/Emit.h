@@ -12,7 +12,7 @@ enum class ExplainKind { None, Text, JSON };
 
 struct EmitOptions {
   CompileTarget target;
-  std::string requireBackend;
+  std::string askedTarget; ///< auto, or the name of a backend
   EmitKind kind = EmitKind::MLIR;
   ExplainKind explain = ExplainKind::None;
   bool time = false;

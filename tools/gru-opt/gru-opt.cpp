@@ -35,7 +35,7 @@ struct Options {
                                cl::desc("Weights of a model that is a config")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, reference or auto")};
+      cl::desc("Lower for cpu, cudnn, gpu, reference or auto")};
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("name"),
       cl::desc("Fail unless this backend is chosen")};
@@ -90,12 +90,11 @@ struct Options {
 
   llvm::Expected<EmitOptions> get() const {
     EmitOptions result;
-    std::string backend = target;
-    if (backend.empty() || backend == "auto")
-      backend = "cpu";
-    if (backend != "cpu" && backend != "reference")
-      return llvm::createStringError("target: is '" + backend +
-                                     "', expected auto, cpu or reference");
+    // Looking at a program needs no device.
+    llvm::Expected<std::string> backend =
+        resolveTarget(target, /*forThisMachine=*/false);
+    if (!backend)
+      return backend.takeError();
     for (auto [name, value] :
          {std::pair<StringRef, int64_t>{"batch", batch},
           {"timesteps", timesteps},
@@ -104,7 +103,11 @@ struct Options {
       if (value < 0 || value > (int64_t(1) << 31))
         return llvm::createStringError(name + ": is " + std::to_string(value) +
                                        ", expected 1 or more");
-    result.target.backend = backend;
+    result.target.backend = *backend;
+    result.target.requireBackend = requireBackend;
+    if (target.getValue() != *backend)
+      result.target.deviceProblem = getDeviceProblem();
+    result.askedTarget = target.empty() ? "auto" : std::string(target);
     result.target.triple = triple;
     result.target.cpu = cpu;
     result.target.batch = batch;
@@ -112,7 +115,6 @@ struct Options {
     result.target.width = width;
     result.target.rows = rows;
     result.target.stopAfter = stopAfter;
-    result.requireBackend = requireBackend;
     result.kind = emit;
     result.explain = explain;
     result.time = time;
