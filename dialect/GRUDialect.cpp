@@ -2,6 +2,8 @@
 
 #include "dialect/GRUDialect.h"
 
+#include "dialect/GRUDropoutOps.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -28,6 +30,10 @@ void GRUDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialect/GRUOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/GRUDropoutOps.cpp.inc"
       >();
 }
 

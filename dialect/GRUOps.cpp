@@ -537,8 +537,14 @@ LogicalResult PackedDenseOp::verify() {
                            << ", expected rank 3 for a projection";
     int64_t time = input[getTimeMajor() ? 0 : 1],
             batch = input[getTimeMajor() ? 1 : 0];
+    int64_t width = init[4], blocks = kernel[0];
+    int64_t columns = kernel[0] * kernel[3];
+    if (width > 0 && width % kernel[3] == 0 && columns % width == 0)
+      blocks = columns / width;
+    else
+      width = kernel[3];
     if (failed(checkShape(getOperation(), "destination", getInit(),
-                          {time, batch, kernel[0], kernel[2], kernel[3]},
+                          {time, batch, blocks, kernel[2], width},
                           "timesteps x batch x blocks x gates x width")))
       return failure();
   } else {
@@ -573,10 +579,8 @@ void RecurOp::getEffects(
 }
 
 LogicalResult RecurOp::verify() {
-  ArrayRef<int64_t> projection = shapeOf(getProjection());
-  int64_t time = projection[0], batch = projection[1], blocks = projection[2];
-  int64_t width = projection[4], units = getUnits();
   Operation *op = getOperation();
+  int64_t units = getUnits();
   // gru_recur_c2
   size_t numKernels = getResetAfter() ? 1 : 2;
   if (getKernels().size() != numKernels)
@@ -584,14 +588,34 @@ LogicalResult RecurOp::verify() {
                          << " kernels, expected " << numKernels
                          << (getResetAfter() ? " with" : " without")
                          << " reset_after";
+  // gru_recur_c3
+  if (!getProjection() == !getInput() || (getInputBias() && !getInput()))
+    return emitOpError() << "expected either a projection or an input with its "
+                            "kernel";
+  auto [timeSource, timeDim] = getTimeDim();
+  int64_t time = shapeOf(timeSource)[timeDim],
+          batch = shapeOf(timeSource)[1 - timeDim];
+  int64_t blocks = getBlocks(), width = getWidth();
   // gru_recur_c1
-  if (ShapedType::isDynamic(units) || projection[3] != 3 ||
-      ShapedType::isDynamic(blocks) || ShapedType::isDynamic(width) ||
-      blocks != llvm::divideCeilSigned(units, width))
-    return emitOpError() << "projection is " << shapeText(projection)
-                         << ", expected timesteps x batch x blocks x 3 x width "
-                            "with blocks that cover the "
-                         << shapeText({units}) << " units of the state";
+  if (Value source = getProjection()) {
+    ArrayRef<int64_t> projection = shapeOf(source);
+    blocks = projection[2];
+    width = projection[4];
+    if (ShapedType::isDynamic(units) || projection[3] != 3 ||
+        ShapedType::isDynamic(blocks) || ShapedType::isDynamic(width) ||
+        blocks != llvm::divideCeilSigned(units, width))
+      return emitOpError()
+             << "projection is " << shapeText(projection)
+             << ", expected timesteps x batch x blocks x 3 x width "
+                "with blocks that cover the "
+             << shapeText({units}) << " units of the state";
+  } else if (failed(checkShape(op, "input_kernel", getInputKernel(),
+                               {blocks, shapeOf(getInput())[2], 3, width},
+                               "blocks x features x 3 x width")) ||
+             failed(checkShape(op, "input_bias", getInputBias(),
+                               {blocks, 3, width}, "blocks x 3 x width"))) {
+    return failure();
+  }
   for (auto [index, kernel] : llvm::enumerate(getKernels())) {
     int64_t gates = getResetAfter() ? 3 : (index == 0 ? 2 : 1);
     if (failed(checkShape(op, "kernel", kernel, {blocks, units, gates, width},
@@ -645,13 +669,27 @@ void StepOp::getEffects(
 }
 
 LogicalResult StepOp::verify() {
-  ArrayRef<int64_t> projection = shapeOf(getProjection());
-  int64_t batch = projection[0], blocks = projection[1], width = projection[3];
-  int64_t units = getUnits();
   Operation *op = getOperation();
-  if (llvm::any_of(projection, ShapedType::isDynamic))
-    return emitOpError() << "projection is " << shapeText(projection)
+  if (!getProjection() == !getInput() || (getInputBias() && !getInput()))
+    return emitOpError() << "expected either a projection or an input with its "
+                            "kernel";
+  int64_t batch = shapeOf(getState())[0], blocks = shapeOf(getKernel())[0],
+          width = shapeOf(getKernel())[3], units = getUnits();
+  if (llvm::any_of(shapeOf(getState()), ShapedType::isDynamic) ||
+      llvm::any_of(shapeOf(getKernel()), ShapedType::isDynamic))
+    return emitOpError() << "state is " << shapeText(shapeOf(getState()))
+                         << " and kernel " << shapeText(shapeOf(getKernel()))
                          << ", expected fixed sizes";
+  if (getInput() &&
+      (failed(checkShape(op, "input", getInput(),
+                         {batch, shapeOf(getInputKernel())[1]},
+                         "batch x features")) ||
+       failed(checkShape(op, "input_kernel", getInputKernel(),
+                         {blocks, shapeOf(getInput())[1], 3, width},
+                         "blocks x features x 3 x width")) ||
+       failed(checkShape(op, "input_bias", getInputBias(), {blocks, 3, width},
+                         "blocks x 3 x width"))))
+    return failure();
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};

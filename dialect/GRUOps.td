@@ -293,7 +293,7 @@ def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
     * x [B, T, K] (with `time_major` [T, B, K]), W [NB, K, G, V], out
       [T, B, NB, G, V]: the input projection of a recurrent layer, time first
       and in the block order of the weights, so that a step reads it in one
-      sweep
+      sweep. The destination's blocks may be several of the weight's wide.
 
     `rows`, when present, is the number of rows that are computed together.
 
@@ -332,7 +332,10 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     Runs the recurrent part of `gru.gru` over a sequence whose input projection
     (with all biases but the candidate's recurrent one) has been computed:
 
-    * `projection` [T, B, NB, 3, W]
+    * `projection` [T, B, NB, 3, W]; or, where `gru-fuse-projection` has moved
+      the product into the steps, its operands instead: `input` [B, T, F] (with
+      `time_major` [T, B, F]), `input_kernel` [NB, F, 3, W] and `input_bias`
+      [NB, 3, W]
     * `kernels`: with `reset_after` one, [NB, H, 3, W]; without two,
       [NB, H, 2, W] (z and r) and [NB, H, 1, W] (candidate), because the second
       product waits for r * h
@@ -359,10 +362,13 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     ```
 
     The verifier rejects a projection, kernel, bias, state, mask or destination
-    that does not fit the others (gru_recur_c1), and another number of kernels
-    than reset_after asks for (gru_recur_c2).
+    that does not fit the others (gru_recur_c1), another number of kernels
+    than reset_after asks for (gru_recur_c2), and both or neither of a projection
+    and an input with its kernel (gru_recur_c3).
   }];
-  let arguments = (ins GRU_ShapedOf<[5]>:$projection, Variadic<GRU_ShapedOf<[4]>>:$kernels,
+  let arguments = (ins Optional<GRU_ShapedOf<[5]>>:$projection,
+    Optional<GRU_ShapedOf<[3]>>:$input, Optional<GRU_ShapedOf<[4]>>:$input_kernel, Optional<GRU_ShapedOf<[3]>>:$input_bias,
+    Variadic<GRU_ShapedOf<[4]>>:$kernels,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_bias, Optional<GRU_MaskShaped>:$mask, Optional<GRU_MaskShaped>:$reset,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_dropout_mask,
     GRU_ShapedOf<[2]>:$state, Optional<GRU_ShapedOf<[3]>>:$sequence, Optional<GRU_ShapedOf<[2]>>:$last,
@@ -372,7 +378,10 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
   let results = (outs Variadic<GRU_Tensor>:$results);
   let assemblyFormat = [{
-    `ins` `(` $projection `:` type($projection) `)` `kernels` `(` $kernels `:` type($kernels) `)`
+    (`ins` `(` $projection^ `:` type($projection) `)`)?
+    (`input` `(` $input^ `:` type($input) `)` `input_kernel` `(` $input_kernel `:` type($input_kernel) `)`)?
+    (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
+    `kernels` `(` $kernels `:` type($kernels) `)`
     oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `mask` `(` $mask `:` type($mask) `)`
       | `reset` `(` $reset `:` type($reset) `)`
@@ -385,10 +394,19 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable();
-    ::mlir::ShapedType getProjectionType() { return ::llvm::cast<::mlir::ShapedType>(getProjection().getType()); }
+    /// What holds the timesteps, and in which dimension.
+    std::pair<::mlir::Value, int64_t> getTimeDim() {
+      if (getProjection())
+        return {getProjection(), 0};
+      return {getInput(), getTimeMajor() ? 0 : 1};
+    }
+    /// Of the first kernel: [NB, H, G, W].
+    ::mlir::ShapedType getKernelType() { return ::llvm::cast<::mlir::ShapedType>(getKernels().front().getType()); }
+    int64_t getBlocks() { return getKernelType().getDimSize(0); }
+    ::mlir::Type getElementType() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getElementType(); }
     int64_t getUnits() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(1); }
     int64_t getBatch() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(0); }
-    int64_t getWidth() { return getProjectionType().getDimSize(4); }
+    int64_t getWidth() { return getKernelType().getDimSize(3); }
     bool hasRowwiseActivation() { return getActivation().isRowwise() || getRecurrentActivation().isRowwise(); }
   }];
 }
@@ -402,7 +420,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
   let description = [{
     Computes the new state of one timestep for all rows of the batch.
 
-    * `projection` [B, NB, 3, W], `kernel` [NB, H, G, W], `recurrent_bias`
+    * `projection` [B, NB, 3, W], or `input` [B, F], `input_kernel` [NB, F, 3, W]
+      and `input_bias` [NB, 3, W]; `kernel` [NB, H, G, W], `recurrent_bias`
       [NB, 1, W]: as in `gru.recur`
     * `state` [B, NB W]: the state before the step, padded to whole blocks
     * `new_state` [B, NB W]: written
@@ -426,7 +445,9 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     (see `convert-gru-step-to-vector`).
   }];
   let arguments = (ins GRU_StepPhaseAttr:$phase,
-    MemRefRankOf<[GRU_Float], [4]>:$projection, MemRefRankOf<[GRU_Float], [4]>:$kernel,
+    Optional<MemRefRankOf<[GRU_Float], [4]>>:$projection,
+    Optional<MemRefRankOf<[GRU_Float], [2]>>:$input, Optional<MemRefRankOf<[GRU_Float], [4]>>:$input_kernel,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$input_bias, MemRefRankOf<[GRU_Float], [4]>:$kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_dropout_mask,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$dropped_state,
@@ -444,7 +465,10 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     }
   }];
   let assemblyFormat = [{
-    $phase `projection` `(` $projection `:` type($projection) `)` `kernel` `(` $kernel `:` type($kernel) `)`
+    $phase (`projection` `(` $projection^ `:` type($projection) `)`)?
+    (`input` `(` $input^ `:` type($input) `)` `input_kernel` `(` $input_kernel `:` type($input_kernel) `)`)?
+    (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
+    `kernel` `(` $kernel `:` type($kernel) `)`
     oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`
       | `dropped_state` `(` $dropped_state `:` type($dropped_state) `)`

@@ -123,9 +123,10 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
           unite(layer.getInput(), layer.getTimeDim(), flags,
                 layer.getTimeDim());
     } else if (auto recur = dyn_cast<RecurOp>(op)) {
+      auto [timeSource, timeDim] = recur.getTimeDim();
       for (Value flags : {recur.getMask(), recur.getReset()})
         if (flags)
-          unite(recur.getProjection(), 0, flags, recur.getTimeMajor() ? 0 : 1);
+          unite(timeSource, timeDim, flags, recur.getTimeMajor() ? 0 : 1);
     } else if (auto generic = dyn_cast<linalg::LinalgOp>(op)) {
       // Every operand dimension that a loop runs over has the loop's length.
       DenseMap<unsigned, std::pair<Value, int64_t>> loops;

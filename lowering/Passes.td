@@ -174,6 +174,34 @@ def PlanMemoryPass : Pass<"gru-plan-memory", "::mlir::func::FuncOp"> {
 // CPU: loops and vectors
 //===----------------------------------------------------------------------===//
 
+def FuseProjectionPass : Pass<"gru-fuse-projection", "::mlir::func::FuncOp"> {
+  let summary = "moves the input projection of a recurrence into its steps";
+  let description = [{
+    A projection of all timesteps in front of the loop reads its weight once for
+    many timesteps, but its result is written and read again: for one row that
+    is little and the weight is much, for many rows it is the other way round.
+    So where there is only one timestep (streaming), or `rows` rows and more in
+    the batch, the recurrence takes the product's operands instead of its
+    result, and each step starts its sums with the inputs. The order of the sums
+    does not change, nor does any bit of the result.
+
+    A recurrence with a row-wise activation or in a half type keeps its
+    projection, and so does one whose projection has another use.
+
+    ```mlir
+    %p = gru.packed_dense ins(%x, %W : ...) bias(%b : ...) outs(%e : ...) {activation = #gru.act<linear>} -> ...
+    %h = gru.recur ins(%p : ...) kernels(%U : ...) ...
+    ```
+
+    becomes
+
+    ```mlir
+    %h = gru.recur input(%x : ...) input_kernel(%W : ...) input_bias(%b : ...) kernels(%U : ...) ...
+    ```
+  }];
+  let options = [Option<"rows", "rows", "int64_t", "16", "Rows of a batch from which on it pays">];
+}
+
 def ConvertRecurToLoopsPass : Pass<"convert-gru-recur-to-loops", "::mlir::func::FuncOp"> {
   let summary = "turns the recurrence into a loop over timesteps around gru.step";
   let description = [{

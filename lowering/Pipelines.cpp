@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/DropoutMasksToLoops.h"
 #include "lowering/Pipelines.h"
 
 #include "dialect/GRUDialect.h"
@@ -108,6 +109,8 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
+  if (options.fuseProjection)
+    pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
 }
 
 /// Weights leave the function, tensors become buffers.
@@ -116,6 +119,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
@@ -281,6 +285,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
   registerGRUDevicePasses();
+  registerPass(createDropoutMasksToLoopsPass);
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {

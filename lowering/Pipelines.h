@@ -31,6 +31,7 @@ struct PipelineOptions {
   int64_t timesteps = 0; ///< 0: as in the program
   int64_t width = 0;     ///< units per block; 0: the cost model chooses
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
+  bool fuseProjection = true; ///< let steps project their inputs where it pays
   bool f64Outputs = false; ///< reference only: outputs in float64
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.

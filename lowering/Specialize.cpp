@@ -34,6 +34,9 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
       auto type = dyn_cast<RankedTensorType>(argument.getType());
       if (!type || (!isState && !name))
         continue;
+      // What dropout masks are drawn from has no batch.
+      if (isState && !isa<FloatType>(type.getElementType()))
+        continue;
       SmallVector<int64_t> shape(type.getShape());
       if (llvm::is_contained(shape, 0)) {
         emitError(argument.getLoc())

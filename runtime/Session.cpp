@@ -4,9 +4,22 @@
 #include "FloatEnvironment.h"
 #include "Program.h"
 
+#include "gru/dropout.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <new>
 
 using namespace gru::runtime;
+
+/// What a tensor of the last run looked like, apart from where it was.
+struct Bound {
+  gru_dtype dtype;
+  uint32_t rank;
+  int64_t dims[GRU_MAX_RANK];
+  uint64_t bytes;
+};
 
 /// Everything that a run needs is allocated when the session is created.
 struct gru_session {
@@ -18,8 +31,21 @@ struct gru_session {
   void **out = nullptr;
   int64_t *dims = nullptr;
   uint64_t scratchOffset = 0;
+  Block boundTensors;      ///< Inputs, then outputs.
+  Bound *bound = nullptr;  ///< In there.
+  bool hasBound = false;   ///< Whether a run has been checked.
 
   ~gru_session() { gru_program_release(program); }
+
+  /// Seed, draws of masks and of recurrent masks; null where none are drawn.
+  uint64_t *dropoutKey() const {
+    const Plan &plan = program->plan;
+    for (const gru_plan_tensor &state : plan.states())
+      if (state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
+          !std::strcmp(plan.name(state), "dropout_key"))
+        return reinterpret_cast<uint64_t *>(memory.get() + state.offset);
+    return nullptr;
+  }
 };
 
 namespace {
@@ -59,6 +85,9 @@ gru_status create(gru_session &session, gru_program *program,
   session.out = reinterpret_cast<void **>(tables + numIn * sizeof(void *));
   session.dims =
       reinterpret_cast<int64_t *>(tables + (numIn + numOut) * sizeof(void *));
+  if (!session.boundTensors.allocate((numIn + numOut) * sizeof(Bound)))
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
+  session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
   session.program = gru_program_retain(program);
   return GRU_OK;
 }
@@ -160,6 +189,66 @@ gru_status bind(gru_session &session, std::span<const gru_buffer> inputs,
   return GRU_OK;
 }
 
+/// Notes what bind has found right.
+void remember(gru_session &session, std::span<const gru_buffer> inputs,
+              std::span<const gru_buffer> outputs) {
+  Bound *bound = session.bound;
+  for (auto buffers : {inputs, outputs})
+    for (const gru_buffer &buffer : buffers) {
+      bound->dtype = buffer.dtype;
+      bound->rank = buffer.rank;
+      bound->bytes = gru_dtype_size(buffer.dtype);
+      for (uint32_t d = 0; d < buffer.rank; ++d) {
+        bound->dims[d] = buffer.dims[d];
+        bound->bytes *= uint64_t(buffer.dims[d]);
+      }
+      ++bound;
+    }
+  session.hasBound = true;
+}
+
+/// Streams run the same shapes again and again, and for a small network the
+/// checks cost as much as the step. True if everything but the addresses is as
+/// in the last run and these are right too; what is wrong is for bind to say.
+bool bindAgain(gru_session &session, std::span<const gru_buffer> inputs,
+               std::span<const gru_buffer> outputs) {
+  const Plan &plan = session.program->plan;
+  if (!session.hasBound || inputs.size() != plan.inputs().size() ||
+      outputs.size() != plan.outputs().size() ||
+      (!inputs.empty() && !inputs.data()) ||
+      (!outputs.empty() && !outputs.data()))
+    return false;
+  auto same = [](const gru_buffer &buffer, const Bound &bound) {
+    if (buffer.dtype != bound.dtype || buffer.rank != bound.rank ||
+        !buffer.data || (buffer.rank != 0 && !buffer.dims))
+      return false;
+    for (uint32_t d = 0; d < bound.rank; ++d)
+      if (buffer.dims[d] != bound.dims[d])
+        return false;
+    return reinterpret_cast<uintptr_t>(buffer.data) %
+               gru_dtype_size(bound.dtype) ==
+           0;
+  };
+  const Bound *in = session.bound, *out = in + inputs.size();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!same(inputs[i], in[i]))
+      return false;
+    session.in[i] = inputs[i].data;
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!same(outputs[i], out[i]))
+      return false;
+    for (size_t k = 0; k < inputs.size(); ++k)
+      if (overlap(outputs[i].data, out[i].bytes, inputs[k].data, in[k].bytes))
+        return false;
+    for (size_t k = 0; k < i; ++k)
+      if (overlap(outputs[i].data, out[i].bytes, outputs[k].data, out[k].bytes))
+        return false;
+    session.out[i] = outputs[i].data;
+  }
+  return true;
+}
+
 /// Where state `index` lies, if `size` is its size and `data` is not null.
 gru_status findState(const gru_session *session, size_t index, const void *data,
                      size_t size, char *&place) {
@@ -243,9 +332,13 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
                            size_t num_outputs) {
   if (!session)
     return fail(GRU_INVALID_ARGUMENT, "gru_session_run: session is null");
-  if (gru_status status =
-          bind(*session, {inputs, num_inputs}, {outputs, num_outputs}))
-    return status;
+  std::span in(inputs, num_inputs), out(outputs, num_outputs);
+  if (!bindAgain(*session, in, out)) {
+    session->hasBound = false; // until all is found right again
+    if (gru_status status = bind(*session, in, out))
+      return status;
+    remember(*session, in, out);
+  }
   const gru_program &program = *session->program;
   gru_call call{session->in,
                 session->out,
@@ -260,8 +353,32 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
 }
 
 void gru_session_reset_states(gru_session *session) {
-  if (session)
-    std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  if (!session)
+    return;
+  uint64_t *key = session->dropoutKey();
+  std::array<uint64_t, 3> kept{};
+  if (key)
+    std::copy_n(key, kept.size(), kept.begin());
+  std::memset(session->memory.get(), 0, gru_session_state_size(session));
+  if (key)
+    std::copy(kept.begin(), kept.end(), key);
+}
+
+void gru_session_set_seed(gru_session *session, uint64_t seed) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr) {
+    key[0] = seed;
+    key[1] = key[2] = 0;
+  }
+}
+
+void gru_session_reset_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[1];
+}
+
+void gru_session_reset_recurrent_dropout_mask(gru_session *session) {
+  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
+    ++key[2];
 }
 
 gru_status gru_session_get_state(const gru_session *session, size_t index,

@@ -113,7 +113,8 @@ SmallVector<Value> gru::emitProduct(
           return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
         };
         auto weight = [&](int64_t vector) -> Value {
-          Value gate = indexConstant(b, loc, vector / columns.vectorsPerGate());
+          Value gate = indexConstant(
+              b, loc, columns.firstGate + vector / columns.vectorsPerGate());
           return loadVector(b, loc, columns.vector, columns.weight,
                             ValueRange{block, k, gate},
                             vector % columns.vectorsPerGate() * columns.lanes);

@@ -19,6 +19,7 @@ namespace gru {
 struct PackedColumns {
   mlir::Value weight;
   int64_t inner, gates, width, lanes;
+  int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
   mlir::VectorType vector;
 
   PackedColumns(mlir::Value weight, int64_t vectorBytes);

@@ -117,13 +117,24 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     OpFoldResult time =
         tensor::getMixedSize(rewriter, loc, op.getInput(), op.getTimeDim());
 
-    // The input projection, all timesteps at once.
-    Value kernel = pack(rewriter, loc, op.getKernel(), PackPart::all, 3, width);
+    // The input projection, all timesteps at once: many rows even for a batch
+    // of one, so unless a block of the weight stays in the nearest cache anyway
+    // it wants narrower ones than the recurrence.
+    constexpr int64_t kNearBytes = 32 << 10;
+    int64_t inputWidth = width;
+    int64_t blockBytes = inputType.getDimSize(2) * 3 * width *
+                         element.getIntOrFloatBitWidth() / 8;
+    if (inputType.getDimSize(op.getTimeDim()) != 1 && blockBytes > kNearBytes)
+      inputWidth = choose(element, 3, units, /*batch=*/-1).width;
+    if (width % inputWidth != 0)
+      inputWidth = width;
+    Value kernel =
+        pack(rewriter, loc, op.getKernel(), PackPart::all, 3, inputWidth);
     Value bias;
     if (op.getBias())
       bias = pack(rewriter, loc, op.getBias(),
                   op.getResetAfter() ? PackPart::input_bias : PackPart::all, 3,
-                  width);
+                  inputWidth);
     Value init = emptyTensor(
         rewriter, loc, {time, batch, index(blocks), index(3), index(width)},
         element);
@@ -131,7 +142,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
       return PackedDenseOp::create(
                  rewriter, loc, TypeRange{init.getType()}, x, kernel, bias,
                  init, linearAct(rewriter), op.getTimeMajorAttr(),
-                 rewriter.getI64IntegerAttr(projectionRows(element, width)))
+                 rewriter.getI64IntegerAttr(
+                     projectionRows(element, inputWidth)))
           .getResult();
     };
     Value projection = init;
@@ -203,7 +215,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     for (Value value : inits)
       types.push_back(value.getType());
     auto recur = RecurOp::create(
-        rewriter, loc, types, projection, kernels, recurrentBias,
+        rewriter, loc, types, projection, /*input=*/Value(),
+        /*input_kernel=*/Value(), /*input_bias=*/Value(), kernels, recurrentBias,
         op.getMask(), op.getReset(), op.getRecurrentDropoutMask(), state,
         sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),

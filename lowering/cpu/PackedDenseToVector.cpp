@@ -128,8 +128,16 @@ private:
       SmallVector<Value> at(row);
       if (!op.getTimeMajor())
         std::swap(at[0], at[1]);
-      at.append({block, indexConstant(b, loc, gate),
-                 indexConstant(b, loc, v * columns.lanes)});
+      int64_t ratio = op.getInitType().getDimSize(4) / columns.width;
+      Value column = indexConstant(b, loc, v * columns.lanes);
+      if (ratio > 1) {
+        // The destination's blocks are several of the weight's.
+        Value wide = indexConstant(b, loc, ratio);
+        Value part = arith::RemUIOp::create(b, loc, block, wide);
+        block = arith::DivUIOp::create(b, loc, block, wide);
+        column = columnOf(b, loc, part, columns.width, v * columns.lanes);
+      }
+      at.append({block, indexConstant(b, loc, gate), column});
       storeVector(b, loc, y, op.getInit(), at);
       return;
     }

@@ -28,13 +28,21 @@ public:
     if (ShapedType::isDynamic(batch))
       return op.emitError() << "batch is dynamic, expected a fixed batch (see "
                                "gru-specialize)";
-    padded = op.getProjectionType().getDimSize(2) * op.getWidth();
-    element = op.getProjectionType().getElementType();
+    padded = op.getBlocks() * op.getWidth();
+    element = op.getElementType();
 
     // With reset_after a step reads the whole old state while it writes the new
-    // one, so there are two. Without, its second phase reads r * h instead.
-    int64_t buffers = op.getResetAfter() ? 2 : 1;
-    states = alloc({buffers, batch, padded}, element);
+    // one, so there are two; but one block of units writes only when it has read
+    // all. Without, the second phase reads r * h instead.
+    buffers = op.getResetAfter() && op.getBlocks() > 1 ? 2 : 1;
+    bool inPlace = stateHasRoom();
+    if (inPlace)
+      states = memref::ReinterpretCastOp::create(
+          b, loc, MemRefType::get({1, 1, padded}, element), op.getState(),
+          /*offset=*/0, ArrayRef<int64_t>{1, 1, padded},
+          ArrayRef<int64_t>{padded, padded, 1});
+    else
+      states = alloc({buffers, batch, padded}, element);
     if (!op.getResetAfter()) {
       update = alloc({batch, padded}, element);
       resetState = alloc({batch, padded}, element);
@@ -60,10 +68,12 @@ public:
         memref::StoreOp::create(b, loc, no, seen, i);
       });
     }
-    memref::CopyOp::create(b, loc, op.getState(),
-                           unpadded(stateBuffer(b, index(0))));
+    if (!inPlace)
+      memref::CopyOp::create(b, loc, op.getState(),
+                             unpadded(stateBuffer(b, index(0))));
 
-    Value time = sizeOf(b, loc, op.getProjection(), 0);
+    auto [timeSource, timeDim] = op.getTimeDim();
+    Value time = sizeOf(b, loc, timeSource, timeDim);
     Value zero = index(0), one = index(1);
     auto loop = scf::ForOp::create(
         b, loc, zero, time, one, ValueRange{},
@@ -76,7 +86,8 @@ public:
 
     Value parity = arith::RemUIOp::create(b, loc, time, index(buffers));
     Value finalState = unpadded(stateBuffer(b, parity));
-    memref::CopyOp::create(b, loc, finalState, op.getState());
+    if (!inPlace)
+      memref::CopyOp::create(b, loc, finalState, op.getState());
     if (op.getLast())
       emitLast(finalState, time);
     LogicalResult result = unroll(loop);
@@ -85,6 +96,22 @@ public:
   }
 
 private:
+  /// A state of the program begins at a multiple of 64 bytes, and nothing else
+  /// lies in what it leaves of the last ones. So one row that is written only
+  /// when it has been read is padded there and needs no copy. The padding is
+  /// never read by a product.
+  bool stateHasRoom() {
+    auto state = dyn_cast<BlockArgument>(op.getState());
+    auto func = op->getParentOfType<func::FuncOp>();
+    if (!state || state.getOwner() != &func.getBody().front() ||
+        !func.getArgAttr(state.getArgNumber(), kStateAttr))
+      return false;
+    int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+    return buffers == 1 && op.getResetAfter() && batch == 1 &&
+           padded * bytes == int64_t(llvm::alignTo(units * bytes, 64)) &&
+           cast<MemRefType>(state.getType()).getLayout().isIdentity();
+  }
+
   Value index(int64_t value) { return indexConstant(b, loc, value); }
 
   Value alloc(ArrayRef<int64_t> shape, Type type) {
@@ -123,9 +150,12 @@ private:
 
   void emitStep(Value i, Value time) {
     auto [read, write] = positions(i, time);
-    Value projection = dropDim(b, loc, op.getProjection(), 0, read);
+    auto [timeSource, timeDim] = op.getTimeDim();
+    Value now = dropDim(b, loc, timeSource, timeDim, read);
+    Value projection = op.getProjection() ? now : Value();
+    Value input = op.getInput() ? now : Value();
     Value oldState, newState;
-    if (op.getResetAfter()) {
+    if (buffers == 2) {
       Value two = index(2);
       Value parity = arith::RemUIOp::create(b, loc, i, two);
       Value other = arith::SubIOp::create(b, loc, index(1), parity);
@@ -147,7 +177,7 @@ private:
       emit = {};
     ValueRange kernels = op.getKernels();
     Value turn;
-    if (op.getProjectionType().getDimSize(2) > 1)
+    if (op.getBlocks() > 1)
       turn = arith::TruncIOp::create(
           b, loc, b.getI1Type(),
           arith::IndexCastOp::create(b, loc, b.getI32Type(), i));
@@ -157,7 +187,8 @@ private:
       bool all = phase == StepPhase::all;
       bool drops = phase != StepPhase::candidate;
       StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
-                     projection, kernel, bias, drops ? dropoutMask : Value(),
+                     projection, input, op.getInputKernel(), op.getInputBias(),
+                     kernel, bias, drops ? dropoutMask : Value(),
                      drops ? droppedState : Value(), stateIn, preactivations,
                      all ? Value() : update, all ? Value() : resetState,
                      stateOut, out, mask, emit, turn, unitsAttr,
@@ -226,7 +257,8 @@ private:
   LogicalResult unroll(scf::ForOp loop) {
     if (!op.getUnroll())
       return success();
-    int64_t time = op.getProjectionType().getDimSize(0);
+    auto [timeSource, timeDim] = op.getTimeDim();
+    int64_t time = cast<MemRefType>(timeSource.getType()).getDimSize(timeDim);
     int64_t factor = time;
     if (ShapedType::isDynamic(time) || time > unrollBudget) {
       factor = std::min<int64_t>(unrollBudget, 4);
@@ -247,7 +279,7 @@ private:
   OpBuilder b;
   Location loc;
   int64_t unrollBudget;
-  int64_t units = 0, batch = 0, padded = 0;
+  int64_t units = 0, batch = 0, padded = 0, buffers = 1;
   Type element;
   Value states, update, resetState, preactivations, seen;
   Value dropoutMask, droppedState;

@@ -34,12 +34,17 @@ public:
   StepLowering(StepOp op, const TargetDescription &target)
       : op(op), b(op), loc(op.getLoc()),
         columns(op.getKernel(), target.vectorBytes),
-        largestTile(target.registers >= 32 ? 4 : 2) {}
+        inputColumns(columns), largestTile(target.registers >= 32 ? 4 : 2) {
+    if (!op.getInput())
+      return;
+    inputColumns = PackedColumns(op.getInputKernel(), target.vectorBytes);
+    inputColumns.gates = columns.gates;
+    inputColumns.firstGate = op.getPhase() == StepPhase::candidate ? 2 : 0;
+  }
 
   void run() {
-    auto projection = cast<MemRefType>(op.getProjection().getType());
-    batch = projection.getDimSize(0);
-    numBlocks = projection.getDimSize(1);
+    batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
+    numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
     if (rows > 1 && !op.hasRowwiseActivation())
       allocateSums(rows);
@@ -79,37 +84,70 @@ private:
                       v * columns.lanes);
   }
 
-  /// What the sum of a gate starts from. With reset_after the candidate's
-  /// projection is added later, because r multiplies only the recurrent part.
-  Value initialSum(OpBuilder &b, Location loc, Value row, Value block,
-                   int64_t gate, int64_t v) {
-    switch (op.getPhase()) {
-    case StepPhase::gates:
-      return loadProjection(b, loc, row, block, gate, v);
-    case StepPhase::candidate:
-      return loadProjection(b, loc, row, block, 2, v);
-    case StepPhase::all:
-      if (gate < 2)
-        return loadProjection(b, loc, row, block, gate, v);
-      if (op.getRecurrentBias())
-        return loadVector(b, loc, columns.vector, op.getRecurrentBias(),
-                          ValueRange{block, indexConstant(b, loc, 0)},
-                          v * columns.lanes);
+  /// A vector of a bias [NB, G, W], or zeros.
+  Value loadBias(OpBuilder &b, Location loc, Value bias, Value block,
+                 int64_t gate, int64_t v) {
+    if (!bias)
       return floatConstant(b, loc, columns.vector, 0);
-    }
-    llvm_unreachable("covered switch");
+    return loadVector(b, loc, columns.vector, bias,
+                      ValueRange{block, indexConstant(b, loc, gate)},
+                      v * columns.lanes);
+  }
+
+  /// With reset_after the candidate's projection is added to a sum of its own,
+  /// because r multiplies only the recurrent part.
+  bool isApart(int64_t gate) {
+    return op.getPhase() == StepPhase::all && gate == 2;
+  }
+
+  /// What the sums start from: the projection, with all of its biases.
+  SmallVector<Value> initialSums(OpBuilder &b, Location loc,
+                                 ArrayRef<Value> rows, Value block) {
+    SmallVector<Value> sums;
+    int64_t firstGate = op.getPhase() == StepPhase::candidate ? 2 : 0;
+    for (Value row : rows)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
+          if (op.getInput())
+            sums.push_back(loadBias(b, loc, op.getInputBias(), block,
+                                    firstGate + gate, v));
+          else if (isApart(gate))
+            sums.push_back(
+                loadBias(b, loc, op.getRecurrentBias(), block, 0, v));
+          else
+            sums.push_back(
+                loadProjection(b, loc, row, block, firstGate + gate, v));
+    if (!op.getInput())
+      return sums;
+    return emitProduct(b, loc, inputColumns, block, rows.size(), sums,
+                       /*leftPerGate=*/false,
+                       [&](OpBuilder &b, Location loc, int64_t row, int64_t,
+                           Value k) -> Value {
+                         return broadcastElement(b, loc, columns.vector,
+                                                 op.getInput(),
+                                                 ValueRange{rows[row], k});
+                       });
   }
 
   void emitBlock(OpBuilder &b, Location loc, Value block, Value first,
                  int64_t count) {
-    SmallVector<Value> sums, rowIndices;
-    for (int64_t row = 0; row < count; ++row) {
+    SmallVector<Value> rowIndices;
+    for (int64_t row = 0; row < count; ++row)
       rowIndices.push_back(plus(b, loc, first, row));
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
-        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
-          sums.push_back(
-              initialSum(b, loc, rowIndices.back(), block, gate, v));
-    }
+    SmallVector<Value> sums = initialSums(b, loc, rowIndices, block);
+    // The candidate's projection waits while its recurrent sum is made.
+    SmallVector<Value> candidate;
+    if (op.getInput() && isApart(2))
+      for (int64_t row = 0; row < count; ++row)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+          Value &sum = sums[columns.position(row, 2, v)];
+          if (count == 1)
+            candidate.push_back(sum);
+          else
+            storeVector(b, loc, sum, sumsBuffer,
+                        sumIndices(b, loc, kProjectionSlot, row, v));
+          sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
+        }
     Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
@@ -127,7 +165,7 @@ private:
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
     else if (count == 1)
-      finishRow(b, loc, sums, rowIndices[0], block);
+      finishRow(b, loc, sums, candidate, rowIndices[0], block);
     else
       finishRows(b, loc, sums, block, first, count);
   }
@@ -158,7 +196,8 @@ private:
   void forTiles(function_ref<void(int64_t v, int64_t count)> body) {
     int64_t total = columns.vectorsPerGate();
     for (int64_t v = 0, count; v < total; v += count) {
-      count = std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(total - v)));
+      count = std::min<int64_t>(largestTile,
+                                llvm::bit_floor(uint64_t(total - v)));
       body(v, count);
     }
   }
@@ -190,11 +229,11 @@ private:
                  function_ref<SmallVector<Value>(const Piece &)> indices) {
     if (isOneRow(tile))
       return loadVector(b, loc, tileType(tile.size()), buffer,
-                                    indices(tile.front()));
+                        indices(tile.front()));
     SmallVector<Value> parts;
     for (const Piece &piece : tile)
-      parts.push_back(loadVector(b, loc, columns.vector, buffer,
-                                             indices(piece)));
+      parts.push_back(
+          loadVector(b, loc, columns.vector, buffer, indices(piece)));
     return join(b, loc, parts);
   }
 
@@ -215,12 +254,12 @@ private:
                    const Tile &tile, Value block) {
     if (isOneRow(tile)) {
       storeVector(b, loc, value, buffer,
-                              paddedIndices(b, loc, tile.front(), block));
+                  paddedIndices(b, loc, tile.front(), block));
       return;
     }
     for (auto [i, piece] : llvm::enumerate(tile))
       storeVector(b, loc, part(b, loc, value, i), buffer,
-                              paddedIndices(b, loc, piece, block));
+                  paddedIndices(b, loc, piece, block));
   }
 
   /// condition[row] ? yes : no for each row.
@@ -299,8 +338,8 @@ private:
   }
 
   /// The sums of one row are finished where they are.
-  void finishRow(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value row,
-                 Value block) {
+  void finishRow(OpBuilder &b, Location loc, ArrayRef<Value> sums,
+                 ArrayRef<Value> candidate, Value row, Value block) {
     forTiles([&](int64_t v, int64_t count) {
       Tile tile;
       for (int64_t i = 0; i < count; ++i)
@@ -309,7 +348,12 @@ private:
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         gates.push_back(
             join(b, loc, sums.slice(columns.position(0, gate, v), count)));
-      finish(b, loc, gates, tile, block);
+      Value x;
+      if (!candidate.empty())
+        x = join(b, loc, candidate.slice(v, count));
+      else if (isApart(2))
+        x = loadCandidateProjection(b, loc, tile, block);
+      finish(b, loc, gates, x, tile, block);
     });
   }
 
@@ -318,17 +362,15 @@ private:
   /// registers for the constants of the activations.
   void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums,
                   Value block, Value first, int64_t count) {
-    int64_t width = columns.width;
     for (int64_t row = 0; row < count; ++row)
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
           storeVector(b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
-              ValueRange{indexConstant(b, loc, gate),
-                         indexConstant(b, loc, row * width +
-                                                   v * columns.lanes)});
+                      sumIndices(b, loc, gate, row, v));
     int64_t rowsPerTile = 1;
     if (columns.vectorsPerGate() == 1)
-      rowsPerTile = std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(count)));
+      rowsPerTile =
+          std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(count)));
     forRowBlocks(
         b, loc, indexConstant(b, loc, count), count, rowsPerTile,
         [&](OpBuilder &b, Location loc, Value local, int64_t tileRows) {
@@ -336,22 +378,40 @@ private:
             Tile tile;
             for (int64_t row = 0; row < tileRows; ++row)
               for (int64_t i = 0; i < vectors; ++i)
-                tile.push_back({plus(b, loc,
-                                     arith::AddIOp::create(b, loc, first, local),
-                                     row),
-                                v + i});
+                tile.push_back(
+                    {plus(b, loc, arith::AddIOp::create(b, loc, first, local),
+                          row),
+                     v + i});
+            auto load = [&](int64_t slot) {
+              return loadVector(
+                  b, loc, tileType(tile.size()), sumsBuffer,
+                  ValueRange{indexConstant(b, loc, slot),
+                             columnOf(b, loc, local, columns.width,
+                                      v * columns.lanes)});
+            };
             SmallVector<Value> gates;
             for (int64_t gate = 0; gate < columns.gates; ++gate)
-              gates.push_back(loadVector(b, loc, tileType(tile.size()), sumsBuffer,
-                  ValueRange{indexConstant(b, loc, gate),
-                             columnOf(b, loc, local, width,
-                                      v * columns.lanes)}));
-            finish(b, loc, gates, tile, block);
+              gates.push_back(load(gate));
+            Value x;
+            if (isApart(2))
+              x = op.getInput() ? load(kProjectionSlot)
+                                : loadCandidateProjection(b, loc, tile, block);
+            finish(b, loc, gates, x, tile, block);
           });
         });
   }
 
-  void finish(OpBuilder &b, Location loc, ArrayRef<Value> sums,
+  /// Where a sum waits: slots are the gates, and one for the candidate's
+  /// projection.
+  static constexpr int64_t kProjectionSlot = 3;
+  SmallVector<Value> sumIndices(OpBuilder &b, Location loc, int64_t slot,
+                                int64_t row, int64_t v) {
+    return {indexConstant(b, loc, slot),
+            indexConstant(b, loc, row * columns.width + v * columns.lanes)};
+  }
+
+  /// `x` is the candidate's projection where that is apart.
+  void finish(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value x,
               const Tile &tile, Value block) {
     ActAttr gate = op.getRecurrentActivation();
     if (op.getPhase() == StepPhase::gates) {
@@ -363,7 +423,6 @@ private:
     if (op.getPhase() == StepPhase::all) {
       z = activate(b, loc, gate, sums[0]);
       Value r = activate(b, loc, gate, sums[1]);
-      Value x = loadCandidateProjection(b, loc, tile, block);
       candidate = vector::FMAOp::create(b, loc, r, sums[2], x);
     } else {
       z = loadPadded(b, loc, op.getUpdate(), tile, block);
@@ -521,14 +580,16 @@ private:
     OpBuilder top = OpBuilder::atBlockBegin(&func.getBody().front());
     sumsBuffer = memref::AllocOp::create(
         top, loc,
-        MemRefType::get({columns.gates, rows * columns.width},
+        MemRefType::get({op.getInput() && isApart(2) ? kProjectionSlot + 1
+                                                     : columns.gates,
+                         rows * columns.width},
                         columns.vector.getElementType()));
   }
 
   StepOp op;
   OpBuilder b;
   Location loc;
-  PackedColumns columns;
+  PackedColumns columns, inputColumns;
   int64_t largestTile;
   int64_t batch = 0, numBlocks = 0;
   Value sumsBuffer;

@@ -636,14 +636,19 @@ private:
                                           ValueRange at) {
         OpBuilder::InsertionGuard guard(s.b);
         s.b.restoreInsertionPoint(b.saveInsertionPoint());
-        Value first = bias ? s.load(bias, {at[2], at[3], at[4]})
+        // The destination's blocks may be several of the weight's.
+        Value column = arith::AddIOp::create(
+            s.b, s.loc, arith::MulIOp::create(s.b, s.loc, at[2], sizes[4]),
+            at[4]);
+        auto [block, lane] = blockAndLane(s, column, width);
+        Value first = bias ? s.load(bias, {block, at[3], lane})
                            : s.number(element, 0);
         Value sum = s.sum(first, inner, [&](Value k) {
           SmallVector<Value> from{at[1], at[0], k};
           if (op.getTimeMajor())
             std::swap(from[0], from[1]);
           return s.mul(s.load(x, from),
-                       s.load(kernel, {at[2], k, at[3], at[4]}));
+                       s.load(kernel, {block, k, at[3], lane}));
         });
         Value value = ActivationOp::create(s.b, s.loc, element, sum,
                                            op.getActivation());
@@ -664,8 +669,20 @@ private:
                   {block, k, s.index(second ? 0 : gate), lane});
   }
 
+  /// Input part of a gate: bias + sum over k of x[k] * kernel[k].
+  static Value packedProjection(Scalar &s, Value kernel, Value bias,
+                                int64_t gate, Value unit, int64_t width,
+                                function_ref<Value(Value k)> x) {
+    auto [block, lane] = blockAndLane(s, unit, width);
+    auto type = cast<MemRefType>(kernel.getType());
+    Value first = bias ? s.load(bias, {block, s.index(gate), lane})
+                       : s.number(type.getElementType(), 0);
+    return s.sum(first, s.index(type.getDimSize(1)), [&](Value k) {
+      return s.mul(x(k), s.load(kernel, {block, k, s.index(gate), lane}));
+    });
+  }
+
   void lower(Scalar &s, RecurOp op) {
-    Value projection = asBuffer(s.b, s.loc, op.getProjection());
     SmallVector<Value> kernels;
     for (Value kernel : op.getKernels())
       kernels.push_back(asBuffer(s.b, s.loc, kernel));
@@ -675,14 +692,20 @@ private:
     Value bias = buffer(op.getRecurrentBias()), mask = buffer(op.getMask());
     Value reset = buffer(op.getReset());
     Value dropout = buffer(op.getRecurrentDropoutMask());
+    Value projection = buffer(op.getProjection());
+    Value input = buffer(op.getInput());
+    Value inputKernel = buffer(op.getInputKernel());
+    Value inputBias = buffer(op.getInputBias());
     int64_t width = op.getWidth();
     bool timeMajor = op.getTimeMajor();
 
     Recurrence loop;
     loop.units = op.getUnits();
-    loop.element = op.getProjectionType().getElementType();
-    loop.time = sizeOf(s.b, s.loc, projection, 0);
-    loop.batch = sizeOf(s.b, s.loc, projection, 1);
+    loop.element = op.getElementType();
+    int64_t timeDim = op.getTimeDim().second;
+    loop.time = sizeOf(s.b, s.loc, projection ? projection : input, timeDim);
+    loop.batch =
+        sizeOf(s.b, s.loc, projection ? projection : input, 1 - timeDim);
     loop.activation = op.getActivation();
     loop.recurrentActivation = op.getRecurrentActivation();
     loop.clip = op.getClipAttr();
@@ -702,6 +725,13 @@ private:
         return s.load(reset, at(row, t));
       };
     loop.input = [&](Value row, Value t, int64_t gate, Value unit) {
+      if (input)
+        return packedProjection(
+            s, inputKernel, inputBias, gate, unit, width, [&](Value k) {
+              SmallVector<Value> from = at(row, t);
+              from.push_back(k);
+              return s.load(input, from);
+            });
       auto [block, lane] = blockAndLane(s, unit, width);
       return s.load(projection, {t, row, block, s.index(gate), lane});
     };
@@ -737,9 +767,10 @@ private:
   //===--------------------------------------------------------------------===//
 
   void lower(Scalar &s, StepOp op) {
-    auto projection = cast<MemRefType>(op.getProjection().getType());
-    int64_t width = projection.getDimSize(3), units = op.getUnits();
-    Type element = projection.getElementType();
+    auto state = cast<MemRefType>(op.getState().getType());
+    int64_t width = cast<MemRefType>(op.getKernel().getType()).getDimSize(3);
+    int64_t units = op.getUnits();
+    Type element = state.getElementType();
     // Scratch of a row belongs in front of all loops: the time loop is around.
     OpBuilder::InsertPoint here = s.b.saveInsertionPoint();
     s.b.setInsertionPointToStart(&func.getBody().front());
@@ -749,9 +780,13 @@ private:
     s.b.restoreInsertionPoint(here);
     row.numUnits = s.index(units);
 
-    s.loop(s.index(projection.getDimSize(0)), [&](Value b) {
+    s.loop(s.index(state.getDimSize(0)), [&](Value b) {
       StepReads reads;
       reads.input = [&](int64_t gate, Value u) {
+        if (op.getInput())
+          return packedProjection(
+              s, op.getInputKernel(), op.getInputBias(), gate, u, width,
+              [&](Value k) { return s.load(op.getInput(), {b, k}); });
         auto [block, lane] = blockAndLane(s, u, width);
         return s.load(op.getProjection(), {b, block, s.index(gate), lane});
       };

@@ -751,3 +751,35 @@ func.func @gru_step_candidate_dropout(%p: memref<2x1x3x16xf32>, %k: memref<1x7x1
       state(%h : memref<2x16xf32>) {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }
+
+// -----
+
+func.func @gru_dropout_mask_c1(%key: tensor<2xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{key has 2 entries, expected 3 (seed, draws, recurrent draws)}}
+  %m = gru.dropout_mask %key like %x {dims = array<i64: -1, -2>, rate = 0.5, scale = 2.0, stream = 0} : tensor<2xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @gru_dropout_mask_c2(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{dims has 0, expected a positive size, or -1 to -2 for a dimension of like}}
+  %m = gru.dropout_mask %key like %x {dims = array<i64: -1, 0>, rate = 0.5, scale = 2.0, stream = 0} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x0xf32>
+  return
+}
+
+// -----
+
+func.func @gru_dropout_mask_c3(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{rate is 1.000000e+00, expected at least 0 and below 1}}
+  %m = gru.dropout_mask %key like %x {dims = array<i64: -1, -2>, rate = 1.0, scale = 2.0, stream = 0} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @gru_dropout_mask_c4(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{stream is -1, expected a number of 32 bits}}
+  %m = gru.dropout_mask %key like %x {dims = array<i64: -1, -2>, rate = 0.5, scale = 2.0, stream = -1} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}

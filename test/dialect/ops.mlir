@@ -255,3 +255,14 @@ func.func private @activation_kinds() attributes {kinds = [
   #gru.act<silu>, #gru.act<gelu>, #gru.act<exponential>, #gru.act<hard_silu>, #gru.act<mish>, #gru.act<log_sigmoid>,
   #gru.act<softmax>, #gru.act<log_softmax>, #gru.act<sparsemax>,
   #gru.act<affine>, #gru.act<thresholded_relu>, #gru.act<scaled_tanh, beta = 0.5>]}
+
+// CHECK-LABEL: func.func @dropout_mask
+func.func @dropout_mask(%key: tensor<3xi64>, %x: tensor<?x?x8xf32>, %y: tensor<2x4xbf16>) -> (tensor<3x?x8xf32>, tensor<2x4xbf16>) {
+  // CHECK: gru.dropout_mask %{{.*}} like %{{.*}} {dims = array<i64: 3, -1, 8>, rate = 2.500000e-01 : f64, {{.*}}stream = 0 : i64} : tensor<3xi64>, tensor<?x?x8xf32> -> tensor<3x?x8xf32>
+  %m = gru.dropout_mask %key like %x {dims = array<i64: 3, -1, 8>, rate = 0.25, scale = 1.3333334, stream = 0}
+      : tensor<3xi64>, tensor<?x?x8xf32> -> tensor<3x?x8xf32>
+  // CHECK: gru.dropout_mask {{.*}} recurrent, {{.*}} seed = 7 : i64
+  %n = gru.dropout_mask %key like %y {dims = array<i64: -1, -2>, rate = 0.5, scale = 2.0, stream = 1, seed = 7, recurrent}
+      : tensor<3xi64>, tensor<2x4xbf16> -> tensor<2x4xbf16>
+  return %m, %n : tensor<3x?x8xf32>, tensor<2x4xbf16>
+}

@@ -57,3 +57,16 @@ func.func @vector(%x: memref<8xf32>, %W: memref<1x8x1x16xf32>, %y: memref<16xf32
   gru.packed_dense ins(%x, %W : memref<8xf32>, memref<1x8x1x16xf32>) outs(%y : memref<16xf32>) {activation = #gru.act<linear>}
   return
 }
+
+// The destination's blocks are two of the weight's wide.
+// CHECK-LABEL: func.func @wide_destination
+func.func @wide_destination(%x: memref<8x2x5xf32>, %W: memref<4x5x3x16xf32>, %y: memref<2x8x2x3x32xf32>) {
+  // CHECK: scf.for %[[B:.+]] = %c0 to %c4
+  // CHECK: %[[PART:.+]] = arith.remui %[[B]], %c2
+  // CHECK: %[[BLOCK:.+]] = arith.divui %[[B]], %c2
+  // CHECK: %[[COLUMN:.+]] = arith.muli %[[PART]], %c16
+  // CHECK: vector.store %{{.*}}, %{{.*}}[%{{.*}}, %{{.*}}, %[[BLOCK]], %c0, %[[COLUMN]]]
+  gru.packed_dense ins(%x, %W : memref<8x2x5xf32>, memref<4x5x3x16xf32>) outs(%y : memref<2x8x2x3x32xf32>)
+      {activation = #gru.act<linear>, rows = 8 : i64}
+  return
+}

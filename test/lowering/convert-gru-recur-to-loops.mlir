@@ -3,27 +3,58 @@
 // With reset_after a step reads the whole old state while it writes the new one:
 // two buffers of padded rows, and the parity of T says which one is the last.
 // CHECK-LABEL: func.func @double_buffer
-// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<?x2x1x3x16xf32>, %[[U:[a-z0-9]+]]: memref<1x7x3x16xf32>, %[[C:[a-z0-9]+]]: memref<1x1x16xf32>, %[[H:[a-z0-9]+]]: memref<2x7xf32>, %[[S:[a-z0-9]+]]: memref<2x?x7xf32>
-func.func @double_buffer(%p: memref<?x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %c: memref<1x1x16xf32>, %h: memref<2x7xf32>, %s: memref<2x?x7xf32>) {
-  // CHECK: %[[STATES:.+]] = memref.alloc() : memref<2x2x16xf32>
-  // CHECK: memref.copy %[[H]], %{{.*}} : memref<2x7xf32> to memref<2x7xf32, strided<[16, 1]>>
+// CHECK-SAME: %[[P:[a-z0-9]+]]: memref<?x2x2x3x16xf32>, %[[U:[a-z0-9]+]]: memref<2x20x3x16xf32>, %[[C:[a-z0-9]+]]: memref<2x1x16xf32>, %[[H:[a-z0-9]+]]: memref<2x20xf32>, %[[S:[a-z0-9]+]]: memref<2x?x20xf32>
+func.func @double_buffer(%p: memref<?x2x2x3x16xf32>, %U: memref<2x20x3x16xf32>, %c: memref<2x1x16xf32>, %h: memref<2x20xf32>, %s: memref<2x?x20xf32>) {
+  // CHECK: %[[STATES:.+]] = memref.alloc() : memref<2x2x32xf32>
+  // CHECK: memref.copy %[[H]], %{{.*}} : memref<2x20xf32> to memref<2x20xf32, strided<[32, 1]>>
   // CHECK: %[[T:.+]] = memref.dim %[[P]], %c0
   // CHECK: scf.for %[[I:.+]] = %c0 to %[[T]] step %c1 {
-  // CHECK: %[[PI:.+]] = memref.subview %[[P]][%[[I]], 0, 0, 0, 0] [1, 2, 1, 3, 16]
+  // CHECK: %[[PI:.+]] = memref.subview %[[P]][%[[I]], 0, 0, 0, 0] [1, 2, 2, 3, 16]
   // CHECK: %[[OLD:.+]] = arith.remui %[[I]], %c2
   // CHECK: %[[NEW:.+]] = arith.subi %c1, %[[OLD]]
   // CHECK: %[[OLDSTATE:.+]] = memref.subview %[[STATES]][%[[OLD]], 0, 0]
   // CHECK: %[[NEWSTATE:.+]] = memref.subview %[[STATES]][%[[NEW]], 0, 0]
-  // CHECK: %[[OUT:.+]] = memref.subview %[[S]][0, %[[I]], 0] [2, 1, 7]
-  // CHECK: gru.step <all> projection(%[[PI]] : {{.*}}) kernel(%[[U]] : {{.*}}) recurrent_bias(%[[C]] : {{.*}}) new_state(%[[NEWSTATE]] : {{.*}}) output(%[[OUT]] : {{.*}}) state(%[[OLDSTATE]] :
-  // CHECK-SAME: rows = 2 : i64, units = 7 : i64
+  // CHECK: %[[OUT:.+]] = memref.subview %[[S]][0, %[[I]], 0] [2, 1, 20]
+  // CHECK: %[[I32:.+]] = arith.index_cast %[[I]] : index to i32
+  // CHECK: %[[TURN:.+]] = arith.trunci %[[I32]] : i32 to i1
+  // CHECK: gru.step <all> projection(%[[PI]] : {{.*}}) kernel(%[[U]] : {{.*}}) recurrent_bias(%[[C]] : {{.*}}) new_state(%[[NEWSTATE]] : {{.*}}) output(%[[OUT]] : {{.*}}) turn(%[[TURN]]) state(%[[OLDSTATE]] :
+  // CHECK-SAME: rows = 2 : i64, units = 20 : i64
   // CHECK: }
   // CHECK: %[[LAST:.+]] = arith.remui %[[T]], %c2
   // CHECK: memref.subview %[[STATES]][%[[LAST]], 0, 0]
   // CHECK: memref.copy %{{.*}}, %[[H]]
-  gru.recur ins(%p : memref<?x2x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) recurrent_bias(%c : memref<1x1x16xf32>)
-      state(%h : memref<2x7xf32>) sequence(%s : memref<2x?x7xf32>)
+  gru.recur ins(%p : memref<?x2x2x3x16xf32>) kernels(%U : memref<2x20x3x16xf32>) recurrent_bias(%c : memref<2x1x16xf32>)
+      state(%h : memref<2x20xf32>) sequence(%s : memref<2x?x20xf32>)
       {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after, rows = 2 : i64}
+  return
+}
+
+// One block of units writes its rows when it has read them: one buffer. For one
+// row of a state of the program, that buffer is the state's own memory.
+// CHECK-LABEL: func.func @in_place
+// CHECK-SAME: %[[H:[a-z0-9]+]]: memref<1x7xf32>
+func.func @in_place(%p: memref<?x1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x7xf32> {gru.state = 0 : i64}) {
+  // CHECK: %[[STATES:.+]] = memref.reinterpret_cast %[[H]] to offset: [0], sizes: [1, 1, 16]
+  // CHECK-NOT: memref.alloc
+  // CHECK-NOT: memref.copy
+  // CHECK: gru.step <all> {{.*}} new_state(%[[STATE:[a-z0-9_]+]] : {{.*}}) state(%[[STATE]] :
+  // CHECK-NOT: memref.copy
+  gru.recur ins(%p : memref<?x1x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<1x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// A fused projection: a step takes the inputs of its timestep.
+// CHECK-LABEL: func.func @fused
+// CHECK-SAME: %[[X:[a-z0-9]+]]: memref<2x?x5xf32>
+func.func @fused(%x: memref<2x?x5xf32>, %W: memref<1x5x3x16xf32>, %b: memref<1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
+  // CHECK: %[[T:.+]] = memref.dim %[[X]], %c1
+  // CHECK: scf.for %[[I:.+]] = %c0 to %[[T]]
+  // CHECK: %[[XI:.+]] = memref.subview %[[X]][0, %[[I]], 0] [2, 1, 5]
+  // CHECK: gru.step <all> input(%[[XI]] : {{.*}}) input_kernel(%{{.*}}) input_bias(%{{.*}}) kernel(
+  gru.recur input(%x : memref<2x?x5xf32>) input_kernel(%W : memref<1x5x3x16xf32>) input_bias(%b : memref<1x3x16xf32>)
+      kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
   return
 }
 

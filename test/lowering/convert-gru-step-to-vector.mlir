@@ -14,9 +14,9 @@ func.func @one_block(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %c: mem
   // CHECK: memref.load %[[H]][%c0, %[[K]]]
   // CHECK-COUNT-3: vector.fma
   // CHECK: scf.yield
+  // CHECK: %[[XH:.+]] = vector.load %[[P]][%c0, %c0, %c2, %c0]
   // CHECK: %[[Z:.+]] = gru.activation %[[SUMS]]#0 {kind = #gru.act<sigmoid>} : vector<16xf32>
   // CHECK: %[[R:.+]] = gru.activation %[[SUMS]]#1 {kind = #gru.act<sigmoid>}
-  // CHECK: %[[XH:.+]] = vector.load %[[P]][%c0, %c0, %c2, %c0]
   // CHECK: %[[A:.+]] = vector.fma %[[R]], %[[SUMS]]#2, %[[XH]]
   // CHECK: %[[HH:.+]] = gru.activation %[[A]] {kind = #gru.act<tanh>}
   // h' = hh + z (h - hh)
@@ -190,5 +190,34 @@ func.func @turn(%p: memref<6x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<
   gru.step <all> projection(%p : memref<6x2x3x16xf32>) kernel(%U : memref<2x32x3x16xf32>)
       new_state(%n : memref<6x32xf32>) turn(%turn) state(%h : memref<6x32xf32>)
       {units = 32, rows = 6 : i64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// A fused projection: the sums start with the inputs, and that of the candidate
+// waits apart while its recurrent sum is made.
+// CHECK-LABEL: func.func @fused
+// CHECK-SAME: %[[X:[a-z0-9]+]]: memref<1x5xf32>, %[[W:[a-z0-9]+]]: memref<1x5x3x16xf32>
+func.func @fused(%x: memref<1x5xf32>, %W: memref<1x5x3x16xf32>, %b: memref<1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>) {
+  // CHECK: %[[IN:.+]]:3 = scf.for %[[K:.+]] = %c0 to %c5
+  // CHECK: memref.load %[[X]][%c0, %[[K]]]
+  // CHECK: vector.load %[[W]][%c0, %[[K]], %c0, %c0]
+  // CHECK: %[[SUMS:.+]]:3 = scf.for {{.*}} iter_args(%{{.*}} = %[[IN]]#0, %{{.*}} = %[[IN]]#1, %{{.*}} = %{{cst.*}})
+  // CHECK: vector.fma %{{.*}}, %[[SUMS]]#2, %[[IN]]#2
+  gru.step <all> input(%x : memref<1x5xf32>) input_kernel(%W : memref<1x5x3x16xf32>) input_bias(%b : memref<1x3x16xf32>)
+      kernel(%U : memref<1x7x3x16xf32>) new_state(%n : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Without reset_after each phase takes the gates that it needs.
+// CHECK-LABEL: func.func @fused_candidate
+// CHECK-SAME: %[[W:[a-z0-9]+]]: memref<1x5x3x16xf32>
+func.func @fused_candidate(%W: memref<1x5x3x16xf32>, %x: memref<1x5xf32>, %b: memref<1x3x16xf32>, %U: memref<1x7x1x16xf32>, %z: memref<1x16xf32>, %rh: memref<1x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>) {
+  // CHECK: vector.load %{{.*}}[%c0, %c2, %c0] : memref<1x3x16xf32>
+  // CHECK: vector.load %[[W]][%c0, %{{.*}}, %c2, %c0]
+  gru.step <candidate> input(%x : memref<1x5xf32>) input_kernel(%W : memref<1x5x3x16xf32>) input_bias(%b : memref<1x3x16xf32>)
+      kernel(%U : memref<1x7x1x16xf32>) update(%z : memref<1x16xf32>) reset_state(%rh : memref<1x16xf32>)
+      new_state(%n : memref<1x16xf32>) state(%h : memref<1x16xf32>)
+      {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }

@@ -15,10 +15,12 @@
 // CPU: gru-legalize
 // CPU: canonicalize
 // CPU: convert-gru-layers-to-sequence{registers=32 rows=0 vector-bytes=64 width=0}
+// CPU: gru-fuse-projection{rows=16}
 // CPU: gru-hoist-packs
 // CPU: convert-gru-to-linalg
 // CPU: convert-elementwise-to-linalg
 // CPU: convert-gru-rowwise-to-loops
+// CPU: convert-gru-dropout-masks-to-loops
 // CPU: gru-bind-buffers
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize

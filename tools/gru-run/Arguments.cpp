@@ -88,7 +88,7 @@ struct Options {
                "random inputs have 16 steps")};
   cl::opt<std::string> seed{"seed", cl::cat(category), cl::init("1"),
                             cl::value_desc("N"),
-                            cl::desc("Seed of random inputs (1)")};
+                            cl::desc("Seed of random inputs and of dropout masks (1)")};
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "

@@ -2,6 +2,8 @@
 
 #include "Execution.h"
 
+#include "gru/dropout.hpp"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
@@ -210,7 +212,8 @@ static TensorView view(Array &array) {
 
 /// Sessions promise the longest of the dimensions that the program leaves open.
 static Expected<Session> makeSession(const Program &program,
-                                     std::span<const Call> calls) {
+                                     std::span<const Call> calls,
+                                     uint64_t seed) {
   SessionOptions options;
   options.max_timesteps = 1;
   std::vector<TensorInfo> infos = program.inputs();
@@ -222,6 +225,7 @@ static Expected<Session> makeSession(const Program &program,
   Session session = program.session(options);
   if (!session)
     return toLLVM(session.error());
+  set_seed(session, seed);
   return session;
 }
 
@@ -290,8 +294,8 @@ static llvm::Error resetStates(const Program &program, Session &session,
 }
 
 Expected<Outputs> gru::runCalls(const Program &program,
-                                std::span<const Call> calls) {
-  Expected<Session> session = makeSession(program, calls);
+                                std::span<const Call> calls, uint64_t seed) {
+  Expected<Session> session = makeSession(program, calls, seed);
   if (!session)
     return session.takeError();
   Outputs outputs;
@@ -314,7 +318,7 @@ Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
   constexpr std::chrono::milliseconds enough(200);
   constexpr size_t fewest = 5, most = 1'000'000;
 
-  Expected<Session> session = makeSession(program, {&call, 1});
+  Expected<Session> session = makeSession(program, {&call, 1}, /*seed=*/0);
   if (!session)
     return session.takeError();
   Expected<Tensors> tensors = makeTensors(program, call);

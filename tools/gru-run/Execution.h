@@ -47,9 +47,10 @@ CompileOptions getCompileOptions(const Model &model, const Arguments &arguments,
                                  std::span<const Call> calls);
 
 /// Runs all calls on one new session. Inputs are converted where the program
-/// computes in another float dtype than the model.
+/// computes in another float dtype than the model. Dropout masks that are not
+/// given are drawn from `seed`.
 llvm::Expected<Outputs> runCalls(const Program &program,
-                                 std::span<const Call> calls);
+                                 std::span<const Call> calls, uint64_t seed);
 
 /// How long a call takes, in nanoseconds, and how many steps it has.
 struct Timing {

@@ -117,7 +117,7 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   Result<Program> reference = compile(model, options);
   if (!reference)
     return toLLVM(reference.error());
-  llvm::Expected<Outputs> expected = runCalls(*reference, calls);
+  llvm::Expected<Outputs> expected = runCalls(*reference, calls, arguments.seed);
   if (!expected)
     return expected.takeError();
   std::vector<TensorInfo> infos = reference->outputs();

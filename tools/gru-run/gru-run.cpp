@@ -61,7 +61,7 @@ static llvm::Error run(const Arguments &arguments) {
   Result<Program> program = compile(*model, options);
   if (!program)
     return toLLVM(program.error());
-  llvm::Expected<Outputs> outputs = runCalls(*program, *calls);
+  llvm::Expected<Outputs> outputs = runCalls(*program, *calls, arguments.seed);
   if (!outputs)
     return outputs.takeError();
 

@@ -14,8 +14,10 @@
 #include "compiler/import/keras/KerasConfig.h"
 #include "compiler/import/keras/KerasLayers.h"
 #include "compiler/import/keras/KerasWeights.h"
-#include "dialect/GRUDialect.h"
+#include "compiler/import/keras/layers/Dropout.h"
+#include "dialect/GRUDropoutOps.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/APFloat.h"
@@ -167,6 +169,8 @@ public:
                                           StringRef part) override;
 
 private:
+  Tensor drawMask(const MaskRequest &request, int64_t stream);
+
   Walk &walk;
   /// The layer of the model that holds weights and states.
   const Layer &owner;
@@ -220,6 +224,7 @@ private:
   mlir::Value addArgument(const Tensor &tensor, unsigned &group,
                           unsigned before, mlir::Attribute location,
                           mlir::ArrayRef<mlir::NamedAttribute> attributes);
+  mlir::Value getDropoutKey();
   bool isEmitting() const { return builder.has_value(); }
 
   StringRef file;
@@ -243,6 +248,11 @@ private:
   /// that are given.
   std::vector<std::string> maskNames;
   StringMap<Tensor> givenMasks;
+  int64_t numMasks = 0;
+  /// The state that masks are drawn from, last among the states; null if none
+  /// is drawn.
+  mlir::Value dropoutKey;
+  bool advancesKey = false;
 };
 } // namespace
 
@@ -366,7 +376,8 @@ Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
   Tensor tensor{SmallVector<int64_t>(shape), type, {}, {}, {}};
   if (walk.isEmitting())
     tensor.value = walk.addArgument(
-        tensor, walk.numStates, walk.numInputs + walk.numStates, location,
+        tensor, walk.numStates,
+        walk.numInputs + walk.numStates - (walk.dropoutKey ? 1 : 0), location,
         {builder->getNamedAttr(kStateAttr,
                                builder->getI64IntegerAttr(walk.states.size())),
          builder->getNamedAttr(kNameAttr, builder->getStringAttr(name))});
@@ -391,6 +402,48 @@ static SmallVector<int64_t> getMaskShape(const MaskRequest &request,
   return shape;
 }
 
+/// What is kept is 1/(1 - rate) in the type of the layer, also where the layer is
+/// computed in float64.
+static double roundTo(ElementType type, double number) {
+  const fltSemantics *semantics = type == ElementType::f32
+                                      ? &APFloat::IEEEsingle()
+                                  : type == ElementType::f16
+                                      ? &APFloat::IEEEhalf()
+                                  : type == ElementType::bf16
+                                      ? &APFloat::BFloat()
+                                      : &APFloat::IEEEdouble();
+  APFloat value(number);
+  bool ignored;
+  value.convert(*semantics, APFloat::rmNearestTiesToEven, &ignored);
+  value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &ignored);
+  return value.convertToDouble();
+}
+
+Tensor CallContext::drawMask(const MaskRequest &request, int64_t stream) {
+  Tensor mask{getMaskShape(request, request.forms.front()),
+              request.like.type,
+              {},
+              {},
+              {}};
+  // A cell that is the model keeps its masks until they are reset.
+  walk.advancesKey |= findLayerClass(owner.className)->recurrent ||
+                      !findLayerClass(owner.className)->hasCells();
+  if (!isEmitting())
+    return mask;
+  mlir::OpBuilder &b = *builder;
+  std::optional<int64_t> seed = getDropoutSeed(layer, request.name);
+  bool recurrent = StringRef(request.name).starts_with("recurrent_");
+  mask.value = DropoutMaskOp::create(
+      b, getLocation(), walk.getDropoutKey(), request.like.value,
+      b.getDenseI64ArrayAttr(request.forms.front()),
+      b.getF64FloatAttr(request.rate),
+      b.getF64FloatAttr(roundTo(request.like.type, 1 / (1 - request.rate))),
+      b.getI64IntegerAttr(stream),
+      seed ? b.getI64IntegerAttr(*seed) : mlir::IntegerAttr(),
+      recurrent ? b.getUnitAttr() : mlir::UnitAttr());
+  return mask;
+}
+
 Expected<Tensor> CallContext::getDropoutMask(const MaskRequest &request) {
   // The short name where no other layer could be meant.
   std::string shortName = joinPath(part, request.name);
@@ -402,9 +455,9 @@ Expected<Tensor> CallContext::getDropoutMask(const MaskRequest &request) {
   for (const MaskSpec &spec : options.masks)
     if (spec.name == longName || (isShort && spec.name == shortName))
       given = &spec;
+  int64_t stream = walk.numMasks++;
   if (!given)
-    return error(request.name + " is drawn in training, which is not "
-                                "supported; give it as an input");
+    return drawMask(request, stream);
   SmallVector<std::string> expected;
   for (auto [form, batchDim] : zip(request.forms, request.batchDims)) {
     SmallVector<int64_t> shape = getMaskShape(request, form);
@@ -453,6 +506,18 @@ Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
   return function.getBody().front().insertArgument(
       before, getType(tensor),
       mlir::Location(cast<mlir::LocationAttr>(location)));
+}
+
+mlir::Value Walk::getDropoutKey() {
+  if (!dropoutKey) {
+    Tensor key{{3}, ElementType::i64, {}, {}, {}};
+    // Its number among the states follows when all of them are known.
+    dropoutKey = addArgument(
+        key, numStates, numInputs + numStates, function.getLoc(),
+        {builder->getNamedAttr(kNameAttr,
+                               builder->getStringAttr(kDropoutKeyName))});
+  }
+  return dropoutKey;
 }
 
 Error Walk::addInputs() {
@@ -787,6 +852,25 @@ Error Walk::finish() {
     values.push_back(state.value.value);
     attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
         kStateAttr, builder->getI64IntegerAttr(index))));
+  }
+  if (dropoutKey) {
+    mlir::Value next = dropoutKey;
+    // Every call draws new masks, unless a cell keeps its own.
+    if (advancesKey)
+      next = mlir::arith::AddIOp::create(
+          *builder, function.getLoc(), dropoutKey,
+          mlir::arith::ConstantOp::create(
+              *builder, function.getLoc(),
+              builder->getI64TensorAttr({0, 1, 1})));
+    auto number = builder->getNamedAttr(
+        kStateAttr, builder->getI64IntegerAttr(states.size()));
+    mlir::DictionaryAttr &argument =
+        argumentAttributes[numInputs + numStates - 1];
+    mlir::NamedAttrList extended(argument);
+    extended.append(number);
+    argument = extended.getDictionary(builder->getContext());
+    values.push_back(next);
+    attributes.push_back(builder->getDictionaryAttr(number));
   }
   mlir::func::ReturnOp::create(*builder, function.getLoc(), values);
   mlir::Block &body = function.getBody().front();

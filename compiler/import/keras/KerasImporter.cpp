@@ -93,8 +93,7 @@ void KerasSource::writeStructure(raw_ostream &os, const json::Value &value) {
   auto isLeftOut = [](StringRef key) {
     return key.ends_with("_initializer") || key.ends_with("_regularizer") ||
            key.ends_with("_constraint") || key == "shared_object_id" ||
-           key == "build_config" || key == "compile_config" ||
-           key == "trainable" || key == "seed";
+           key == "build_config" || key == "compile_config";
   };
   SmallVector<StringRef> keys;
   for (const auto &entry : *object)

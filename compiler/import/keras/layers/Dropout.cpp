@@ -29,6 +29,37 @@ static Expected<Tensor> emitProduct(LayerContext &context, const Tensor &input,
       });
 }
 
+/// The config that holds the cell which a mask of this name is for, going from
+/// RNN to StackedRNNCells to cell.
+static const json::Object *findCell(const json::Object &config,
+                                    StringRef mask) {
+  const json::Value *cell = findEntry(config, "cell");
+  const json::Array *cells = cell ? cell->getAsArray() : nullptr;
+  if (!cells)
+    cells = config.getArray("cells");
+  if (cells) {
+    size_t index = 0;
+    mask.substr(mask.rfind("_cell") + StringRef("_cell").size())
+        .getAsInteger(10, index);
+    cell = index < cells->size() ? &(*cells)[index] : nullptr;
+  }
+  std::optional<ObjectConfig> object;
+  if (cell)
+    object = getObjectConfig(*cell);
+  return object ? findCell(*object->config, mask) : &config;
+}
+
+std::optional<int64_t> gru::keras::getDropoutSeed(const Layer &layer,
+                                                  StringRef mask) {
+  const json::Value *seed = findEntry(*findCell(layer.config, mask), "seed");
+  if (!seed)
+    return std::nullopt;
+  // A SeedGenerator that was made of a number.
+  if (std::optional<ObjectConfig> generator = getObjectConfig(*seed))
+    return generator->config->getInteger("seed");
+  return seed->getAsInteger();
+}
+
 //===----------------------------------------------------------------------===//
 // Cells
 //===----------------------------------------------------------------------===//

@@ -19,6 +19,11 @@ struct CellDropout {
 llvm::Expected<CellDropout> readCellDropout(LayerContext &context,
                                             const llvm::json::Object &config);
 
+/// The seed that a layer's config has for a mask of this name; cells of an RNN
+/// have their own.
+std::optional<int64_t> getDropoutSeed(const Layer &layer,
+                                      llvm::StringRef mask);
+
 /// The masks of one cell in one call, as gru.gru and gru.cell take them; no
 /// values where nothing is dropped.
 struct CellMasks {
