@@ -17,7 +17,10 @@ packages=(
   clang-22 lld-22 libclang-rt-22-dev llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache pkg-config git python3 python3-pip
-  libhdf5-dev libzip-dev libxtensor-dev libgtest-dev libgmock-dev
+  libhdf5-dev libzip-dev libxtensor-dev libprotobuf-dev protobuf-compiler
+  libgtest-dev libgmock-dev libbenchmark-dev
+  python3-dev python3-venv # the Python bindings
+  qemu-user # runs objects made for other CPUs in the tests
 )
 
 # Where no CUDA toolkit is: headers of CUDA and cuDNN, and the assembler that tests
@@ -189,7 +192,19 @@ PYTHON
   touch "$cuda_dir/complete"
 }
 
+# The Python bindings are built where these two can be had; the rest does not
+# need them.
+python_tools() {
+  [ -x build/venv/bin/python ] && build/venv/bin/python -c \
+    'import nanobind, numpy' 2>/dev/null && return
+  say "Python tools into build/venv"
+  { python3 -m venv build/venv &&
+    build/venv/bin/pip -q install nanobind numpy; } ||
+    { rm -rf build/venv; say "no nanobind: building without Python bindings"; }
+}
+
 build() {
+  python_tools
   say "configuring and building into build/"
   cmake --preset release
   cmake --build --preset release

@@ -6,7 +6,11 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
+#include "lowering/common/PackInEachRun.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -84,6 +88,12 @@ private:
 };
 
 struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    HoistPacksPassBase::getDependentDialects(registry);
+    registry.insert<arith::ArithDialect, linalg::LinalgDialect,
+                    tensor::TensorDialect>(); // packInEachRun
+  }
+
   void runOnOperation() override {
     func::FuncOp func = getOperation();
     if (func.isDeclaration())
@@ -103,18 +113,15 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
         return signalPassFailure();
       }
     }
-    WalkResult result = func.walk([&](PackOp op) {
+    SmallVector<PackOp> computed;
+    func.walk([&](PackOp op) {
       auto argument = dyn_cast<BlockArgument>(op.getSource());
-      if (argument && argument.getOwner() == &func.getBody().front() &&
-          func.getArgAttr(argument.getArgNumber(), kWeightAttr))
-        return WalkResult::advance();
-      op.emitError() << "packs a value that is not a weight, expected a "
-                        "function argument with "
-                     << kWeightAttr;
-      return WalkResult::interrupt();
+      if (!argument || argument.getOwner() != &func.getBody().front() ||
+          !func.getArgAttr(argument.getArgNumber(), kWeightAttr))
+        computed.push_back(op);
     });
-    if (result.wasInterrupted())
-      return signalPassFailure();
+    for (PackOp op : computed)
+      packInEachRun(op);
 
     // Weights in their original order, and the new arguments made from them.
     SmallVector<Attribute> weights;

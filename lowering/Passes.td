@@ -111,7 +111,8 @@ def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
       gru.pack_program = [{weight = 0, offset = 0, extents = [4, 64, 3, 16], ...} ]}
     ```
 
-    A pack of anything but a weight argument is an error.
+    A pack of anything else, such as a kernel that is an input of the model,
+    becomes a `linalg.generic` that does the same in every run.
   }];
   let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
   let dependentDialects = ["::gru::GRUDialect"];
@@ -326,6 +327,38 @@ def LowerEntryPass : Pass<"gru-lower-entry", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"name", "name", "std::string", "\"gru_kernel\"", "Name of the entry point">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def LowerAccessesPass : Pass<"gru-lower-accesses", "::mlir::func::FuncOp"> {
+  let summary = "turns loads and stores of buffers into those of pointers";
+  let description = [{
+    A buffer becomes a pointer to its first element, and an access the pointer
+    plus one term per index. A term is computed where its index is, once for all
+    accesses that share it, and the constant part is the access's own offset:
+
+    ```mlir
+    %v = vector.load %U[%block, %k, %c2, %c16] : memref<4x64x3x32xf32>, vector<16xf32>
+    ```
+
+    becomes, the first line outside of the loop over `k`,
+
+    ```mlir
+    %p = llvm.getelementptr inbounds %U[%block] : (!llvm.ptr, i64) -> !llvm.ptr, !llvm.array<6144 x f32>
+    %q = llvm.getelementptr inbounds %p[%k] : (!llvm.ptr, i64) -> !llvm.ptr, !llvm.array<96 x f32>
+    %r = llvm.getelementptr inbounds %q[80] : (!llvm.ptr) -> !llvm.ptr, f32
+    %v = llvm.load %r {alignment = 4 : i64} : !llvm.ptr -> vector<16xf32>
+    ```
+
+    The general conversion makes some ten operations of each access instead,
+    which costs as much as the rest of the lowering. It is left what this pass
+    leaves alone: buffers that do not lead back to an argument through views of
+    known strides, and vectors of several dimensions. Where that leaves views,
+    upstream's expansion of strided metadata and of affine maps follows.
+
+    Needs structured control flow and the descriptors of gru-lower-entry.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::affine::AffineDialect", "::mlir::memref::MemRefDialect"];
 }
 
 #endif // GRU_LOWERING_PASSES_TD

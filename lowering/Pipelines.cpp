@@ -12,7 +12,6 @@
 #include "lowering/DevicePasses.h"
 #include "lowering/Passes.h"
 
-#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
 #include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
@@ -77,7 +76,11 @@ StringRef gru::phaseNames() {
 //===----------------------------------------------------------------------===//
 
 static void cleanUp(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  // There are no branches yet, so no blocks to be simplified either, which would
+  // be a third of the work.
+  GreedyRewriteConfig config;
+  config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass(config));
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
@@ -173,9 +176,8 @@ static void convertToLLVM(OpPassManager &pm) {
   arith::ArithExpandOpsPassOptions expand;
   expand.includeBf16 = true;
   pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
   cleanUp(pm);
+  pm.addNestedPass<func::FuncOp>(createLowerAccessesPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createCallLibmPass());
   // One conversion of everything costs half of what one per dialect does.

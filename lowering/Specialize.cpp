@@ -45,7 +45,8 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         return signalPassFailure();
       }
       auto fix = [&](int64_t dim, int64_t size, StringRef what) {
-        if (size <= 0 || dim >= int64_t(shape.size()) || shape[dim] == size)
+        if (size <= 0 || dim < 0 || dim >= int64_t(shape.size()) ||
+            shape[dim] == size)
           return true;
         if (!ShapedType::isDynamic(shape[dim])) {
           emitError(argument.getLoc())

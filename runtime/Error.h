@@ -60,16 +60,18 @@ template <typename... Pieces>
 }
 
 /// Reads a caller's struct that begins with its own size. Bytes that it lacks
-/// are zero; bytes that we do not know must be.
+/// are zero; bytes that we do not know must be. `firstSize` is what the struct
+/// had when this version of the ABI began.
 template <typename T>
-[[nodiscard]] gru_status readVersioned(const T *from, const char *what, T &to) {
+[[nodiscard]] gru_status readVersioned(const T *from, const char *what, T &to,
+                                       size_t firstSize = sizeof(T)) {
   static_assert(offsetof(T, struct_size) == 0);
   std::memset(static_cast<void *>(&to), 0, sizeof(T));
   uint32_t size = from->struct_size;
-  if (size < sizeof(T))
+  if (size < firstSize)
     return fail(GRU_INVALID_ARGUMENT, what,
                 ": struct_size is too small, found ", size,
-                ", expected at least ", sizeof(T));
+                ", expected at least ", firstSize);
   const auto *bytes = reinterpret_cast<const unsigned char *>(from);
   for (size_t i = sizeof(T); i < size; ++i)
     if (bytes[i] != 0)
@@ -77,7 +79,22 @@ template <typename T>
                   ": sets a field that this library does not know, found a "
                   "struct of ",
                   size, " bytes, expected ", sizeof(T));
-  std::memcpy(static_cast<void *>(&to), from, sizeof(T));
+  std::memcpy(static_cast<void *>(&to), from,
+              size < sizeof(T) ? size : sizeof(T));
+  return GRU_OK;
+}
+
+/// The host's allocator, checked, or one without functions: the C library's.
+[[nodiscard]] inline gru_status readAllocator(const gru_allocator *from,
+                                              gru_allocator &to) {
+  to = {};
+  if (!from)
+    return GRU_OK;
+  if (gru_status status = readVersioned(from, "allocator", to))
+    return status;
+  if (!to.allocate || !to.release)
+    return fail(GRU_INVALID_ARGUMENT,
+                "allocator: allocate or release is null, expected both");
   return GRU_OK;
 }
 

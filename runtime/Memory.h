@@ -7,11 +7,11 @@
 #ifndef GRU_RUNTIME_MEMORY_H
 #define GRU_RUNTIME_MEMORY_H
 
-#include "gru/plan.h"
+#include "gru/runtime.h"
 
 #include <cstdlib>
 #include <cstring>
-#include <utility>
+#include <new>
 
 namespace gru::runtime {
 
@@ -32,20 +32,38 @@ inline constexpr uint64_t alignUp(uint64_t bytes) {
          product <= kMaxBytes;
 }
 
+/// The host's allocator, or the C library's where it has given none.
+inline void *allocateMemory(const gru_allocator &allocator, uint64_t bytes) {
+  return allocator.allocate
+             ? allocator.allocate(allocator.context, bytes, kAlignment)
+             : std::aligned_alloc(kAlignment, bytes);
+}
+inline void releaseMemory(const gru_allocator &allocator, void *memory,
+                          uint64_t bytes) {
+  if (allocator.allocate)
+    allocator.release(allocator.context, memory, bytes);
+  else
+    std::free(memory);
+}
+
 /// Owns a block of zeros, aligned to kAlignment, with every page touched.
 class Block {
 public:
   Block() = default;
   Block(const Block &) = delete;
   Block &operator=(const Block &) = delete;
-  ~Block() { std::free(data); }
+  ~Block() {
+    if (data)
+      releaseMemory(allocator, data, size);
+  }
 
   /// Once. The pointer is never null afterwards, even for 0 bytes.
-  [[nodiscard]] bool allocate(uint64_t bytes) {
+  [[nodiscard]] bool allocate(uint64_t bytes, const gru_allocator &from = {}) {
     if (bytes > kMaxBytes)
       return false;
-    uint64_t size = bytes == 0 ? kAlignment : alignUp(bytes);
-    data = static_cast<char *>(std::aligned_alloc(kAlignment, size));
+    allocator = from;
+    size = bytes == 0 ? kAlignment : alignUp(bytes);
+    data = static_cast<char *>(allocateMemory(allocator, size));
     if (!data)
       return false;
     std::memset(data, 0, size);
@@ -55,8 +73,22 @@ public:
   char *get() const { return data; }
 
 private:
+  gru_allocator allocator{};
   char *data = nullptr;
+  uint64_t size = 0;
 };
+
+/// Makes an object of the library's own in the allocator's memory; null if there
+/// is none.
+template <typename T> T *create(const gru_allocator &allocator) {
+  static_assert(alignof(T) <= kAlignment);
+  void *place = allocateMemory(allocator, alignUp(sizeof(T)));
+  return place ? new (place) T : nullptr;
+}
+template <typename T> void destroy(const gru_allocator &allocator, T *object) {
+  object->~T();
+  releaseMemory(allocator, object, alignUp(sizeof(T)));
+}
 
 } // namespace gru::runtime
 

@@ -40,7 +40,8 @@ bool gru::runtime::staticBytes(const gru_plan_tensor &tensor, uint64_t &bytes) {
   return true;
 }
 
-gru_status Plan::read(const void *bytes, uint64_t size) {
+gru_status Plan::read(const void *bytes, uint64_t size,
+                      const gru_allocator &allocator) {
   if (!bytes)
     return fail(GRU_INVALID_ARGUMENT, "plan: is null");
   if (size < sizeof(gru_plan_header))
@@ -57,7 +58,7 @@ gru_status Plan::read(const void *bytes, uint64_t size) {
   if (head.size != size)
     return fail(GRU_DAMAGED, "plan: wrong size, found ", size,
                 " bytes, expected ", head.size);
-  if (size > kMaxBytes || !copy.allocate(size))
+  if (size > kMaxBytes || !copy.allocate(size, allocator))
     return fail(GRU_OUT_OF_MEMORY, "plan: cannot allocate ", size, " bytes");
   std::memcpy(copy.get(), bytes, size);
 

@@ -16,7 +16,8 @@ namespace gru::runtime {
 class Plan {
 public:
   /// Once.
-  [[nodiscard]] gru_status read(const void *bytes, uint64_t size);
+  [[nodiscard]] gru_status read(const void *bytes, uint64_t size,
+                                const gru_allocator &allocator = {});
 
   const gru_plan_header &header() const {
     return *reinterpret_cast<const gru_plan_header *>(copy.get());

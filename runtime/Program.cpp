@@ -5,8 +5,6 @@
 #include "Error.h"
 #include "Pack.h"
 
-#include <new>
-
 using namespace gru::runtime;
 
 namespace {
@@ -37,9 +35,9 @@ gru_status checkWeight(const char *name, const gru_plan_tensor &expected,
   return GRU_OK;
 }
 
-gru_status packWeights(gru_program &program,
-                       std::span<const gru_weight> weights) {
-  const Plan &plan = program.plan;
+/// Finds the plan's weights and packs them into a blob of zeros.
+gru_status packWeights(const Plan &plan, std::span<const gru_weight> weights,
+                       void *blob) {
   for (size_t i = 0; i < weights.size(); ++i)
     if (!weights[i].name)
       return fail(GRU_INVALID_ARGUMENT, "weight ", i, ": name is null");
@@ -57,26 +55,66 @@ gru_status packWeights(gru_program &program,
       return status;
     sources[i] = weight->data;
   }
-
-  uint64_t bytes = plan.header().weights_bytes;
-  if (!program.weights.allocate(bytes))
-    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ", bytes,
-                " bytes for the weights");
   for (const gru_plan_pack &pack : plan.packs())
-    runPack(pack, sources[pack.weight], program.weights.get());
+    runPack(pack, sources[pack.weight], blob);
   return GRU_OK;
 }
 
-gru_status open(gru_program &program, const gru_artifact *artifact,
-                std::span<const gru_weight> weights) {
-  if (gru_status status = readVersioned(artifact, "artifact", program.artifact))
-    return status;
+/// What an object made ahead of time brings along.
+gru_status takePackedWeights(gru_program &program) {
+  const gru_artifact &artifact = program.artifact;
+  uint64_t expected = program.plan.header().weights_bytes;
+  if (artifact.packed_weights_size != expected)
+    return fail(GRU_INVALID_ARGUMENT, "artifact: packed weights have ",
+                artifact.packed_weights_size, " bytes, expected ", expected);
+  if (reinterpret_cast<uintptr_t>(artifact.packed_weights) % kAlignment != 0)
+    return fail(GRU_INVALID_ARGUMENT,
+                "artifact: packed weights are not aligned, expected a multiple "
+                "of ",
+                kAlignment, " bytes");
+  program.weights = artifact.packed_weights;
+  return GRU_OK;
+}
+
+gru_status open(gru_program &program, std::span<const gru_weight> weights) {
   if (!program.artifact.kernel)
     return fail(GRU_INVALID_ARGUMENT, "artifact: kernel is null");
   if (gru_status status =
-          program.plan.read(program.artifact.plan, program.artifact.plan_size))
+          program.plan.read(program.artifact.plan, program.artifact.plan_size,
+                            program.allocator))
     return status;
-  return packWeights(program, weights);
+  if (weights.empty() && program.artifact.packed_weights)
+    return takePackedWeights(program);
+  uint64_t bytes = program.plan.header().weights_bytes;
+  if (bytes != 0 && program.plan.packs().empty())
+    return fail(GRU_INVALID_ARGUMENT,
+                "artifact: has no pack program, so its weights cannot be "
+                "replaced (compile it with --hot-swap)");
+  if (!program.ownWeights.allocate(bytes, program.allocator))
+    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ", bytes,
+                " bytes for the weights");
+  program.weights = program.ownWeights.get();
+  return packWeights(program.plan, weights, program.ownWeights.get());
+}
+
+gru_status openInto(const gru_artifact &artifact,
+                    std::span<const gru_weight> weights,
+                    gru_program **program) {
+  gru_allocator allocator;
+  if (gru_status status = readAllocator(artifact.allocator, allocator))
+    return status;
+  auto *opened = create<gru_program>(allocator);
+  if (!opened)
+    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ",
+                sizeof(gru_program), " bytes");
+  opened->artifact = artifact;
+  opened->allocator = allocator;
+  if (gru_status status = open(*opened, weights)) {
+    destroy(allocator, opened);
+    return status;
+  }
+  *program = opened;
+  return GRU_OK;
 }
 
 std::span<const gru_plan_tensor> tensorsOf(const Plan &plan,
@@ -187,6 +225,48 @@ gru_status gru::runtime::bindInputs(const Plan &plan, const gru_buffer *inputs,
   return GRU_OK;
 }
 
+gru_status gru_plan_weights_bytes(const void *bytes, uint64_t size,
+                                  uint64_t *result) {
+  if (!result)
+    return fail(GRU_INVALID_ARGUMENT, "gru_plan_weights_bytes: bytes is null");
+  Plan plan;
+  if (gru_status status = plan.read(bytes, size))
+    return status;
+  *result = plan.header().weights_bytes;
+  return GRU_OK;
+}
+
+gru_status gru_pack_weights(const void *bytes, uint64_t plan_size,
+                            const gru_weight *weights, size_t num_weights,
+                            void *blob, uint64_t size) {
+  if (num_weights != 0 && !weights)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_pack_weights: weights is null, expected ", num_weights);
+  Plan plan;
+  if (gru_status status = plan.read(bytes, plan_size))
+    return status;
+  uint64_t expected = plan.header().weights_bytes;
+  if (size != expected)
+    return fail(GRU_INVALID_ARGUMENT, "packed weights: wrong size, found ",
+                size, " bytes, expected ", expected);
+  if (!blob && size != 0)
+    return fail(GRU_INVALID_ARGUMENT, "packed weights: blob is null");
+  if (size != 0 && plan.packs().empty())
+    return fail(GRU_INVALID_ARGUMENT,
+                "plan: has no pack program (compile with --hot-swap)");
+  // Into memory of our own first: a call that fails has no effect.
+  Block packed;
+  if (!packed.allocate(size))
+    return fail(GRU_OUT_OF_MEMORY, "packed weights: cannot allocate ", size,
+                " bytes");
+  if (gru_status status =
+          packWeights(plan, {weights, num_weights}, packed.get()))
+    return status;
+  if (size != 0)
+    std::memcpy(blob, packed.get(), size);
+  return GRU_OK;
+}
+
 gru_status gru_program_open(const gru_artifact *artifact,
                             const gru_weight *weights, size_t num_weights,
                             gru_program **program) {
@@ -198,15 +278,38 @@ gru_status gru_program_open(const gru_artifact *artifact,
   if (num_weights != 0 && !weights)
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_program_open: weights is null, expected ", num_weights);
-  auto *opened = new (std::nothrow) gru_program;
-  if (!opened)
-    return fail(GRU_OUT_OF_MEMORY, "program: cannot allocate ",
-                sizeof(gru_program), " bytes");
-  if (gru_status status = open(*opened, artifact, {weights, num_weights})) {
-    delete opened;
+  gru_artifact read;
+  if (gru_status status =
+          readVersioned(artifact, "artifact", read,
+                        offsetof(gru_artifact, packed_weights)))
     return status;
-  }
-  *program = opened;
+  return openInto(read, {weights, num_weights}, program);
+}
+
+gru_status gru_program_with_weights(gru_program *program,
+                                    const gru_weight *weights,
+                                    size_t num_weights, gru_program **swapped) {
+  if (!swapped)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_program_with_weights: swapped is null");
+  *swapped = nullptr;
+  if (!program || (num_weights != 0 && !weights))
+    return fail(GRU_INVALID_ARGUMENT, "gru_program_with_weights: ",
+                program ? "weights" : "program", " is null");
+  // The kernel is the old program's, and lives as long as somebody needs it.
+  gru_artifact artifact = program->artifact;
+  artifact.plan = &program->plan.header();
+  artifact.plan_size = program->plan.header().size;
+  artifact.allocator = program->allocator.allocate ? &program->allocator : nullptr;
+  artifact.packed_weights = nullptr;
+  artifact.packed_weights_size = 0;
+  artifact.release = [](void *context) {
+    gru_program_release(static_cast<gru_program *>(context));
+  };
+  artifact.context = program;
+  if (gru_status status = openInto(artifact, {weights, num_weights}, swapped))
+    return status;
+  gru_program_retain(program);
   return GRU_OK;
 }
 
@@ -221,7 +324,8 @@ void gru_program_release(gru_program *program) {
       program->references.fetch_sub(1, std::memory_order_acq_rel) != 1)
     return;
   gru_artifact artifact = program->artifact;
-  delete program;
+  gru_allocator allocator = program->allocator;
+  destroy(allocator, program);
   if (artifact.release)
     artifact.release(artifact.context);
 }

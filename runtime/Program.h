@@ -11,8 +11,10 @@
 struct gru_program {
   std::atomic<uint64_t> references{1};
   gru_artifact artifact{};
+  gru_allocator allocator{}; ///< A copy: the artifact's may be gone.
   gru::runtime::Plan plan;
-  gru::runtime::Block weights;
+  gru::runtime::Block ownWeights; ///< Empty if the artifact brings its own.
+  const void *weights = nullptr;
 };
 
 namespace gru::runtime {

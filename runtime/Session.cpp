@@ -13,6 +13,12 @@
 
 using namespace gru::runtime;
 
+/// The state that seeds and counts dropout masks; it belongs to no layer.
+static bool isDropoutKey(const Plan &plan, const gru_plan_tensor &state) {
+  return state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
+         !std::strcmp(plan.name(state), "dropout_key");
+}
+
 /// What a tensor of the last run looked like, apart from where it was.
 struct Bound {
   gru_dtype dtype;
@@ -24,6 +30,7 @@ struct Bound {
 /// Everything that a run needs is allocated when the session is created.
 struct gru_session {
   gru_program *program = nullptr;
+  gru_allocator allocator{};
   int64_t maxTimesteps = 0;
   Block memory; ///< State, then scratch.
   Block tables; ///< The three arrays below.
@@ -41,8 +48,7 @@ struct gru_session {
   uint64_t *dropoutKey() const {
     const Plan &plan = program->plan;
     for (const gru_plan_tensor &state : plan.states())
-      if (state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
-          !std::strcmp(plan.name(state), "dropout_key"))
+      if (isDropoutKey(plan, state))
         return reinterpret_cast<uint64_t *>(memory.get() + state.offset);
     return nullptr;
   }
@@ -50,12 +56,8 @@ struct gru_session {
 
 namespace {
 
-gru_status create(gru_session &session, gru_program *program,
-                  const gru_session_options *options) {
-  gru_session_options read{};
-  if (options)
-    if (gru_status status = readVersioned(options, "session options", read))
-      return status;
+gru_status prepare(gru_session &session, gru_program *program,
+                   const gru_session_options &read) {
   if (read.max_timesteps < 0)
     return fail(GRU_INVALID_ARGUMENT,
                 "session options: max_timesteps is out of range, found ",
@@ -71,21 +73,23 @@ gru_status create(gru_session &session, gru_program *program,
     return status;
   session.scratchOffset = alignUp(plan.header().state_bytes);
   uint64_t bytes = session.scratchOffset + scratch;
-  if (!session.memory.allocate(bytes))
+  if (!session.memory.allocate(bytes, session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ", bytes,
                 " bytes for max_timesteps = ", session.maxTimesteps);
 
   size_t numIn = plan.inputs().size(), numOut = plan.outputs().size();
   size_t numDims = plan.symbols().size();
   static_assert(sizeof(void *) == sizeof(int64_t));
-  if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *)))
+  if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *),
+                               session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   char *tables = session.tables.get();
   session.in = reinterpret_cast<const void **>(tables);
   session.out = reinterpret_cast<void **>(tables + numIn * sizeof(void *));
   session.dims =
       reinterpret_cast<int64_t *>(tables + (numIn + numOut) * sizeof(void *));
-  if (!session.boundTensors.allocate((numIn + numOut) * sizeof(Bound)))
+  if (!session.boundTensors.allocate((numIn + numOut) * sizeof(Bound),
+                                     session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
   session.program = gru_program_retain(program);
@@ -273,6 +277,31 @@ gru_status findState(const gru_session *session, size_t index, const void *data,
   return GRU_OK;
 }
 
+size_t numLayerStates(const gru_session &session) {
+  return session.program->plan.states().size() - (session.dropoutKey() ? 1 : 0);
+}
+
+/// Makes all states zero but the key of dropout masks.
+void clearStates(gru_session &session) {
+  uint64_t *key = session.dropoutKey();
+  std::array<uint64_t, 3> kept{};
+  if (key)
+    std::copy_n(key, kept.size(), kept.begin());
+  std::memset(session.memory.get(), 0, gru_session_state_size(&session));
+  if (key)
+    std::copy(kept.begin(), kept.end(), key);
+}
+
+gru_status checkStateful(const gru_session *session) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "session: is null");
+  if (numLayerStates(*session) == 0)
+    return fail(GRU_INVALID_ARGUMENT,
+                "reset_states: the model has no stateful layer, so there is no "
+                "state to reset");
+  return GRU_OK;
+}
+
 gru_status checkSavedState(const gru_session *session, const void *data,
                            size_t size) {
   if (!session)
@@ -300,19 +329,52 @@ gru_status gru_session_create(gru_program *program,
   *session = nullptr;
   if (!program)
     return fail(GRU_INVALID_ARGUMENT, "gru_session_create: program is null");
-  auto *created = new (std::nothrow) gru_session;
+  gru_session_options read{};
+  if (options)
+    if (gru_status status =
+            readVersioned(options, "session options", read,
+                          offsetof(gru_session_options, allocator)))
+      return status;
+  gru_allocator allocator;
+  if (gru_status status = readAllocator(read.allocator, allocator))
+    return status;
+  auto *created = create<gru_session>(allocator);
   if (!created)
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ",
                 sizeof(gru_session), " bytes");
-  if (gru_status status = create(*created, program, options)) {
-    delete created;
+  created->allocator = allocator;
+  if (gru_status status = prepare(*created, program, read)) {
+    destroy(allocator, created);
     return status;
   }
   *session = created;
   return GRU_OK;
 }
 
-void gru_session_destroy(gru_session *session) { delete session; }
+void gru_session_destroy(gru_session *session) {
+  if (!session)
+    return;
+  gru_allocator allocator = session->allocator;
+  destroy(allocator, session);
+}
+
+gru_status gru_session_set_program(gru_session *session, gru_program *program) {
+  if (!session || !program)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_program: ",
+                session ? "program" : "session", " is null");
+  const gru_program &old = *session->program;
+  const gru_plan_header &plan = program->plan.header();
+  if (program->artifact.kernel != old.artifact.kernel ||
+      plan.size != old.plan.header().size ||
+      std::memcmp(&plan, &old.plan.header(), plan.size) != 0)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_program: is another kernel, expected the "
+                "session's own with other weights");
+  gru_program_retain(program);
+  gru_program_release(session->program);
+  session->program = program;
+  return GRU_OK;
+}
 
 gru_program *gru_session_program(const gru_session *session) {
   return session ? session->program : nullptr;
@@ -342,7 +404,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
   const gru_program &program = *session->program;
   gru_call call{session->in,
                 session->out,
-                program.weights.get(),
+                program.weights,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,
@@ -352,16 +414,51 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
   return GRU_OK;
 }
 
-void gru_session_reset_states(gru_session *session) {
-  if (!session)
-    return;
-  uint64_t *key = session->dropoutKey();
-  std::array<uint64_t, 3> kept{};
-  if (key)
-    std::copy_n(key, kept.size(), kept.begin());
-  std::memset(session->memory.get(), 0, gru_session_state_size(session));
-  if (key)
-    std::copy(kept.begin(), kept.end(), key);
+gru_status gru_session_reset_states(gru_session *session) {
+  if (gru_status status = checkStateful(session))
+    return status;
+  clearStates(*session);
+  return GRU_OK;
+}
+
+gru_status gru_session_reset_states_to(gru_session *session,
+                                       const gru_buffer *values,
+                                       size_t num_values) {
+  if (gru_status status = checkStateful(session))
+    return status;
+  const Plan &plan = session->program->plan;
+  size_t numStates = numLayerStates(*session);
+  if (num_values != numStates)
+    return fail(GRU_INVALID_ARGUMENT, "reset_states: wrong number of values, "
+                "found ", num_values, ", expected ", numStates,
+                ", one per state");
+  if (!values)
+    return fail(GRU_INVALID_ARGUMENT, "reset_states: values is null");
+  // All are checked before any is copied.
+  uint64_t bytes;
+  auto forStates = [&](auto visit) -> gru_status {
+    const gru_buffer *value = values;
+    for (const gru_plan_tensor &state : plan.states())
+      if (!isDropoutKey(plan, state))
+        if (gru_status status = visit(state, *value++))
+          return status;
+    return GRU_OK;
+  };
+  if (gru_status status = forStates([&](const gru_plan_tensor &state,
+                                        const gru_buffer &value) {
+        const char *name = plan.name(state);
+        if (gru_status status =
+                checkBuffer("reset_states: state", name, state, value.dtype,
+                            value.rank, value.dims))
+          return status;
+        return checkData("reset_states: state", name, value, bytes);
+      }))
+    return status;
+  return forStates([&](const gru_plan_tensor &state, const gru_buffer &value) {
+    if (staticBytes(state, bytes))
+      copy(session->memory.get() + state.offset, value.data, bytes);
+    return GRU_OK;
+  });
 }
 
 void gru_session_set_seed(gru_session *session, uint64_t seed) {

@@ -4,8 +4,10 @@
 # what it parsed survives a round trip: the packaged LLVM has no assertions.
 
 import os
+import platform
 
 import lit.formats
+import lit.util
 
 config.name = "gru"
 config.test_format = lit.formats.ShTest(execute_external=False)
@@ -40,3 +42,16 @@ config.substitutions += [
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
 ]
+
+# Objects made ahead of time are linked and, where that is possible, run.
+clang = lit.util.which("clang-22") or lit.util.which("clang")
+if clang and lit.util.which("ld.lld", config.llvm_tools_dir):
+    config.available_features.add("clang")
+    config.substitutions.append(("%clang", clang))
+if platform.machine() == "x86_64":
+    config.available_features.add("x86")
+    with open("/proc/cpuinfo") as cpuinfo:
+        if " avx2 " in cpuinfo.read():
+            config.available_features.add("avx2")
+if lit.util.which("qemu-aarch64"):
+    config.available_features.add("qemu")

@@ -46,9 +46,15 @@ gru_status gru_compile(const gru_model *model,
   if (text(options.target) != *backend)
     target.deviceProblem = getDeviceProblem();
   target.cpu = text(options.mcpu);
+  if (llvm::StringRef layer = model->source->getLayerWithoutBatch();
+      !layer.empty() && !options.batch)
+    return fail(GRU_INVALID_ARGUMENT, "layer '", layer,
+                "': is stateful, so it needs to know its batch size: found "
+                "none in the model, expected `batch` among the options");
   target.batch =
       options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
+  target.activities = options.activities != 0;
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)
                                                    : std::string();
@@ -94,6 +100,7 @@ gru_status gru_compile(const gru_model *model,
   artifact.struct_size = sizeof(artifact);
   artifact.kernel = (*kernel)->code->getEntry();
   artifact.plan = (*kernel)->plan.data();
+  artifact.allocator = options.allocator;
   artifact.plan_size = (*kernel)->plan.size();
   // The program keeps its kernel loaded.
   using Holder = std::shared_ptr<const Kernel>;

@@ -2,6 +2,8 @@
 
 #include "compiler/explain/Explain.h"
 
+#include "compiler/explain/MachineBounds.h"
+#include "compiler/jit/DiskCache.h"
 #include "lowering/backends/Backends.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -20,12 +22,16 @@ struct LayerRow {
   BackendChoice choice;
   /// Of one timestep of the batch that is compiled for.
   int64_t flops, bytes;
+  /// The least time of such a step, where this machine has been measured.
+  std::optional<double> boundNanoseconds;
 };
 } // namespace
 
 static std::vector<LayerRow> collect(ModuleOp module,
                                      const ExplainOptions &options) {
   std::vector<LayerRow> rows;
+  std::optional<MachineBounds> machine =
+      MachineBounds::load(DiskCache::getDefaultDirectory());
   module.walk([&](RecurrentOpInterface layer) {
     LayerRow row;
     row.name = getLayerName(layer);
@@ -49,6 +55,10 @@ static std::vector<LayerRow> collect(ModuleOp module,
     // A multiply and an add per weight and row; every weight read once.
     row.flops = 2 * 3 * units * (units + features) * batch;
     row.bytes = 3 * units * (units + features) * bytes;
+    // Bounds are measured in f32.
+    if (machine && bytes == 4)
+      row.boundNanoseconds =
+          machine->getNanoseconds(row.flops, row.bytes, row.bytes);
     rows.push_back(std::move(row));
   });
   return rows;
@@ -77,8 +87,11 @@ void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
               "the others\n";
     }
     os << "  Keras would " << kerasAnswer(row) << "\n";
-    os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights\n",
+    os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights",
                         row.flops, row.bytes);
+    if (row.boundNanoseconds)
+      os << llvm::formatv(", at least {0:f0} ns", *row.boundNanoseconds);
+    os << "\n";
   }
 }
 
@@ -121,8 +134,11 @@ void gru::explainAsJSON(ModuleOp module, const ExplainOptions &options,
           });
           json.attribute("flops", row.flops);
           json.attribute("bytes", row.bytes);
-          // Machines are not measured yet.
-          json.attribute("bound_ns", nullptr);
+          // gru-bench measures machines.
+          if (row.boundNanoseconds)
+            json.attribute("bound_ns", *row.boundNanoseconds);
+          else
+            json.attribute("bound_ns", nullptr);
         });
     });
   });

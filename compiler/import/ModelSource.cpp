@@ -3,12 +3,20 @@
 #include "compiler/import/ModelSource.h"
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/archive/Json.h"
 #include "compiler/import/keras/KerasImporter.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/import/onnx/OnnxImporter.h"
+#include "compiler/import/rtneural/RTNeuralImporter.h"
+#include "compiler/import/torch/TorchConfig.h"
+#include "compiler/import/torch/TorchImporter.h"
+#include "runtime/Half.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+
+#include <cstring>
 
 using namespace gru;
 using namespace llvm;
@@ -42,6 +50,50 @@ StringRef gru::getWeightTypeName(WeightType type) {
   llvm_unreachable("unknown weight type");
 }
 
+template <typename T>
+static void readAs(const void *data, std::vector<double> &values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, static_cast<const char *>(data) + i * sizeof(value),
+                sizeof(value));
+    values[i] = value;
+  }
+}
+
+std::vector<double> gru::readValues(const void *data, WeightType type,
+                                    size_t count) {
+  std::vector<double> values(count);
+  if (type == WeightType::f32)
+    readAs<float>(data, values);
+  else if (type == WeightType::f64)
+    readAs<double>(data, values);
+  else {
+    readAs<uint16_t>(data, values);
+    for (double &value : values)
+      value = type == WeightType::f16
+                  ? runtime::Half::decode(uint16_t(value))
+                  : runtime::BFloat::decode(uint16_t(value));
+  }
+  return values;
+}
+
+void gru::writeValues(ArrayRef<double> values, WeightType type, void *data) {
+  char *to = static_cast<char *>(data);
+  auto put = [&](auto value) {
+    std::memcpy(to, &value, sizeof(value));
+    to += sizeof(value);
+  };
+  for (double value : values) {
+    if (type == WeightType::f32)
+      put(float(value));
+    else if (type == WeightType::f64)
+      put(value);
+    else
+      put(type == WeightType::f16 ? runtime::Half::encode(value)
+                                  : runtime::BFloat::encode(value));
+  }
+}
+
 /// An HDF5 file may start with a block of somebody else's; its signature then
 /// stands at 512, 1024, 2048, ...
 static bool isHdf5(StringRef bytes) {
@@ -58,17 +110,10 @@ static bool isHdf5(StringRef bytes) {
 static StringRef describeForeign(StringRef path, StringRef bytes) {
   StringRef name = sys::path::filename(path);
   StringRef extension = sys::path::extension(path);
-  if (extension == ".onnx")
-    return "found an ONNX model, which is not supported, expected a Keras "
-           "model "
-           "(.keras or .h5): build the network in Keras with these weights and "
-           "save it as .keras";
   if (extension == ".pt" || extension == ".pth" ||
       bytes.starts_with(StringRef("\x80\x02", 2)))
-    return "found a PyTorch checkpoint, expected a Keras model; a pickle "
-           "cannot "
-           "be read safely: set the weights in a Keras GRU and save that as "
-           ".keras";
+    return "found a pickle of PyTorch before 1.6, expected a zip archive: load "
+           "it and save its state_dict() again";
   if (name == "checkpoint" || extension == ".index" || extension == ".ckpt" ||
       name.contains(".data-0"))
     return "found a TensorFlow checkpoint, which holds no graph, expected a "
@@ -91,19 +136,39 @@ static bool isSequence(const TensorSpec &input) {
 }
 
 int64_t ModelSource::getBatchDim(const TensorSpec &input) const {
+  if (input.batchDim)
+    return *input.batchDim;
   return timeMajor && isSequence(input) ? 1 : 0;
 }
 
 int64_t ModelSource::getTimeDim(const TensorSpec &input) const {
+  if (input.timeDim)
+    return *input.timeDim;
   return isSequence(input) ? 1 - getBatchDim(input) : -1;
 }
 
 int64_t ModelSource::getDefaultBatch() const {
   for (const TensorSpec &input : inputs)
     if (int64_t dim = getBatchDim(input);
-        dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
+        dim >= 0 && dim < int64_t(input.shape.size()) && input.shape[dim] > 0)
       return input.shape[dim];
   return 1;
+}
+
+/// The formats that are JSON tell themselves apart by their keys.
+static Expected<std::unique_ptr<ModelSource>>
+openJson(StringRef path, StringRef text, StringRef weightsPath,
+         ArrayRef<std::string> callArguments) {
+  Expected<json::Object> root = parseJsonObject(path, text);
+  if (!root)
+    return root.takeError();
+  if (rtneural::isModel(*root))
+    return rtneural::openModel(path, *root);
+  if (torch::isJsonModel(*root))
+    return torch::openJsonModel(path, *root, callArguments);
+  if (torch::isModuleConfig(*root))
+    return torch::openConfig(path, *root, weightsPath, callArguments);
+  return keras::openJson(path, *root, weightsPath, callArguments);
 }
 
 Expected<std::unique_ptr<ModelSource>>
@@ -129,6 +194,8 @@ gru::openModel(StringRef path, StringRef weightsPath,
   StringRef bytes = (*buffer)->getBuffer();
   if (bytes.empty())
     return importError(path, "the file is empty");
+  if (torch::isCheckpoint(bytes))
+    return torch::openWeights(path, bytes, callArguments);
   if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06"))
     return keras::openArchive(path, bytes, weightsPath);
   if (isHdf5(bytes))
@@ -136,7 +203,17 @@ gru::openModel(StringRef path, StringRef weightsPath,
   StringRef text = bytes;
   text.consume_front("\xEF\xBB\xBF");
   if (text.ltrim().starts_with("{"))
-    return keras::openJson(path, bytes, weightsPath, callArguments);
+    return openJson(path, bytes, weightsPath, callArguments);
+  if (sys::path::extension(path) == ".safetensors" ||
+      torch::isSafetensors(bytes))
+    return torch::openWeights(path, bytes, callArguments);
+  if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
+    if (!weightsPath.empty())
+      return importError(path, "an ONNX model holds its weights, but others were "
+                               "given: '" +
+                                   weightsPath + "'");
+    return onnx::openOnnx(path, bytes);
+  }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);
@@ -147,5 +224,6 @@ gru::openModel(StringRef path, StringRef weightsPath,
   if (extension == ".h5" || extension == ".hdf5")
     return importError(path, "found no HDF5 file, expected a Keras model");
   return importError(path, "found an unknown format, expected a Keras model "
-                           "(.keras, .h5, or a JSON config with its weights)");
+                           "(.keras, .h5, or a JSON config with its weights), "
+                           "or a state dict of PyTorch (.safetensors, .pt)");
 }

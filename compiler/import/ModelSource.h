@@ -10,13 +10,19 @@
 #ifndef GRU_COMPILER_IMPORT_MODELSOURCE_H
 #define GRU_COMPILER_IMPORT_MODELSOURCE_H
 
+#include "compiler/weights/Constraints.h"
+#include "compiler/weights/Initializers.h"
+#include "compiler/weights/Regularizers.h"
+
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +58,46 @@ struct WeightTensor {
   std::vector<char> data;
 };
 
+/// The values of dense bytes as doubles; exact.
+std::vector<double> readValues(const void *data, WeightType type, size_t count);
+/// The other way round, with one rounding.
+void writeValues(llvm::ArrayRef<double> values, WeightType type, void *data);
+
+/// What a config says about a weight besides its form.
+struct WeightRules {
+  std::optional<Initializer> initializer;
+  std::optional<Regularizer> regularizer;
+  std::optional<Constraint> constraint;
+  /// The shape that the initialiser sees, where it is not the weight's own.
+  std::vector<int64_t> initialShape;
+};
+
+/// A layer of a model, or a direction or cell inside one, as its attributes tell
+/// it.
+struct LayerSpec {
+  /// "gru", "bidirectional/forward", "rnn/cell0"
+  std::string name;
+  /// Attribute to JSON text: the config's entries and what follows from them.
+  std::map<std::string, std::string> attributes;
+  /// Units and type of each state, for recurrent layers and cells.
+  std::vector<int64_t> stateSizes;
+  uint32_t stateType = 0;
+};
+
+/// Something that an activity regulariser looks at: an output of a layer's
+/// call, in an import with `ImportOptions::activities` an output of the model.
+struct ActivitySpec {
+  /// "layer/activity", "layer/activity_1", ...
+  std::string name;
+  Regularizer regularizer;
+};
+
+/// One summand of the loss: of an activity or of a weight.
+struct LossTerm {
+  bool isActivity = false;
+  size_t index = 0;
+};
+
 /// An input or output of a model.
 struct TensorSpec {
   std::string name;
@@ -59,6 +105,9 @@ struct TensorSpec {
   uint32_t dtype = 1;
   /// Negative where each program or run decides.
   std::vector<int64_t> shape;
+  /// Which dimensions are batch and time, -1: none; where absent, Keras's
+  /// layout tells. See ModelSource::getBatchDim.
+  std::optional<int64_t> batchDim = {}, timeDim = {};
 };
 
 /// A dropout mask that the caller gives instead of having it drawn.
@@ -75,6 +124,8 @@ struct ImportOptions {
   int64_t timesteps = 0;
   /// Import for training, where dropout acts.
   bool training = false;
+  /// Give what activity regularisers look at as further outputs.
+  bool activities = false;
   /// With `training`: these masks are further inputs of the module, behind those
   /// of the model and in the order in which its layers use them.
   std::vector<MaskSpec> masks = {};
@@ -97,10 +148,22 @@ public:
   llvm::ArrayRef<TensorSpec> getInputs() const { return inputs; }
   llvm::ArrayRef<TensorSpec> getOutputs() const { return outputs; }
 
-  /// The dimensions of an input that are batch and time; time is -1 for what is
-  /// no sequence.
-  int64_t getBatchDim(const TensorSpec &input) const;
-  int64_t getTimeDim(const TensorSpec &input) const;
+  /// In the order of the weights; empty where the format has no such rules.
+  llvm::ArrayRef<WeightRules> getWeightRules() const { return weightRules; }
+  llvm::ArrayRef<ActivitySpec> getActivities() const { return activities; }
+  /// In the order of Keras's `losses`.
+  llvm::ArrayRef<LossTerm> getLossTerms() const { return lossTerms; }
+  /// In the model's order; parts of a layer follow it. Empty for MLIR.
+  llvm::ArrayRef<LayerSpec> getLayers() const { return layers; }
+  /// The first stateful layer whose batch the model leaves open, or empty.
+  llvm::StringRef getLayerWithoutBatch() const { return layerWithoutBatch; }
+  /// True where no weights were given, so that initialisers drew them.
+  bool hasInitialWeights() const { return initialWeights; }
+
+  /// The dimensions of an input that are batch and time; -1 where there is none:
+  /// time for what is no sequence, batch in an unbatched call of PyTorch's.
+  virtual int64_t getBatchDim(const TensorSpec &input) const;
+  virtual int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
   /// 1.
   int64_t getDefaultBatch() const;
@@ -116,17 +179,25 @@ public:
 protected:
   std::vector<WeightTensor> weights;
   std::vector<TensorSpec> inputs, outputs;
-  bool timeMajor = false, fixedTime = false;
+  std::vector<WeightRules> weightRules;
+  std::vector<ActivitySpec> activities;
+  std::vector<LossTerm> lossTerms;
+  std::vector<LayerSpec> layers;
+  std::string layerWithoutBatch;
+  bool timeMajor = false, fixedTime = false, initialWeights = false;
 };
 
 /// Reads a model. The format is recognised by the file's content: a Keras
-/// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config, which
-/// needs `weightsPath`, an HDF5 file; or by its extension: MLIR text (.mlir).
+/// archive (.keras), a Keras HDF5 model (.h5), or a Keras JSON config; a state
+/// dict of PyTorch (.safetensors, .pt, JSON) or a config of its modules with
+/// `weightsPath`; RTNeural's JSON; an ONNX model (.onnx); or by its extension:
+/// MLIR text (.mlir).
 /// With `weightsPath` the weights of an archive or HDF5 model are replaced by
-/// those of that file.
+/// those of that file. Where a Keras config comes without weights, the
+/// layers' initialisers draw them.
 ///
 /// The JSON config of one recurrent layer or cell is a model too; its weights
-/// may also come from an .npz file, by the names kernel, recurrent_kernel, bias
+/// come from an .npz file, by the names kernel, recurrent_kernel, bias
 /// (cell0_kernel, ... for several cells). A layer has the input x, and of the
 /// call arguments mask and initial_state (initial_state_0, ...) those that
 /// `callArguments` names; a cell has x and state (state_0, ...), and the outputs

@@ -68,6 +68,7 @@ CompileWorker::import(const ModelSource &source, const CompileTarget &target) {
   ImportOptions options;
   options.batch = target.batch;
   options.timesteps = target.timesteps;
+  options.activities = target.activities;
   options.training = target.training;
   options.masks = target.masks;
   return source.import(context, options);

@@ -39,6 +39,7 @@ struct CompileTarget {
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
+  bool activities = false;          ///< see ImportOptions
 };
 
 /// Called after each phase with its name and duration.

@@ -95,6 +95,11 @@ static Error cacheError(StringRef path, std::error_code problem) {
 }
 
 Error DiskCache::writeFile(StringRef path, StringRef bytes) const {
+  // Others have no business with the code that we will run.
+  if (std::error_code problem =
+          fs::create_directories(directory, /*IgnoreExisting=*/true,
+                                 fs::perms::owner_all))
+    return cacheError(directory, problem);
   int file;
   SmallString<128> temporary;
   // Not fs::TempFile, which installs signal handlers in the host. A process
@@ -121,11 +126,6 @@ Error DiskCache::writeFile(StringRef path, StringRef bytes) const {
 Error DiskCache::write(StringRef key, const KernelEntry &entry) const {
   if (directory.empty())
     return Error::success();
-  // Others have no business with the code that we will run.
-  if (std::error_code problem =
-          fs::create_directories(directory, /*IgnoreExisting=*/true,
-                                 fs::perms::owner_all))
-    return cacheError(directory, problem);
   std::string path = getPath(key);
   std::string bytes = writeEntry(key, entry);
   if (Error error = writeFile(path, bytes)) {

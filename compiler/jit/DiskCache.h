@@ -53,9 +53,12 @@ public:
   /// Removes all entries, also unfinished and damaged ones.
   llvm::Error clear() const;
 
+  /// Writes a file of the folder, which is made where there is none, so that
+  /// whoever reads it finds the old one or all of the new one.
+  llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes) const;
+
 private:
   std::string getPath(llvm::StringRef key) const;
-  llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes) const;
   llvm::Error prune(uint64_t written) const;
 
   std::string directory;

@@ -22,12 +22,12 @@ using namespace gru;
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   // The device's problem only explains a refusal.
   const auto &[backend, requireBackend, deviceProblem, triple, cpu, batch,
-               timesteps, width, rows, f64Outputs, stopAfter, training, masks] =
-      target;
+               timesteps, width, rows, f64Outputs, stopAfter, training, masks,
+               activities] = target;
   for (StringRef text : {backend, requireBackend, triple, cpu, stopAfter})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
-                         int64_t(training)})
+                         int64_t(training), int64_t(activities)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

@@ -9,41 +9,14 @@
 
 #include "compiler/jit/KernelLoader.h"
 
+#include "compiler/jit/KernelSymbols.h"
+
 #include "llvm/ExecutionEngine/RuntimeDyld.h"
 #include "llvm/ExecutionEngine/SectionMemoryManager.h"
 #include "llvm/Object/ObjectFile.h"
 
-#include <cmath>
-#include <cstring>
-
 using namespace gru;
 using namespace llvm;
-
-/// Functions that kernels may call. Everything else is an error at link time.
-/// The memory functions are what LLVM makes of plain loops; the mathematical
-/// ones serve the reference target and float64.
-static void *findAllowedFunction(StringRef name) {
-  using D1 = double (*)(double);
-  static const std::pair<StringLiteral, void *> functions[] = {
-      {"memcpy", reinterpret_cast<void *>(std::memcpy)},
-      {"memmove", reinterpret_cast<void *>(std::memmove)},
-      {"memset", reinterpret_cast<void *>(std::memset)},
-#define GRU_MATH(name) {#name, reinterpret_cast<void *>(D1(std::name))}
-      GRU_MATH(exp),
-      GRU_MATH(expm1),
-      GRU_MATH(log),
-      GRU_MATH(log1p),
-      GRU_MATH(tanh),
-      GRU_MATH(erf),
-#undef GRU_MATH
-      {"fma", reinterpret_cast<void *>(
-                  static_cast<double (*)(double, double, double)>(std::fma))},
-  };
-  for (auto &[allowed, address] : functions)
-    if (name == allowed)
-      return address;
-  return nullptr;
-}
 
 namespace {
 class Resolver final : public JITSymbolResolver {
@@ -51,12 +24,15 @@ public:
   void lookup(const LookupSet &names, OnResolvedFunction onResolved) override {
     LookupResult result;
     for (StringRef name : names) {
-      void *address = findAllowedFunction(name);
-      if (!address)
+      const auto *function =
+          llvm::find_if(getKernelSymbols(), [&](const KernelSymbol &symbol) {
+            return symbol.name == name;
+          });
+      if (function == getKernelSymbols().end())
         return onResolved(createStringError(
             "the kernel calls '" + name + "', which kernels may not"));
       result[name] = JITEvaluatedSymbol(
-          static_cast<JITTargetAddress>(reinterpret_cast<uintptr_t>(address)),
+          static_cast<JITTargetAddress>(reinterpret_cast<uintptr_t>(function->address)),
           JITSymbolFlags::Exported);
     }
     onResolved(std::move(result));

@@ -2,7 +2,8 @@
 
 A case is a folder with a `case.json`: a model, the calls of one session with
 their inputs, and the outputs that the original framework gives in float64.
-Each case becomes one test per target, which runs `gru-run` once.
+Each case becomes one test per target, which runs `gru-run` once. Cases of
+initialisers have statistics of weights instead, see initializers.py.
 """
 
 import json
@@ -15,8 +16,19 @@ import lit.formats
 import lit.Test
 import lit.util
 
+import initializers
+
 TARGETS = ("cpu", "reference")
-KINDS = ("inference", "layer", "cell_step", "train_dropout")
+# Kinds of cases, with the options that they need.
+KINDS = {
+    "inference": [],
+    "layer": [],
+    "cell_step": [],
+    "regularizer": ["--losses"],
+    "constraint": ["--constrain"],
+    "initializer": [],
+    "train_dropout": [],
+}
 
 
 def read_patterns(path):
@@ -43,7 +55,7 @@ def make_command(gru_run, folder, case, target):
     command = [gru_run, os.path.join(folder, case["model"])]
     if case.get("weights"):
         command += ["--weights", os.path.join(folder, case["weights"])]
-    command += ["--target", target]
+    command += ["--target", target] + KINDS[case["kind"]]
     # A program is compiled for training or for inference.
     if any(call["training"] for call in case["calls"]):
         command.append("--training")
@@ -98,8 +110,11 @@ class GoldenFormat(lit.formats.TestFormat):
                 f"{', '.join(KINDS)}",
             )
 
-        command = make_command(self.gru_run, folder, case, target)
         timeout = litConfig.maxIndividualTestTime
+        if case["kind"] == "initializer":
+            problem = initializers.check(self.gru_run, folder, case, target)
+            return (lit.Test.FAIL if problem else lit.Test.PASS), problem
+        command = make_command(self.gru_run, folder, case, target)
         try:
             out, err, code = lit.util.executeCommand(
                 command, env=test.config.environment, timeout=timeout

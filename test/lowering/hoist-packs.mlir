@@ -66,3 +66,24 @@ func.func @weight_type(%b: tensor<16xf64> {gru.weight = "b", gru.weight_type = t
   %0 = gru.pack %b {part = #gru.part<all>, gates = 1, width = 8} : tensor<16xf64> -> tensor<2x1x8xf64>
   return %0 : tensor<2x1x8xf64>
 }
+
+// What is not a weight is packed in each run: here a kernel that is an input.
+// CHECK-LABEL: func.func @input
+// CHECK-NOT:     gru.pack %
+// CHECK:         %[[EMPTY:.*]] = tensor.empty() : tensor<1x4x3x8xf32>
+// CHECK:         %[[PACKED:.*]] = linalg.generic {{.*}} outs(%[[EMPTY]] : tensor<1x4x3x8xf32>)
+// CHECK:           tensor.extract %{{.*}} : tensor<4x12xf32>
+// CHECK:         return %[[PACKED]]
+func.func @input(%x: tensor<4x12xf32> {gru.name = "x"}) -> tensor<1x4x3x8xf32> {
+  %0 = gru.pack %x {part = #gru.part<all>, gates = 3, width = 8} : tensor<4x12xf32> -> tensor<1x4x3x8xf32>
+  return %0 : tensor<1x4x3x8xf32>
+}
+
+// The biases of z and r are summed there too.
+// CHECK-LABEL: func.func @input_bias_input
+// CHECK-COUNT-2: tensor.extract %{{.*}} : tensor<2x12xf32>
+// CHECK:         arith.addf
+func.func @input_bias_input(%x: tensor<2x12xf32> {gru.name = "x"}) -> tensor<1x3x8xf32> {
+  %0 = gru.pack %x {part = #gru.part<input_bias>, gates = 3, width = 8} : tensor<2x12xf32> -> tensor<1x3x8xf32>
+  return %0 : tensor<1x3x8xf32>
+}

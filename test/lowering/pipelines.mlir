@@ -34,7 +34,7 @@
 // CPU: gru-lower-entry{name=gru_kernel}
 // CPU: arith-emulate-unsupported-floats{source-types={bf16} target-type=f32}
 // CPU: arith-expand{{.*}}include-bf16=true
-// CPU: expand-strided-metadata
+// CPU: gru-lower-accesses
 // CPU: convert-scf-to-cf
 // CPU: gru-call-libm
 // CPU: convert-to-llvm

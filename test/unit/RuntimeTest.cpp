@@ -784,6 +784,148 @@ TEST(RuntimeProgram, VersionedStructs) {
   EXPECT_THAT(gru_last_error(), HasSubstr("struct_size is too small, found 8"));
 }
 
+TEST(RuntimeProgram, OlderCallersStructsAreShorter) {
+  std::vector<char> plan = makePlan().bytes();
+  gru_artifact artifact = makeArtifact(plan);
+  artifact.struct_size = offsetof(gru_artifact, packed_weights);
+  // What lies behind belongs to somebody else.
+  artifact.packed_weights = &plan;
+  artifact.allocator = reinterpret_cast<const gru_allocator *>(&plan);
+  auto program = gru::Program::open(artifact, kWeights);
+  ASSERT_TRUE(program) << program.error().message();
+  gru_session_options options{};
+  options.struct_size = offsetof(gru_session_options, allocator);
+  options.allocator = reinterpret_cast<const gru_allocator *>(&plan);
+  gru_session *session;
+  ASSERT_EQ(gru_session_create(program->get(), &options, &session), GRU_OK);
+  gru_session_destroy(session);
+}
+
+TEST(RuntimeProgram, TakesPackedWeights) {
+  std::vector<char> plan = makePlan().bytes();
+  alignas(64) char blob[128];
+  ASSERT_EQ(gru_pack_weights(plan.data(), plan.size(), kWeights.data(), 3, blob,
+                             sizeof(blob)),
+            GRU_OK)
+      << gru_last_error();
+  gru_artifact artifact = makeArtifact(plan);
+  artifact.packed_weights = blob;
+  artifact.packed_weights_size = sizeof(blob);
+  auto program = gru::Program::open(artifact, {});
+  ASSERT_TRUE(program) << program.error().message();
+  float x[6] = {1, 1, 1, 1, 1, 1}, expected[6], found[6];
+  ASSERT_TRUE(makeProgram().session().run({{x, {2, 1, 3}}},
+                                          {{expected, {2, 1, 3}}}));
+  ASSERT_TRUE(program->session().run({{x, {2, 1, 3}}}, {{found, {2, 1, 3}}}));
+  EXPECT_EQ(std::memcmp(expected, found, sizeof(found)), 0);
+
+  artifact.packed_weights_size = 64;
+  EXPECT_THAT(gru::Program::open(artifact, {}).error().message(),
+              HasSubstr("packed weights have 64 bytes, expected 128"));
+  artifact.packed_weights_size = 128;
+  artifact.packed_weights = blob + 4;
+  EXPECT_THAT(gru::Program::open(artifact, {}).error().message(),
+              HasSubstr("are not aligned"));
+  EXPECT_EQ(gru_pack_weights(plan.data(), plan.size(), kWeights.data(), 3, blob,
+                             64),
+            GRU_INVALID_ARGUMENT);
+  EXPECT_EQ(gru_pack_weights(plan.data(), plan.size(), nullptr, 0, blob, 128),
+            GRU_INVALID_ARGUMENT);
+}
+
+TEST(RuntimeProgram, SwapsWeights) {
+  const float other[kUnits] = {10, 10, 10};
+  std::vector<gru_weight> weights = kWeights;
+  weights[2].data = other;
+  auto program = open(makePlan().bytes());
+  ASSERT_TRUE(program);
+  gru::Session session = program->session();
+  auto swapped = program->with_weights(weights);
+  ASSERT_TRUE(swapped) << swapped.error().message();
+  float x[6] = {1, 1, 1, 1, 1, 1}, y[6];
+  ASSERT_TRUE(session.run({{x, {2, 1, 3}}}, {{y, {2, 1, 3}}}));
+  EXPECT_EQ(y[0], 1.5f);
+  // The state goes on; the first program may go.
+  ASSERT_TRUE(session.set_program(*swapped));
+  *program = gru::Program();
+  *swapped = gru::Program();
+  ASSERT_TRUE(session.run({{x, {2, 1, 3}}}, {{y, {2, 1, 3}}}));
+  EXPECT_EQ(y[0], 1.5f + 10.5f);
+  // Another plan is no other set of weights.
+  auto refused = session.set_program(makeProgram());
+  EXPECT_TRUE(refused) << "an equal plan of the same kernel is the same program";
+  PlanBuilder renamed = makePlan();
+  renamed.scratch[0].coefficient += 64;
+  auto foreign = open(renamed.bytes());
+  ASSERT_TRUE(foreign);
+  EXPECT_FALSE(session.set_program(*foreign));
+  EXPECT_FALSE(session.set_program(gru::Program()));
+  weights.pop_back();
+  EXPECT_FALSE(foreign->with_weights(weights));
+}
+
+/// Counts what is out, and can refuse.
+struct CountingAllocator {
+  gru_allocator raw{sizeof(gru_allocator), 0, allocate, release, this};
+  size_t bytes = 0, calls = 0, allowed = SIZE_MAX;
+
+  static void *allocate(void *context, size_t size, size_t alignment) {
+    auto &self = *static_cast<CountingAllocator *>(context);
+    EXPECT_EQ(size % alignment, 0u);
+    if (self.calls == self.allowed)
+      return nullptr;
+    ++self.calls;
+    self.bytes += size;
+    return std::aligned_alloc(alignment, size);
+  }
+  static void release(void *context, void *memory, size_t size) {
+    static_cast<CountingAllocator *>(context)->bytes -= size;
+    std::free(memory);
+  }
+};
+
+TEST(RuntimeProgram, UsesTheHostsAllocator) {
+  std::vector<char> plan = makePlan().bytes();
+  CountingAllocator allocator;
+  gru_artifact artifact = makeArtifact(plan);
+  artifact.allocator = &allocator.raw;
+  {
+    auto program = gru::Program::open(artifact, kWeights);
+    ASSERT_TRUE(program);
+    EXPECT_GE(allocator.bytes, 128 + plan.size());
+    size_t ofProgram = allocator.bytes;
+    gru::Session session =
+        program->session({.max_timesteps = 100, .allocator = &allocator.raw});
+    ASSERT_TRUE(session);
+    EXPECT_GE(allocator.bytes - ofProgram,
+              program->state_bytes() + *program->scratch_bytes(100));
+    size_t calls = allocator.calls;
+    float x[6] = {}, y[6];
+    ASSERT_TRUE(session.run({{x, {2, 1, 3}}}, {{y, {2, 1, 3}}}));
+    EXPECT_EQ(allocator.calls, calls);
+  }
+  EXPECT_EQ(allocator.bytes, 0u);
+  // Each refusal is an error that loses nothing.
+  size_t needed = allocator.calls;
+  for (size_t allowed = 0; allowed < needed; ++allowed) {
+    allocator.calls = 0;
+    allocator.allowed = allowed;
+    auto program = gru::Program::open(artifact, kWeights);
+    if (program) {
+      gru::Session session =
+          program->session({.max_timesteps = 100, .allocator = &allocator.raw});
+      ASSERT_FALSE(session);
+      EXPECT_EQ(session.error().code(), GRU_OUT_OF_MEMORY);
+    } else {
+      EXPECT_EQ(program.error().code(), GRU_OUT_OF_MEMORY);
+    }
+  }
+  EXPECT_EQ(allocator.bytes, 0u);
+  allocator.raw.release = nullptr;
+  EXPECT_THAT(gru::Program::open(artifact, kWeights).error().message(),
+              HasSubstr("allocator: allocate or release is null"));
+}
+
 TEST(RuntimeProgram, ReleasesTheArtifactWithTheLastReference) {
   std::vector<char> plan = makePlan().bytes();
   int released = 0;

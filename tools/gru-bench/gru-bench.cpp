@@ -8,7 +8,9 @@
 #include "CaseFile.h"
 
 #include "compiler/api/Model.h"
+#include "compiler/explain/MachineBounds.h"
 #include "compiler/import/mlir/MlirSource.h"
+#include "compiler/jit/DiskCache.h"
 #include "gru/gru.hpp"
 #include "tools/common/CommandLine.h"
 
@@ -42,6 +44,10 @@ struct Options {
                               cl::desc("cpu, reference or auto")};
   cl::opt<std::string> cpu{"mcpu", cl::cat(category),
                            cl::desc("LLVM's name of the CPU")};
+  cl::opt<bool> measureMachine{
+      "measure-machine", cl::cat(category),
+      cl::desc("Measure again what this machine can do, instead of taking what "
+               "was found before")};
   cl::opt<double> seconds{"seconds", cl::cat(category), cl::init(1),
                           cl::desc("How long to repeat a workload")};
 
@@ -68,6 +74,31 @@ static Result<void> runOnce(Session &session, const Case &c,
       return done;
   }
   return {};
+}
+
+/// The least nanoseconds of a step: each layer's products at the core's peak, or
+/// its weights read once, those of the input once for all steps of a sequence.
+static double getBound(const Case &c, const MachineBounds &machine) {
+  double bound = 0, all = 0;
+  auto visit = [&](auto layer) {
+    int64_t features = c.features;
+    for (auto [units, directions] : c.layers) {
+      layer(double(units), double(features), double(directions));
+      features = units * directions;
+    }
+  };
+  constexpr double weightBytes = 3 * sizeof(float);
+  visit([&](double units, double features, double directions) {
+    all += weightBytes * units * (units + features) * directions;
+  });
+  visit([&](double units, double features, double directions) {
+    double read = weightBytes * units * (c.stream ? units + features : units);
+    double flops = 6 * units * (units + features) * c.batch;
+    // The directions of a layer are walked one after the other.
+    bound += directions *
+             machine.getNanoseconds(flops, read, c.stream ? all : read);
+  });
+  return bound;
 }
 
 static llvm::Error run(const Options &options) {
@@ -100,6 +131,8 @@ static llvm::Error run(const Options &options) {
   raw.timesteps = c.stream ? 1 : 0;
   raw.target = options.target.c_str();
   raw.mcpu = options.cpu.c_str();
+  // What compiling takes is part of what is measured.
+  raw.cache_dir = "";
   raw.context = &compileSeconds;
   raw.on_phase = [](void *context, const char *, double milliseconds) {
     *static_cast<double *>(context) += milliseconds * 1e-3;
@@ -127,16 +160,22 @@ static llvm::Error run(const Options &options) {
     times.push_back(now() - before);
   }
   std::sort(times.begin(), times.end());
-  double median = times[times.size() / 2];
+  double median = times[times.size() / 2], step = median * 1e9 / c.timesteps;
+  std::string directory = DiskCache::getDefaultDirectory();
+  if (options.measureMachine && !directory.empty())
+    if (llvm::Error failed = MachineBounds::measure().save(directory))
+      return failed;
+  double bound = getBound(c, MachineBounds::get(directory));
   std::string workload = options.get(1, llvm::sys::path::stem(file).str());
   llvm::outs() << llvm::formatv(
       "{{\"peer\": {0}, \"workload\": {1}, \"threads\": {2}, \"calls\": {3}, "
       "\"first_s\": {4:f4}, \"compile_s\": {5:f4}, \"min_us\": {6:f2}, "
-      "\"median_us\": {7:f2}, \"per_step_ns\": {8:f1}, \"max_err\": {9}}\n",
+      "\"median_us\": {7:f2}, \"per_step_ns\": {8:f1}, \"max_err\": {9}, "
+      "\"bound_ns\": {10:f1}, \"fraction\": {11:f3}}\n",
       llvm::json::Value(options.get(2, "gru")), llvm::json::Value(workload),
       threads, times.size(), first, compileSeconds, times.front() * 1e6,
-      median * 1e6, median * 1e9 / c.timesteps,
-      llvm::format("%.3g", error));
+      median * 1e6, step,
+      llvm::format("%.3g", error), bound, bound / step);
   return llvm::Error::success();
 }
 

@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
 
@@ -18,7 +19,8 @@ using namespace gru;
 
 bool gru::isModelFile(StringRef name, StringRef bytes) {
   StringRef extension = llvm::sys::path::extension(name);
-  for (StringRef known : {".keras", ".h5", ".hdf5", ".json"})
+  for (StringRef known : {".keras", ".h5", ".hdf5", ".json", ".onnx",
+                          ".safetensors", ".pt", ".pth"})
     if (extension == known)
       return true;
   // MLIR may start with a block of attributes in braces, but not with a string.
@@ -36,6 +38,54 @@ int64_t gru::defaultBatch(ModuleOp module) {
     }
   });
   return open ? 1 : 0;
+}
+
+/// What is compiled ahead of time.
+static llvm::Error emitArtifact(llvm::Module &module,
+                                llvm::TargetMachine &machine,
+                                const EmitOptions &options,
+                                llvm::function_ref<void()> codegenDone,
+                                llvm::raw_ostream &os) {
+  llvm::Expected<Artifact> artifact =
+      Artifact::create(module, options.weights, options.artifact);
+  if (!artifact)
+    return artifact.takeError();
+  if (options.kind == EmitKind::Header) {
+    writeHeader(*artifact, module, os);
+    return llvm::Error::success();
+  }
+  if (options.kind == EmitKind::Weights) {
+    if (artifact->getPackedWeights().empty())
+      return llvm::createStringError(
+          "emit: weights needs a model that has weights");
+    os << artifact->getPackedWeights();
+    return llvm::Error::success();
+  }
+  bool shared = options.kind == EmitKind::Shared;
+  addEntryPoints(module, *artifact, shared);
+  llvm::SmallVector<char, 0> object;
+  std::vector<std::string> needed;
+  if (llvm::Error error = emitObject(module, machine, object, needed))
+    return error;
+  codegenDone();
+  if (options.time) {
+    llvm::errs() << "bytes: weights "
+                 << artifact->getPlan().header().weights_bytes << ", stream ";
+    for (auto [power, bytes] : llvm::enumerate(artifact->getStreamBytes()))
+      if (bytes != 0)
+        llvm::errs() << (power ? " + " : "") << bytes
+                     << (power == 0   ? ""
+                         : power == 1 ? " per timestep"
+                                      : " per product of timesteps");
+    llvm::errs() << "\nneeds: "
+                 << (needed.empty() ? "nothing" : llvm::join(needed, ", "))
+                 << "\n";
+  }
+  if (shared)
+    return linkShared(object, machine.getTargetTriple(), artifact->getName(),
+                      os);
+  os.write(object.data(), object.size());
+  return llvm::Error::success();
 }
 
 llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
@@ -98,17 +148,19 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
     return llvm::Error::success();
   }
   begin = std::chrono::steady_clock::now();
-  llvm::SmallVector<char, 0> code;
-  if (llvm::Error error =
-          emitCode(**llvmModule, **machine,
-                   options.kind == EmitKind::Object
-                       ? llvm::CodeGenFileType::ObjectFile
-                       : llvm::CodeGenFileType::AssemblyFile,
-                   code))
-    return error;
-  report("codegen", std::chrono::duration<double, std::milli>(
-                        std::chrono::steady_clock::now() - begin)
-                        .count());
-  os.write(code.data(), code.size());
-  return llvm::Error::success();
+  auto codegenDone = [&] {
+    report("codegen", std::chrono::duration<double, std::milli>(
+                          std::chrono::steady_clock::now() - begin)
+                          .count());
+  };
+  if (options.kind == EmitKind::Assembly) {
+    llvm::SmallVector<char, 0> code;
+    if (llvm::Error error = emitCode(**llvmModule, **machine,
+                                     llvm::CodeGenFileType::AssemblyFile, code))
+      return error;
+    codegenDone();
+    os.write(code.data(), code.size());
+    return llvm::Error::success();
+  }
+  return emitArtifact(**llvmModule, **machine, options, codegenDone, os);
 }

@@ -3,11 +3,21 @@
 #ifndef GRU_TOOLS_GRUOPT_EMIT_H
 #define GRU_TOOLS_GRUOPT_EMIT_H
 
+#include "compiler/aot/Artifact.h"
 #include "compiler/jit/Compiler.h"
 
 namespace gru {
 
-enum class EmitKind { MLIR, LLVM, Assembly, Object };
+enum class EmitKind {
+  MLIR,
+  LLVM,
+  Assembly,
+  // Ahead of time; docs/aot.md.
+  Object,
+  Shared,
+  Header,
+  Weights
+};
 enum class ExplainKind { None, Text, JSON };
 
 struct EmitOptions {
@@ -16,6 +26,9 @@ struct EmitOptions {
   EmitKind kind = EmitKind::MLIR;
   ExplainKind explain = ExplainKind::None;
   bool time = false;
+  ArtifactOptions artifact;
+  /// None for MLIR text.
+  llvm::ArrayRef<WeightTensor> weights;
 };
 
 /// Whether a file is a model rather than MLIR, by its first bytes or, where

@@ -11,6 +11,7 @@
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/ToolOutputFile.h"
 
@@ -23,6 +24,7 @@ static constexpr StringLiteral overview =
     "  gru-opt model.keras                           the imported MLIR\n"
     "  gru-opt model.keras --target=cpu --batch=1    lowered for this machine\n"
     "  gru-opt model.keras --target=cpu --emit=asm   its assembly\n"
+    "  gru-opt model.keras --emit=obj -o model.o     for C, with --emit=header\n"
     "  gru-opt model.keras --explain                 what is chosen, and why\n"
     "  gru-opt file.mlir --PASS ...                  as mlir-opt\n\n"
     "INPUT is MLIR or a model file (.keras, .h5, Keras JSON).\n";
@@ -71,7 +73,23 @@ struct Options {
       cl::values(clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
                  clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
                  clEnumValN(EmitKind::Assembly, "asm", "assembly"),
-                 clEnumValN(EmitKind::Object, "obj", "an object file"))};
+                 clEnumValN(EmitKind::Object, "obj",
+                            "an object that C programs link, with the weights"),
+                 clEnumValN(EmitKind::Shared, "shared", "a shared library"),
+                 clEnumValN(EmitKind::Header, "header",
+                            "the C header of obj and shared"),
+                 clEnumValN(EmitKind::Weights, "weights",
+                            "the packed weights, for --external-weights"))};
+  cl::opt<std::string> name{
+      "name", cl::cat(category), cl::value_desc("identifier"),
+      cl::desc("Prefix of what C sees in obj, shared and header (default: the "
+               "output's name)")};
+  cl::opt<bool> externalWeights{
+      "external-weights", cl::cat(category),
+      cl::desc("Leave the weights out of obj and shared; init takes them")};
+  cl::opt<bool> hotSwap{
+      "hot-swap", cl::cat(category),
+      cl::desc("Let obj and shared replace their weights later")};
   cl::opt<ExplainKind> explain{
       "explain", cl::cat(category), cl::ValueOptional,
       cl::desc("Print the backend of each recurrent layer and why the others "
@@ -118,6 +136,9 @@ struct Options {
     result.kind = emit;
     result.explain = explain;
     result.time = time;
+    result.artifact.name = name;
+    result.artifact.externalWeights = externalWeights;
+    result.artifact.hotSwap = hotSwap;
     return result;
   }
 };
@@ -132,7 +153,8 @@ static void removeClashingOptions() {
     if (!name.starts_with("help"))
       option->setHiddenFlag(cl::ReallyHidden);
   for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple",
-                         "stop-after", "emit", "explain", "weights"})
+                         "stop-after", "emit", "explain", "weights", "name",
+                         "external-weights", "hot-swap"})
     if (auto it = registered.find(name); it != registered.end())
       it->second->removeArgument();
 }
@@ -150,6 +172,7 @@ static llvm::Error run(const Options &options, StringRef inputName,
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module;
+  std::unique_ptr<ModelSource> model; // Owns the weights.
   bool isModel = isModelFile(inputName, input->getBuffer());
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
@@ -159,15 +182,17 @@ static llvm::Error run(const Options &options, StringRef inputName,
       return source.takeError();
     // Shapes behind operations of other dialects follow only from a batch that
     // is known at import.
+    model = std::move(*source);
     if (options.compiles() && emit->target.batch == 0 &&
         emit->explain == ExplainKind::None)
-      emit->target.batch = (*source)->getDefaultBatch();
+      emit->target.batch = model->getDefaultBatch();
+    emit->weights = model->getWeights();
     ImportOptions import;
     import.batch = options.compiles() ? emit->target.batch : options.batch;
     import.timesteps = options.timesteps;
     import.training = options.training;
     llvm::Expected<OwningOpRef<ModuleOp>> imported =
-        (*source)->import(context, import);
+        model->import(context, import);
     if (!imported)
       return imported.takeError();
     module = std::move(*imported);
@@ -203,6 +228,11 @@ static llvm::Error run(const Options &options, StringRef inputName,
   }
   if (emit->target.batch == 0 && emit->explain == ExplainKind::None)
     emit->target.batch = defaultBatch(*module);
+  emit->artifact.source = llvm::sys::path::filename(inputName);
+  // Header and object are written by two calls that must agree on a name.
+  if (emit->artifact.name.empty())
+    emit->artifact.name =
+        llvm::sys::path::stem(outputName == "-" ? inputName : outputName);
   if (llvm::Error error = emitModule(*module, *emit, output->os()))
     return error;
   output->keep();

@@ -89,6 +89,15 @@ struct Options {
   cl::opt<std::string> seed{"seed", cl::cat(category), cl::init("1"),
                             cl::value_desc("N"),
                             cl::desc("Seed of random inputs and of dropout masks (1)")};
+  cl::opt<bool> losses{
+      "losses", cl::cat(category),
+      cl::desc("Compute Keras's regularisation losses as well: two more "
+               "outputs, losses and their sum loss_total")};
+  cl::opt<bool> constrain{
+      "constrain", cl::cat(category),
+      cl::desc("Instead of running the model apply its constraints: the "
+               "outputs are the weights, as NAME_after, the inputs weights to "
+               "take in place of the model's")};
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "
@@ -227,6 +236,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.weightsDir = options.weightsDir;
   arguments.target = options.target;
   arguments.requireBackend = options.requireBackend;
+  arguments.losses = options.losses;
+  arguments.constrain = options.constrain;
   arguments.training = options.training;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
@@ -236,5 +247,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
     return std::move(error);
   if (Error error = groupByCall(options, arguments))
     return std::move(error);
+  if (arguments.constrain && arguments.calls.size() > 1)
+    return createStringError("--constrain: found --next-call, expected one "
+                             "call, which is no run of the model");
   return arguments;
 }

@@ -39,7 +39,8 @@ struct Arguments {
   /// 0 where not given.
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;
-  bool verify = false, time = false, training = false;
+  bool losses = false, constrain = false, verify = false, time = false;
+  bool training = false;
   /// Where not given, the library chooses.
   std::optional<std::string> cacheDir;
 

@@ -5,6 +5,7 @@
 #include "gru/dropout.hpp"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/MathExtras.h"
@@ -40,7 +41,9 @@ std::string gru::describe(const std::vector<TensorInfo> &tensors) {
 
 static llvm::Error checkInput(const TensorInfo &info, const Array &array,
                               llvm::StringRef file) {
-  if (array.dtype != info.dtype)
+  // NumPy has no bfloat16.
+  bool isWider = info.dtype == DType::bf16 && array.dtype == DType::f32;
+  if (array.dtype != info.dtype && !isWider)
     return createStringError("input '" + info.name + "': dtype, found " +
                              dtypeName(array.dtype) + " in " + file +
                              ", expected " + dtypeName(info.dtype));
@@ -94,6 +97,42 @@ static Expected<Array> makeRandom(const TensorInfo &info, int batchDim,
     std::memcpy(values.data.data() + i * sizeof(value), &value, sizeof(value));
   }
   return convertTo(values, info.dtype);
+}
+
+/// True if the first input that is given has one dimension less than the
+/// model's: a call of PyTorch's without a batch.
+static Expected<bool> lacksDimension(const Model &model,
+                                     const Arguments &arguments) {
+  for (const NamedFile &file : arguments.calls.front().inputs)
+    for (const TensorInfo &info : model.inputs()) {
+      if (info.name != file.name)
+        continue;
+      Expected<Array> array = readArray(file.file);
+      if (!array)
+        return array.takeError();
+      return array->shape.size() + 1 == info.dims.size();
+    }
+  return false;
+}
+
+Expected<Model> gru::loadModel(const Arguments &arguments) {
+  std::vector<std::string> names;
+  for (const NamedFile &input : arguments.calls.front().inputs)
+    names.push_back(input.name);
+  Result<Model> model = Model::load(arguments.model, arguments.weights, names);
+  if (!model)
+    return toLLVM(model.error());
+  Expected<bool> unbatched = lacksDimension(*model, arguments);
+  if (!unbatched)
+    return unbatched.takeError();
+  if (!*unbatched)
+    return std::move(*model);
+  // Formats without such calls ignore the argument, and the shape is reported.
+  names.push_back("unbatched");
+  Result<Model> again = Model::load(arguments.model, arguments.weights, names);
+  if (!again)
+    return toLLVM(again.error());
+  return std::move(*again);
 }
 
 /// dropout_mask, LAYER/recurrent_dropout_mask_cell1, ...
@@ -178,8 +217,8 @@ CompileOptions gru::getCompileOptions(const Model &model,
     const std::vector<int64_t> &shape = inputs[input].shape;
     return dim >= 0 && size_t(dim) < shape.size() ? shape[dim] : 0;
   };
-  if (!options.batch && !inputs.empty())
-    options.batch = sizeOf(0, model.batch_dim(0));
+  for (size_t i = 0; i < inputs.size() && !options.batch; ++i)
+    options.batch = sizeOf(i, model.batch_dim(i));
   if (model.needs_timesteps())
     for (size_t i = 0; i < inputs.size() && !options.timesteps; ++i)
       options.timesteps = sizeOf(i, model.time_dim(i));
@@ -189,6 +228,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.require_backend = arguments.requireBackend;
+  options.activities = arguments.losses && model.num_activities();
   options.cache_dir = arguments.cacheDir;
   return options;
 }
@@ -270,27 +310,26 @@ static Expected<Tensors> makeTensors(const Program &program, const Call &call) {
 
 static llvm::Error resetStates(const Program &program, Session &session,
                                const Call &call) {
-  session.reset_states();
+  if (call.resetValues.empty()) {
+    Result<void> reset = session.reset_states();
+    return reset ? llvm::Error::success() : toLLVM(reset.error());
+  }
   std::vector<TensorInfo> states = program.states();
-  if (call.resetValues.size() > states.size())
-    return createStringError("reset_states_value: found " +
-                             Twine(call.resetValues.size()) +
-                             " values, expected at most " +
-                             Twine(states.size()) + ", one per state");
+  std::vector<Array> arrays;
+  std::vector<TensorView> values;
   for (auto [index, value] : llvm::enumerate(call.resetValues)) {
-    if (value.shape != states[index].dims)
-      return createStringError("reset_states_value: shape, found " +
-                               formatShape(value.shape) + ", expected " +
-                               formatShape(states[index].dims));
-    Expected<Array> array = convertTo(value, states[index].dtype);
+    // The targets keep states in different types; too many values are the
+    // session's business.
+    Expected<Array> array = convertTo(
+        value, index < states.size() ? states[index].dtype : value.dtype);
     if (!array)
       return array.takeError();
-    if (Result<void> set = session.set_state(
-            index, std::as_bytes(std::span<const char>(array->data)));
-        !set)
-      return toLLVM(set.error());
+    arrays.push_back(std::move(*array));
   }
-  return llvm::Error::success();
+  for (Array &array : arrays)
+    values.push_back(view(array));
+  Result<void> reset = session.reset_states(values);
+  return reset ? llvm::Error::success() : toLLVM(reset.error());
 }
 
 Expected<Outputs> gru::runCalls(const Program &program,
@@ -299,6 +338,8 @@ Expected<Outputs> gru::runCalls(const Program &program,
   if (!session)
     return session.takeError();
   Outputs outputs;
+  for (const TensorInfo &info : program.outputs())
+    outputs.names.push_back(info.name);
   for (const Call &call : calls) {
     if (call.resetStates)
       if (llvm::Error error = resetStates(program, *session, call))
@@ -308,7 +349,99 @@ Expected<Outputs> gru::runCalls(const Program &program,
       return tensors.takeError();
     if (Result<void> ran = session->run(tensors->in, tensors->out); !ran)
       return toLLVM(ran.error());
-    outputs.push_back(std::move(tensors->outputs));
+    outputs.calls.push_back(std::move(tensors->outputs));
+  }
+  return outputs;
+}
+
+//===----------------------------------------------------------------------===//
+// Losses and constraints
+//===----------------------------------------------------------------------===//
+
+static Array makeDoubles(llvm::ArrayRef<double> values,
+                         std::vector<int64_t> shape) {
+  Array array{DType::f64, std::move(shape), {}};
+  const char *bytes = reinterpret_cast<const char *>(values.data());
+  array.data.assign(bytes, bytes + values.size() * sizeof(double));
+  return array;
+}
+
+llvm::Error gru::addLosses(const Model &model, Outputs &outputs) {
+  size_t numOutputs = outputs.names.size() - model.num_activities();
+  for (std::vector<Array> &call : outputs.calls) {
+    std::vector<TensorView> activities;
+    for (Array &array : llvm::MutableArrayRef(call).drop_front(numOutputs))
+      activities.push_back(view(array));
+    Result<std::vector<double>> losses = model.losses(activities);
+    if (!losses)
+      return toLLVM(losses.error());
+    double total = 0;
+    for (double loss : *losses)
+      total += loss;
+    call.resize(numOutputs);
+    call.push_back(makeDoubles(total, {}));
+    call.push_back(makeDoubles(*losses, {int64_t(losses->size())}));
+  }
+  outputs.names.resize(numOutputs);
+  outputs.names.push_back("loss_total");
+  outputs.names.push_back("losses");
+  return llvm::Error::success();
+}
+
+Expected<Outputs> gru::constrainWeights(const Model &model,
+                                        std::span<const NamedFile> files) {
+  std::vector<WeightView> weights = model.weights();
+  // "kernel" for "gru/kernel" where no other layer has one.
+  auto shortName = [](const WeightView &weight) {
+    return llvm::StringRef(weight.name).split('/').second.str();
+  };
+  auto nameOf = [&](const WeightView &weight) {
+    std::string name = shortName(weight);
+    bool isUnique = llvm::count_if(weights, [&](const WeightView &other) {
+                      return shortName(other) == name;
+                    }) == 1;
+    return isUnique && !name.empty() ? name : weight.name;
+  };
+  std::vector<std::string> names;
+  for (const WeightView &weight : weights)
+    names.push_back(nameOf(weight));
+  Outputs outputs;
+  outputs.calls.emplace_back();
+  for (const NamedFile &file : files)
+    if (llvm::none_of(llvm::seq(weights.size()), [&](size_t i) {
+          return file.name == names[i] || file.name == weights[i].name;
+        }))
+      return createStringError("no weight '" + file.name +
+                               "', the model's weights are " +
+                               llvm::join(names, ", "));
+  for (auto [index, weight] : llvm::enumerate(weights)) {
+    Array array{weight.dtype, weight.dims, {}};
+    const char *data = static_cast<const char *>(weight.data);
+    array.data.assign(data, data + array.getNumElements() *
+                                       dtypeSize(weight.dtype));
+    for (const NamedFile &file : files) {
+      if (file.name != names[index] && file.name != weight.name)
+        continue;
+      Expected<Array> given = readArray(file.file);
+      if (!given)
+        return given.takeError();
+      if (given->shape != array.shape)
+        return createStringError("weight '" + file.name + "': shape, found " +
+                                 formatShape(given->shape) + " in " +
+                                 file.file + ", expected " +
+                                 formatShape(array.shape));
+      Expected<Array> converted = convertTo(*given, array.dtype);
+      if (!converted)
+        return converted.takeError();
+      array = std::move(*converted);
+    }
+    std::span<char> bytes(array.data);
+    if (Result<void> done =
+            model.constrain_weight(index, std::as_writable_bytes(bytes));
+        !done)
+      return toLLVM(done.error());
+    outputs.names.push_back(names[index] + "_after");
+    outputs.calls.front().push_back(std::move(array));
   }
   return outputs;
 }

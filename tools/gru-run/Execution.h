@@ -27,14 +27,22 @@ struct Call {
   std::vector<Array> resetValues;
 };
 
-/// The outputs of each call, in the order of the model's outputs.
-using Outputs = std::vector<std::vector<Array>>;
+/// What each call gives.
+struct Outputs {
+  std::vector<std::string> names;
+  /// By call, in the order of the names.
+  std::vector<std::vector<Array>> calls;
+};
 
 /// An error of the public API as one of LLVM's.
 llvm::Error toLLVM(const Error &error);
 
 /// `'x' [?, ?, 4] f32, ...` for people.
 std::string describe(const std::vector<TensorInfo> &tensors);
+
+/// Opens the model that the command line names. For formats whose calls have
+/// optional arguments it has those that the first call gives.
+llvm::Expected<Model> loadModel(const Arguments &arguments);
 
 /// Reads the inputs that the command line names, or makes random ones, and
 /// checks names, dtypes and shapes against the model.
@@ -51,6 +59,16 @@ CompileOptions getCompileOptions(const Model &model, const Arguments &arguments,
 /// given are drawn from `seed`.
 llvm::Expected<Outputs> runCalls(const Program &program,
                                  std::span<const Call> calls, uint64_t seed);
+
+/// Puts loss_total and losses in the place of the activities that a program with
+/// them gives behind the model's outputs.
+llvm::Error addLosses(const Model &model, Outputs &outputs);
+
+/// The model's weights, or those among `files` in their place, after its
+/// constraints, each as NAME_after. NAME is LAYER/kernel, or kernel where no
+/// other weight of the model is one.
+llvm::Expected<Outputs> constrainWeights(const Model &model,
+                                         std::span<const NamedFile> files);
 
 /// How long a call takes, in nanoseconds, and how many steps it has.
 struct Timing {

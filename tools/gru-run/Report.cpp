@@ -61,46 +61,41 @@ static void printDifference(raw_ostream &os, const Difference &difference) {
      << formatShape(difference.index);
 }
 
-llvm::Error gru::checkExpected(raw_ostream &os, const Program &program,
-                               const Arguments &arguments,
+llvm::Error gru::checkExpected(raw_ostream &os, const Arguments &arguments,
                                const Outputs &outputs) {
-  std::vector<TensorInfo> infos = program.outputs();
   std::string failed;
-  for (size_t call = 0; call < outputs.size(); ++call) {
+  for (size_t call = 0; call < outputs.calls.size(); ++call) {
     for (const NamedFile &file : arguments.calls[call].expected) {
-      auto info = llvm::find_if(
-          infos, [&](const TensorInfo &i) { return i.name == file.name; });
-      if (info == infos.end())
+      auto name = llvm::find(outputs.names, file.name);
+      if (name == outputs.names.end())
         return createStringError(
             arguments.model + ": no output '" + file.name +
             "', the model's outputs are " +
-            llvm::join(llvm::map_range(
-                           infos, [](const TensorInfo &i) { return i.name; }),
-                       ", "));
+            llvm::join(outputs.names, ", "));
       llvm::Expected<Array> expected = readArray(file.file);
       if (!expected)
         return expected.takeError();
-      const Array &values = outputs[call][info - infos.begin()];
+      const Array &values = outputs.calls[call][name - outputs.names.begin()];
       if (expected->shape != values.shape)
         return createStringError(
-            prefix(call, outputs.size()) + "output '" + file.name +
+            prefix(call, outputs.calls.size()) + "output '" + file.name +
             "': shape, found " + formatShape(values.shape) + ", expected " +
             formatShape(expected->shape) + " as in " + file.file);
       if (!isFloat(expected->dtype) || !isFloat(values.dtype))
         return createStringError(
-            prefix(call, outputs.size()) + "output '" + file.name +
+            prefix(call, outputs.calls.size()) + "output '" + file.name +
             "': dtype, found " + dtypeName(values.dtype) +
             ", expected a float as " + dtypeName(expected->dtype) + " in " +
             file.file);
       Difference difference =
           compare(values, *expected, arguments.atol, arguments.rtol);
-      os << prefix(call, outputs.size()) << "expected " << file.name << ": ";
+      os << prefix(call, outputs.calls.size()) << "expected " << file.name << ": ";
       printDifference(os, difference);
       os << (difference.within ? ", within " : ", not within ")
          << format("%.3g + %.3g * |expected|\n", arguments.atol,
                    arguments.rtol);
       if (!difference.within && failed.empty())
-        failed = prefix(call, outputs.size()) + "output '" + file.name +
+        failed = prefix(call, outputs.calls.size()) + "output '" + file.name +
                  "' differs from " + file.file;
     }
   }
@@ -120,19 +115,21 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   llvm::Expected<Outputs> expected = runCalls(*reference, calls, arguments.seed);
   if (!expected)
     return expected.takeError();
-  std::vector<TensorInfo> infos = reference->outputs();
+  if (arguments.losses)
+    if (llvm::Error error = addLosses(model, *expected))
+      return error;
   std::string failed;
-  for (size_t call = 0; call < outputs.size(); ++call) {
-    for (size_t i = 0; i < outputs[call].size(); ++i) {
-      if (!isFloat(outputs[call][i].dtype))
+  for (size_t call = 0; call < outputs.calls.size(); ++call) {
+    for (size_t i = 0; i < outputs.calls[call].size(); ++i) {
+      if (!isFloat(outputs.calls[call][i].dtype))
         continue;
-      os << prefix(call, outputs.size()) << "verify " << infos[i].name << ": ";
-      Difference difference = compare(outputs[call][i], (*expected)[call][i],
+      os << prefix(call, outputs.calls.size()) << "verify " << outputs.names[i] << ": ";
+      Difference difference = compare(outputs.calls[call][i], expected->calls[call][i],
                                       arguments.atol, arguments.rtol);
       printDifference(os, difference);
       os << " from the reference in float64\n";
       if (!difference.within && failed.empty())
-        failed = prefix(call, outputs.size()) + infos[i].name;
+        failed = prefix(call, outputs.calls.size()) + outputs.names[i];
     }
   }
   if (!failed.empty())
@@ -146,13 +143,11 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
 // Printing
 //===----------------------------------------------------------------------===//
 
-void gru::printStatistics(raw_ostream &os, const Program &program,
-                          const Outputs &outputs) {
-  std::vector<TensorInfo> infos = program.outputs();
-  for (size_t call = 0; call < outputs.size(); ++call) {
-    for (size_t i = 0; i < outputs[call].size(); ++i) {
-      const Array &array = outputs[call][i];
-      os << prefix(call, outputs.size()) << infos[i].name << ' '
+void gru::printStatistics(raw_ostream &os, const Outputs &outputs) {
+  for (size_t call = 0; call < outputs.calls.size(); ++call) {
+    for (size_t i = 0; i < outputs.calls[call].size(); ++i) {
+      const Array &array = outputs.calls[call][i];
+      os << prefix(call, outputs.calls.size()) << outputs.names[i] << ' '
          << formatShape(array.shape) << ' ' << dtypeName(array.dtype);
       if (isFloat(array.dtype) && array.getNumElements()) {
         std::vector<double> values = toDoubles(array);
@@ -247,17 +242,15 @@ writeAll(const std::string &directory,
   return llvm::Error::success();
 }
 
-llvm::Error gru::writeOutputs(const Program &program,
-                              const Arguments &arguments,
+llvm::Error gru::writeOutputs(const Arguments &arguments,
                               const Outputs &outputs) {
-  std::vector<TensorInfo> infos = program.outputs();
   std::vector<std::pair<std::string, const Array *>> files;
-  for (size_t call = 0; call < outputs.size(); ++call)
-    for (size_t i = 0; i < outputs[call].size(); ++i)
+  for (size_t call = 0; call < outputs.calls.size(); ++call)
+    for (size_t i = 0; i < outputs.calls[call].size(); ++i)
       files.emplace_back(
-          (outputs.size() > 1 ? "call" + std::to_string(call) + "_" : "") +
-              infos[i].name,
-          &outputs[call][i]);
+          (outputs.calls.size() > 1 ? "call" + std::to_string(call) + "_" : "") +
+              outputs.names[i],
+          &outputs.calls[call][i]);
   return writeAll(arguments.outputDir, files);
 }
 

@@ -22,14 +22,13 @@ Difference compare(const Array &values, const Array &expected, double atol,
                    double rtol);
 
 /// `output_0 [1, 16, 4] float32: min -0.9, max 0.8, mean 0.01` per output.
-void printStatistics(llvm::raw_ostream &os, const Program &program,
-                     const Outputs &outputs);
+void printStatistics(llvm::raw_ostream &os, const Outputs &outputs);
 void printTiming(llvm::raw_ostream &os, const Timing &timing);
 
 /// Compares with the files of --expected; an error where any output differs
 /// by more than the tolerance.
-llvm::Error checkExpected(llvm::raw_ostream &os, const Program &program,
-                          const Arguments &arguments, const Outputs &outputs);
+llvm::Error checkExpected(llvm::raw_ostream &os, const Arguments &arguments,
+                          const Outputs &outputs);
 /// Runs the model on the reference target in float64 and prints how far the
 /// outputs are from that.
 llvm::Error verify(llvm::raw_ostream &os, const Model &model,
@@ -37,8 +36,7 @@ llvm::Error verify(llvm::raw_ostream &os, const Model &model,
                    const Outputs &outputs);
 
 /// Writes all outputs, or none.
-llvm::Error writeOutputs(const Program &program, const Arguments &arguments,
-                         const Outputs &outputs);
+llvm::Error writeOutputs(const Arguments &arguments, const Outputs &outputs);
 /// Writes all weights, or none.
 llvm::Error writeWeights(const Model &model, const Arguments &arguments);
 

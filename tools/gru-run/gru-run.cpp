@@ -34,18 +34,40 @@ static void printProgram(const Arguments &arguments, const Program &program,
   outs() << '\n';
 }
 
+/// Compares, and where that succeeds writes.
+static llvm::Error finish(const Model &model, const Arguments &arguments,
+                          const Outputs &outputs) {
+  if (llvm::Error error = checkExpected(outs(), arguments, outputs))
+    return error;
+  if (!arguments.weightsDir.empty())
+    if (llvm::Error error = writeWeights(model, arguments))
+      return error;
+  if (!arguments.outputDir.empty())
+    return writeOutputs(arguments, outputs);
+  return llvm::Error::success();
+}
+
 static llvm::Error run(const Arguments &arguments) {
   auto begin = std::chrono::steady_clock::now();
-  std::vector<std::string> callArguments;
-  for (const NamedFile &input : arguments.calls.front().inputs)
-    callArguments.push_back(input.name);
-  Result<Model> model =
-      Model::load(arguments.model, arguments.weights, callArguments);
+  llvm::Expected<Model> model = loadModel(arguments);
   if (!model)
-    return toLLVM(model.error());
+    return model.takeError();
   double loading = std::chrono::duration<double, std::milli>(
                        std::chrono::steady_clock::now() - begin)
                        .count();
+
+  if (model->has_initial_weights())
+    llvm::errs() << "gru-run: remark: " << arguments.model
+                 << ": no weights are given, the layers' initialisers draw "
+                    "them\n";
+  if (arguments.constrain) {
+    llvm::Expected<Outputs> outputs =
+        constrainWeights(*model, arguments.calls.front().inputs);
+    if (!outputs)
+      return outputs.takeError();
+    printStatistics(outs(), *outputs);
+    return finish(*model, arguments, *outputs);
+  }
 
   llvm::Expected<std::vector<Call>> calls = loadCalls(*model, arguments);
   if (!calls)
@@ -65,7 +87,10 @@ static llvm::Error run(const Arguments &arguments) {
   if (!outputs)
     return outputs.takeError();
 
-  printStatistics(outs(), *program, *outputs);
+  if (arguments.losses)
+    if (llvm::Error error = addLosses(*model, *outputs))
+      return error;
+  printStatistics(outs(), *outputs);
   if (arguments.time) {
     printProgram(arguments, *program, phases, loading);
     llvm::Expected<Timing> timing = timeCall(*program, calls->front());
@@ -76,14 +101,7 @@ static llvm::Error run(const Arguments &arguments) {
   if (arguments.verify)
     if (llvm::Error error = verify(outs(), *model, arguments, *calls, *outputs))
       return error;
-  if (llvm::Error error = checkExpected(outs(), *program, arguments, *outputs))
-    return error;
-  if (!arguments.weightsDir.empty())
-    if (llvm::Error error = writeWeights(*model, arguments))
-      return error;
-  if (!arguments.outputDir.empty())
-    return writeOutputs(*program, arguments, *outputs);
-  return llvm::Error::success();
+  return finish(*model, arguments, *outputs);
 }
 
 int main(int argc, char **argv) {

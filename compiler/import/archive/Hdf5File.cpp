@@ -8,9 +8,11 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
-#include <atomic>
 #include <hdf5.h>
 
+#include <atomic>
+#include <bit>
+#include <cstring>
 #include <mutex>
 
 using namespace gru;
@@ -291,6 +293,29 @@ static bool isKnownFloat(hid_t type) {
   return false;
 }
 
+/// The bit patterns of bfloat16, which NumPy does not have, come as numbers
+/// that HDF5 knows nothing of.
+static bool isOpaqueHalf(hid_t type) {
+  return H5Tget_class(type) == H5T_OPAQUE && H5Tget_size(type) == 2;
+}
+
+/// Turns the bfloat16 numbers in the first half (or quarter) of `data` into
+/// float32 (or float64), in place from the end.
+static void widenBFloat(std::vector<char> &data, uint64_t count,
+                        WeightType type) {
+  unsigned size = getWeightTypeSize(type);
+  for (uint64_t i = count; i-- > 0;) {
+    uint16_t bits;
+    std::memcpy(&bits, data.data() + i * sizeof(bits), sizeof(bits));
+    float single = std::bit_cast<float>(uint32_t(bits) << 16);
+    double value = single;
+    if (type == WeightType::f64)
+      std::memcpy(data.data() + i * size, &value, size);
+    else
+      std::memcpy(data.data() + i * size, &single, size);
+  }
+}
+
 Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
                                              WeightType type) const {
   Session session;
@@ -307,7 +332,15 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
   Handle properties(H5Dget_create_plist(object), H5Pclose);
   if (!stored || !space || !properties)
     return fail(lastError());
-  if (!isKnownFloat(stored))
+  bool isBFloat = isOpaqueHalf(stored);
+  if (isBFloat) {
+    // Keras says what it is, except in the legacy format.
+    auto name = readString(path, "dtype");
+    if (!name)
+      return name.takeError();
+    isBFloat = !*name || **name == "bfloat16";
+  }
+  if (!isBFloat && !isKnownFloat(stored))
     return fail("found another element type, expected float16, bfloat16, "
                 "float32 or float64");
 
@@ -350,8 +383,12 @@ Expected<WeightTensor> Hdf5File::readDataset(StringRef path,
   hid_t memory = type == WeightType::f64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
   if (type != WeightType::f32 && type != WeightType::f64)
     return fail("cannot be read as " + getWeightTypeName(type));
+  if (isBFloat)
+    memory = stored;
   if (count > 0 && H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT,
                            tensor.data.data()) < 0)
     return fail(lastError());
+  if (isBFloat)
+    widenBFloat(tensor.data, count, type);
   return tensor;
 }

@@ -217,16 +217,28 @@ gru::keras::getObjectConfig(const json::Value &value) {
   return ObjectConfig{qualifiedClassName(*object), config ? config : &empty};
 }
 
+/// Keras 3's operations live in a module of their own, which its legacy format
+/// does not write. Concatenate is a layer too; a layer's config has a dtype.
+static bool isOperation(const json::Object &layer, unsigned version) {
+  if (std::optional<StringRef> module = layer.getString("module"))
+    return module->starts_with("keras.src.ops.");
+  static constexpr StringLiteral names[] = {
+      "Any",      "Concatenate", "ExpandDims", "LogicalAnd",
+      "LogicalOr", "NotEqual",    "OnesLike",   "ZerosLike"};
+  const json::Object *config = layer.getObject("config");
+  return version == 3 && config && !config->get("dtype") &&
+         is_contained(names, layer.getString("class_name").value_or(""));
+}
+
 static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
-                                  size_t index) {
+                                  size_t index, unsigned version) {
   const json::Object *object = value.getAsObject();
   if (!object || !object->getString("class_name"))
     return importError(where, "layer " + Twine(index) +
                                   ": expected an object with class_name");
   Layer layer;
   layer.className = qualifiedClassName(*object);
-  layer.isOperation = object->getString("module").value_or("").starts_with(
-      "keras.src.ops.");
+  layer.isOperation = isOperation(*object, version);
   if (const json::Object *config = object->getObject("config"))
     layer.config = *config;
   if (std::optional<StringRef> name = layer.config.getString("name"))
@@ -458,7 +470,7 @@ Expected<Model> gru::keras::parseModel(StringRef where,
   StringSet<> names;
   StringMap<Model> inner;
   for (auto [index, value] : llvm::enumerate(*layers)) {
-    Expected<Layer> layer = parseLayer(where, value, index);
+    Expected<Layer> layer = parseLayer(where, value, index, model.version);
     if (!layer)
       return layer.takeError();
     if (!names.insert(layer->name).second)

@@ -11,6 +11,7 @@
 
 #include "llvm/Support/JSON.h"
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,8 @@ struct Node {
   std::vector<std::pair<std::string, Argument>> named;
 };
 
+struct LayerClass;
+
 struct Layer {
   std::string className, name;
   llvm::json::Object config;
@@ -57,6 +60,13 @@ struct Layer {
   /// name, their calls connected to the outer graph; it is never called itself.
   bool isModel = false;
   std::string parent;
+  /// A class that no file of Keras can name: another importer's own.
+  const LayerClass *own = nullptr;
+};
+
+/// Where a tensor has its batch and its time; -1: nowhere.
+struct Dims {
+  int64_t batch = 0, time = -1;
 };
 
 struct Model {
@@ -67,6 +77,8 @@ struct Model {
   std::vector<TensorRef> inputs, outputs;
   /// Names of the outputs; output_0, output_1, ... where it is empty.
   std::vector<std::string> outputNames;
+  /// Inputs and outputs, by name, that do not follow Keras's layout.
+  std::map<std::string, Dims> dims;
 
   std::string getOutputName(size_t index) const;
 };

@@ -15,19 +15,20 @@
 #include "compiler/import/keras/KerasLayers.h"
 #include "compiler/import/keras/KerasWeights.h"
 #include "compiler/import/keras/layers/Dropout.h"
+#include "dialect/GRUDialect.h"
 #include "dialect/GRUDropoutOps.h"
+#include "gru/plan.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
-#include <cstring>
 #include <map>
+#include <tuple>
 
 using namespace gru;
 using namespace gru::keras;
@@ -52,7 +53,7 @@ ShapeRules gru::keras::getShapeRules(const Model &model,
   rules.batch = options.batch;
   rules.timesteps = options.timesteps;
   for (const Layer &layer : model.layers) {
-    const LayerClass *layerClass = findLayerClass(layer.className);
+    const LayerClass *layerClass = findLayerClass(layer);
     if (!layerClass)
       continue;
     rules.fixedTime |= needsFixedTime(layer, *layerClass);
@@ -70,10 +71,20 @@ static bool isSequence(const Tensor &tensor) {
   return tensor.shape.size() == (isFloat(tensor.type) ? 3 : 2);
 }
 
+static Dims getDims(const Model &model, StringRef name, const Tensor &tensor,
+                    bool timeMajor) {
+  if (auto found = model.dims.find(name.str()); found != model.dims.end())
+    return found->second;
+  if (!isSequence(tensor))
+    return {};
+  return timeMajor ? Dims{1, 0} : Dims{0, 1};
+}
+
 /// The type of an InputLayer. The sizes of batch and time in the file are those
 /// of the training run more often than a promise, so they stay dynamic unless
 /// something needs them.
-static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
+static Expected<Tensor> getInputType(StringRef where, const Model &model,
+                                     const Layer &layer,
                                      const ShapeRules &rules) {
   std::string layerWhere = "layer '" + printable(layer.name) + "'";
   if (!where.empty())
@@ -125,15 +136,16 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
     if (isFlagSet(layer.config, key))
       return importError(layerWhere, Twine(key) + " inputs are not supported");
 
-  bool hasTime = isSequence(tensor);
-  bool timeFirst = hasTime && rules.timeMajor;
-  int64_t &batch = tensor.shape[timeFirst ? 1 : 0];
-  if (rules.batch > 0)
-    batch = rules.batch;
-  else if (!rules.stateful)
-    batch = kDynamicSize;
-  if (hasTime) {
-    int64_t &time = tensor.shape[timeFirst ? 0 : 1];
+  Dims dims = getDims(model, layer.name, tensor, rules.timeMajor);
+  if (dims.batch >= 0) {
+    int64_t &batch = tensor.shape[dims.batch];
+    if (rules.batch > 0)
+      batch = rules.batch;
+    else if (!rules.stateful)
+      batch = kDynamicSize;
+  }
+  if (dims.time >= 0) {
+    int64_t &time = tensor.shape[dims.time];
     if (rules.timesteps > 0)
       time = rules.timesteps;
     else if (!rules.fixedTime)
@@ -145,6 +157,27 @@ static Expected<Tensor> getInputType(StringRef where, const Layer &layer,
 //===----------------------------------------------------------------------===//
 // The walk over the graph
 //===----------------------------------------------------------------------===//
+
+/// The number of a `gru_dtype`.
+static uint32_t getDType(ElementType type) {
+  switch (type) {
+  case ElementType::f32:
+    return GRU_F32;
+  case ElementType::f64:
+    return GRU_F64;
+  case ElementType::f16:
+    return GRU_F16;
+  case ElementType::bf16:
+    return GRU_BF16;
+  case ElementType::i1:
+    return GRU_BOOL;
+  case ElementType::i32:
+    return GRU_I32;
+  case ElementType::i64:
+    return GRU_I64;
+  }
+  llvm_unreachable("unknown element type");
+}
 
 namespace {
 class Walk;
@@ -161,14 +194,23 @@ public:
                              WeightType type, ArrayRef<int64_t> shape,
                              StringRef meaning, Transform transform,
                              ArrayRef<int64_t> fileShape) override;
+  void ignoreWeight(StringRef role, unsigned index) override;
   Tensor getState(StringRef part, ArrayRef<int64_t> shape,
                   ElementType type) override;
+  std::string getStateName(StringRef part) const override;
   void setState(StringRef part, const Tensor &state) override;
+  void describe(StringRef part, StringRef attribute,
+                json::Value value) override;
+  void describeStates(StringRef part, ArrayRef<int64_t> sizes,
+                      ElementType type) override;
+  Error addActivities(ArrayRef<Tensor> outputs) override;
   Expected<Tensor> getDropoutMask(const MaskRequest &request) override;
   std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
                                           StringRef part) override;
 
 private:
+  Expected<WeightRules> readRules(StringRef role) const;
+  LayerSpec &getLayerSpec(StringRef innerPart);
   Tensor drawMask(const MaskRequest &request, int64_t stream);
 
   Walk &walk;
@@ -182,22 +224,21 @@ private:
 /// there before it is used.
 class Walk {
 public:
-  /// Checks the model and takes its weights out of `store` into `weights`.
+  /// Checks the model and takes its weights out of `store`.
   Walk(StringRef file, const Model &model, Weights &store,
-       std::vector<WeightTensor> &weights, const ImportOptions &options)
-      : file(file), model(model), options(options), store(&store),
-        weights(weights) {}
+       const ImportOptions &options)
+      : file(file), model(model), options(options), store(&store) {}
 
-  /// Creates the body of `function`; `weights` are those of the first walk.
-  Walk(StringRef file, const Model &model, std::vector<WeightTensor> &weights,
-       const ImportOptions &options, mlir::func::FuncOp function)
-      : file(file), model(model), options(options), weights(weights),
-        function(function),
+  /// Creates the body of `function`.
+  Walk(StringRef file, const Model &model, const ImportOptions &options,
+       mlir::func::FuncOp function)
+      : file(file), model(model), options(options), function(function),
         builder(mlir::OpBuilder::atBlockBegin(function.addEntryBlock())) {}
 
-  /// Checking, it also tells the model's inputs and outputs.
-  Error run(std::vector<TensorSpec> *inputs = nullptr,
-            std::vector<TensorSpec> *outputs = nullptr);
+  Error run();
+
+  /// What a check has found.
+  GraphContents contents;
 
 private:
   friend class CallContext;
@@ -217,6 +258,7 @@ private:
   Error readArguments(LayerContext &context, const Node &node,
                       const LayerClass &layerClass);
   Error finish();
+  void orderLosses();
 
   mlir::Type getType(const Tensor &tensor) const;
   /// Appends an argument to one of the three groups of the function's
@@ -231,7 +273,6 @@ private:
   const Model &model;
   const ImportOptions &options;
   Weights *store = nullptr;
-  std::vector<WeightTensor> &weights;
 
   mlir::func::FuncOp function;
   std::optional<mlir::OpBuilder> builder;
@@ -244,6 +285,11 @@ private:
   const Layer *onlyRecurrent = nullptr;
   StringMap<Tensor> weightTensors;
   std::vector<State> states;
+  std::vector<State> activities;
+  /// Numbers of the layers that the weights and activities of `contents` belong
+  /// to, and whether the weights are trained.
+  SmallVector<size_t> weightLayers, activityLayers;
+  SmallVector<bool> isTrained;
   /// The names of all masks that layers ask for in training, and those of them
   /// that are given.
   std::vector<std::string> maskNames;
@@ -277,23 +323,74 @@ static std::string joinPath(StringRef a, StringRef b) {
 }
 
 static void roundToHalf(WeightTensor &tensor, WeightType type) {
-  const fltSemantics &semantics = type == WeightType::f16
-                                      ? APFloat::IEEEhalf()
-                                      : APFloat::BFloat();
   size_t count = tensor.data.size() / sizeof(float);
-  std::vector<char> rounded(count * sizeof(uint16_t));
-  for (size_t i = 0; i < count; ++i) {
-    float single;
-    std::memcpy(&single, tensor.data.data() + i * sizeof(single),
-                sizeof(single));
-    APFloat value(single);
-    bool ignored;
-    value.convert(semantics, APFloat::rmNearestTiesToEven, &ignored);
-    uint16_t bits = value.bitcastToAPInt().getZExtValue();
-    std::memcpy(rounded.data() + i * sizeof(bits), &bits, sizeof(bits));
-  }
-  tensor.data = std::move(rounded);
+  std::vector<double> values =
+      readValues(tensor.data.data(), WeightType::f32, count);
+  tensor.data.resize(count * getWeightTypeSize(type));
+  writeValues(values, type, tensor.data.data());
   tensor.dtype = type;
+}
+
+/// The name in front of _initializer and so on in a config, for a weight whose
+/// name ends with `role`; empty for weights that no argument speaks of.
+static StringRef getArgumentStem(StringRef role) {
+  if (role == "recurrent_kernel")
+    return "recurrent";
+  for (StringRef stem : {"kernel", "bias", "embeddings", "gamma", "beta",
+                         "moving_mean", "moving_variance"})
+    if (role == stem)
+      return stem;
+  return "";
+}
+
+/// Keras's initialiser where the config names none.
+static StringRef getDefaultInitializer(StringRef className, StringRef role) {
+  if (role == "kernel" || (role == "scale" && className == "AdditiveAttention"))
+    return "glorot_uniform";
+  if (role == "recurrent_kernel")
+    return "orthogonal";
+  if (role == "embeddings")
+    return "uniform";
+  if (role == "bias" || role == "beta" || role == "mean" ||
+      role == "moving_mean")
+    return "zeros";
+  return "ones";
+}
+
+/// What the config says about the weight `role`, checked.
+Expected<WeightRules> CallContext::readRules(StringRef role) const {
+  const json::Object &config = weightConfig ? *weightConfig : layer.config;
+  role = role.substr(role.rfind('/') + 1);
+  StringRef stem = getArgumentStem(role);
+  auto find = [&](StringRef what, std::string &key) -> const json::Value * {
+    key = (stem + "_" + what).str();
+    return stem.empty() ? nullptr : findEntry(config, key);
+  };
+  WeightRules rules;
+  std::string key;
+  auto fail = [&](Error error) {
+    return this->error(key + " " + toString(std::move(error)));
+  };
+  json::Value standard = getDefaultInitializer(layer.className, role);
+  const json::Value *value = find("initializer", key);
+  Expected<Initializer> initializer =
+      Initializer::parse(value ? *value : standard);
+  if (!initializer)
+    return fail(initializer.takeError());
+  rules.initializer = std::move(*initializer);
+  if (const json::Value *value = find("regularizer", key)) {
+    Expected<Regularizer> regularizer = Regularizer::parse(*value, version);
+    if (!regularizer)
+      return fail(regularizer.takeError());
+    rules.regularizer = std::move(*regularizer);
+  }
+  if (const json::Value *value = find("constraint", key)) {
+    Expected<Constraint> constraint = Constraint::parse(*value);
+    if (!constraint)
+      return fail(constraint.takeError());
+    rules.constraint = std::move(*constraint);
+  }
+  return rules;
 }
 
 std::unique_ptr<LayerContext> CallContext::makeInner(const Layer &inner,
@@ -329,14 +426,26 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
         walk.numInputs + walk.numStates + walk.numWeights, location,
         {builder->getNamedAttr(kWeightAttr, builder->getStringAttr(name))});
   } else {
+    Expected<WeightRules> rules = readRules(innerRole);
+    if (!rules)
+      return rules.takeError();
+    rules->initialShape = fileShape.empty() ? shape : fileShape;
+    std::string initializerName =
+        (getArgumentStem(innerRole.substr(innerRole.rfind('/') + 1)) +
+         "_initializer")
+            .str();
     // Halves are read as float32 and rounded once, as Keras does with a mixed
     // policy.
     bool isHalf = type == WeightType::f16 || type == WeightType::bf16;
     Expected<WeightTensor> weight =
         walk.store->take({owner, role, joinPath(folder, innerFolder), index,
-                          isHalf ? WeightType::f32 : type});
+                          isHalf ? WeightType::f32 : type,
+                          rules->initialShape, &*rules->initializer,
+                          initializerName});
     if (!weight)
       return weight.takeError();
+    if (walk.store->isInitial())
+      transform = nullptr;
     if (isHalf)
       roundToHalf(*weight, type);
     auto mismatch = [&]() -> Error {
@@ -361,18 +470,37 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
     if (ArrayRef(weight->shape) != shape)
       return mismatch();
     weight->name = name;
-    walk.weights.push_back(std::move(*weight));
+    walk.contents.weights.push_back(std::move(*weight));
+    walk.contents.weightRules.push_back(std::move(*rules));
+    walk.weightLayers.push_back(&owner - walk.model.layers.data());
+    walk.isTrained.push_back(owner.config.getBoolean("trainable") != false &&
+                             layer.config.getBoolean("trainable") != false);
   }
   walk.weightTensors[name] = tensor;
   return tensor;
 }
 
+void CallContext::ignoreWeight(StringRef role, unsigned index) {
+  if (!walk.isEmitting())
+    walk.store->ignore({.layer = owner,
+                        .role = role,
+                        .folder = folder,
+                        .index = index,
+                        .type = WeightType::f32});
+}
+
+std::string CallContext::getStateName(StringRef innerPart) const {
+  return joinPath(owner.name, joinPath(part, innerPart));
+}
+
 Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
                              ElementType type) {
-  std::string name = joinPath(owner.name, joinPath(part, innerPart));
+  std::string name = getStateName(innerPart);
   for (Walk::State &state : walk.states)
     if (state.name == name)
       return state.value;
+  if (shape.front() == kDynamicSize && walk.contents.layerWithoutBatch.empty())
+    walk.contents.layerWithoutBatch = owner.name;
   Tensor tensor{SmallVector<int64_t>(shape), type, {}, {}, {}};
   if (walk.isEmitting())
     tensor.value = walk.addArgument(
@@ -386,10 +514,82 @@ Tensor CallContext::getState(StringRef innerPart, ArrayRef<int64_t> shape,
 }
 
 void CallContext::setState(StringRef innerPart, const Tensor &state) {
-  std::string name = joinPath(owner.name, joinPath(part, innerPart));
+  std::string name = getStateName(innerPart);
   for (Walk::State &entry : walk.states)
     if (entry.name == name)
       entry.value = state;
+}
+
+/// The attributes of this layer or of a part of it; they begin as the entries of
+/// its config.
+LayerSpec &CallContext::getLayerSpec(StringRef innerPart) {
+  std::string name = getStateName(innerPart);
+  std::vector<LayerSpec> &layers = walk.contents.layers;
+  auto found =
+      find_if(layers, [&](const LayerSpec &spec) { return spec.name == name; });
+  if (found != layers.end())
+    return *found;
+  LayerSpec &spec = layers.emplace_back();
+  spec.name = name;
+  const json::Object &config =
+      !innerPart.empty() && weightConfig ? *weightConfig : layer.config;
+  for (const auto &entry : config)
+    raw_string_ostream(spec.attributes[entry.first.str()]) << entry.second;
+  raw_string_ostream(spec.attributes["class_name"])
+      << json::Value(layer.className);
+  return spec;
+}
+
+void CallContext::describe(StringRef innerPart, StringRef attribute,
+                           json::Value value) {
+  if (walk.isEmitting())
+    return;
+  std::string &text = getLayerSpec(innerPart).attributes[attribute.str()];
+  text.clear();
+  raw_string_ostream(text) << value;
+}
+
+void CallContext::describeStates(StringRef innerPart, ArrayRef<int64_t> sizes,
+                                 ElementType type) {
+  if (walk.isEmitting())
+    return;
+  LayerSpec &spec = getLayerSpec(innerPart);
+  spec.stateSizes.assign(sizes.begin(), sizes.end());
+  spec.stateType = getDType(type);
+}
+
+/// The activity regulariser of a layer, as an entry of a config; null where it
+/// has none.
+static json::Value getActivityRegularizer(const Layer &layer) {
+  if (const json::Value *value = findEntry(layer.config, "activity_regularizer"))
+    return *value;
+  if (layer.className != "ActivityRegularization")
+    return nullptr;
+  json::Object factors;
+  for (StringRef key : {"l1", "l2"})
+    if (const json::Value *value = findEntry(layer.config, key))
+      factors[key] = *value;
+  return json::Object{{"class_name", "L1L2"}, {"config", std::move(factors)}};
+}
+
+Error CallContext::addActivities(ArrayRef<Tensor> outputs) {
+  json::Value value = getActivityRegularizer(layer);
+  if (value.getAsNull())
+    return Error::success();
+  Expected<Regularizer> regularizer = Regularizer::parse(value, version);
+  if (!regularizer)
+    return error("activity_regularizer " + toString(regularizer.takeError()));
+  for (const Tensor &output : outputs) {
+    size_t count = count_if(walk.activities, [&](const Walk::State &other) {
+      return StringRef(other.name).starts_with(owner.name + "/activity");
+    });
+    std::string name = owner.name + "/activity" +
+                       (count ? "_" + std::to_string(count) : std::string());
+    walk.activities.push_back({name, output});
+    walk.contents.activities.push_back({name, *regularizer});
+    walk.activityLayers.push_back(&owner - walk.model.layers.data());
+  }
+  return Error::success();
 }
 
 /// The dimensions of a mask for the layer's input.
@@ -528,7 +728,7 @@ Error Walk::addInputs() {
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is not an InputLayer of the model");
     const Layer &layer = *found->second;
-    Expected<Tensor> tensor = getInputType(file, layer, rules);
+    Expected<Tensor> tensor = getInputType(file, model, layer, rules);
     if (!tensor)
       return tensor.takeError();
     Tensors &slot = results[{layer.name, 0}];
@@ -538,9 +738,10 @@ Error Walk::addInputs() {
     if (isEmitting()) {
       SmallVector<mlir::NamedAttribute> attributes{builder->getNamedAttr(
           kNameAttr, builder->getStringAttr(layer.name))};
-      if (rules.timeMajor && isSequence(*tensor))
+      Dims dims = getDims(model, layer.name, *tensor, rules.timeMajor);
+      if (dims.batch != 0)
         attributes.push_back(builder->getNamedAttr(
-            kBatchDimAttr, builder->getI64IntegerAttr(1)));
+            kBatchDimAttr, builder->getI64IntegerAttr(dims.batch)));
       tensor->value = addArgument(
           *tensor, numInputs, numInputs,
           mlir::NameLoc::get(builder->getStringAttr(layer.name)), attributes);
@@ -682,7 +883,7 @@ Error Walk::readArguments(LayerContext &context, const Node &node,
 
 Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
   CallContext context(*this, layer);
-  const LayerClass *layerClass = findLayerClass(layer.className);
+  const LayerClass *layerClass = findLayerClass(layer);
   if (!layerClass)
     return context.error("class '" + printable(layer.className) +
                          "' is not supported; supported: " +
@@ -691,6 +892,8 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
     return context.error("an input is called on tensors");
   if (Error error = readArguments(context, node, *layerClass))
     return error;
+  if (!layer.isOperation)
+    context.describe("", "class_name", layer.className);
   Expected<Tensors> outputs = layerClass->function(context);
   if (!outputs)
     return outputs.takeError();
@@ -711,6 +914,8 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
       output.shape.assign(
           cast<mlir::ShapedType>(output.value.getType()).getShape().begin(),
           cast<mlir::ShapedType>(output.value.getType()).getShape().end());
+  if (Error error = context.addActivities(*outputs))
+    return error;
   results[{layer.name, index}] = std::move(*outputs);
   return Error::success();
 }
@@ -736,37 +941,22 @@ Expected<bool> Walk::tryCall(const Layer &layer, int64_t index) {
   return true;
 }
 
-/// What the public interface tells of a tensor; in `gru_dtype` numbers.
-static TensorSpec getSpec(std::string name, const Tensor &tensor) {
-  uint32_t dtype = 0;
-  switch (tensor.type) {
-  case ElementType::f32:
-    dtype = 1;
-    break;
-  case ElementType::f64:
-    dtype = 2;
-    break;
-  case ElementType::f16:
-    dtype = 3;
-    break;
-  case ElementType::bf16:
-    dtype = 4;
-    break;
-  case ElementType::i1:
-    dtype = 5;
-    break;
-  case ElementType::i32:
-    dtype = 6;
-    break;
-  case ElementType::i64:
-    dtype = 7;
-    break;
+/// What the public interface tells of a tensor.
+static TensorSpec getSpec(const Model &model, std::string name,
+                          const Tensor &tensor) {
+  TensorSpec spec{std::move(name),
+                  getDType(tensor.type),
+                  {tensor.shape.begin(), tensor.shape.end()},
+                  {},
+                  {}};
+  if (auto found = model.dims.find(spec.name); found != model.dims.end()) {
+    spec.batchDim = found->second.batch;
+    spec.timeDim = found->second.time;
   }
-  return {std::move(name), dtype, {tensor.shape.begin(), tensor.shape.end()}};
+  return spec;
 }
 
-Error Walk::run(std::vector<TensorSpec> *inputs,
-                std::vector<TensorSpec> *outputs) {
+Error Walk::run() {
   int numRecurrent = 0;
   for (const Layer &layer : model.layers) {
     layers[layer.name] = &layer;
@@ -776,7 +966,7 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
   }
   // Say at once what is not supported, even behind another error's back.
   for (const Layer &layer : model.layers)
-    if (!layer.isModel && !findLayerClass(layer.className))
+    if (!layer.isModel && !findLayerClass(layer))
       return CallContext(*this, layer)
           .error("class '" + printable(layer.className) +
                  "' is not supported; supported: " + listLayerClasses());
@@ -807,14 +997,40 @@ Error Walk::run(std::vector<TensorSpec> *inputs,
   }
   if (Error error = finish())
     return error;
-  if (inputs)
-    for (const TensorRef &ref : model.inputs)
-      inputs->push_back(getSpec(ref.layer, results[{ref.layer, 0}].front()));
-  if (outputs)
-    for (auto [index, ref] : llvm::enumerate(model.outputs))
-      outputs->push_back(getSpec(model.getOutputName(index),
-                                 results[{ref.layer, ref.node}][ref.tensor]));
+  for (const TensorRef &ref : model.inputs)
+    contents.inputs.push_back(
+        getSpec(model, ref.layer, results[{ref.layer, 0}].front()));
+  for (auto [index, ref] : llvm::enumerate(model.outputs))
+    contents.outputs.push_back(
+        getSpec(model, model.getOutputName(index),
+                results[{ref.layer, ref.node}][ref.tensor]));
+  orderLosses();
   return Error::success();
+}
+
+/// Keras 3 lists the losses of all activities and then those of all weights that
+/// are trained; Keras 2 goes layer by layer and takes all weights.
+void Walk::orderLosses() {
+  struct Entry {
+    size_t layer;
+    LossTerm term;
+  };
+  std::vector<Entry> entries;
+  for (auto [index, layer] : llvm::enumerate(activityLayers))
+    entries.push_back({layer, {true, index}});
+  for (auto [index, rules] : llvm::enumerate(contents.weightRules))
+    if (rules.regularizer && (model.version == 2 || isTrained[index]))
+      entries.push_back({weightLayers[index], {false, index}});
+  llvm::sort(entries, [&](const Entry &a, const Entry &b) {
+    auto key = [&](const Entry &entry) {
+      bool isWeight = !entry.term.isActivity;
+      return std::tuple(model.version != 2 && isWeight, entry.layer, isWeight,
+                        entry.term.index);
+    };
+    return key(a) < key(b);
+  });
+  for (const Entry &entry : entries)
+    contents.lossTerms.push_back(entry.term);
 }
 
 /// Checks the outputs; when emitting, ends the function.
@@ -848,6 +1064,12 @@ Error Walk::finish() {
                          ? "no layer of the model has dropout"
                          : "the model's masks are " + join(maskNames, ", ")));
 
+  if (options.activities)
+    for (const State &activity : activities) {
+      values.push_back(activity.value.value);
+      attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
+          kNameAttr, builder->getStringAttr(activity.name))));
+    }
   for (auto [index, state] : llvm::enumerate(states)) {
     values.push_back(state.value.value);
     attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
@@ -885,18 +1107,18 @@ Error Walk::finish() {
 // Entry points
 //===----------------------------------------------------------------------===//
 
-Error gru::keras::checkGraph(StringRef file, const Model &model, Weights &store,
-                             std::vector<WeightTensor> &weights,
-                             std::vector<TensorSpec> &inputs,
-                             std::vector<TensorSpec> &outputs) {
+Expected<GraphContents> gru::keras::checkGraph(StringRef file,
+                                               const Model &model,
+                                               Weights &store) {
   ImportOptions options;
-  return Walk(file, model, store, weights, options).run(&inputs, &outputs);
+  Walk walk(file, model, store, options);
+  if (Error error = walk.run())
+    return std::move(error);
+  return std::move(walk.contents);
 }
 
 Error gru::keras::emitGraph(StringRef file, const Model &model,
                             const ImportOptions &options,
                             mlir::func::FuncOp function) {
-  // The emitting walk needs no values.
-  std::vector<WeightTensor> none;
-  return Walk(file, model, none, options, function).run();
+  return Walk(file, model, options, function).run();
 }

@@ -19,12 +19,21 @@ struct ShapeRules {
 
 ShapeRules getShapeRules(const Model &model, const ImportOptions &options);
 
-/// Checks the graph, takes its weights out of `store` into `weights`, and tells
-/// the model's inputs and outputs.
-llvm::Error checkGraph(llvm::StringRef file, const Model &model, Weights &store,
-                       std::vector<WeightTensor> &weights,
-                       std::vector<TensorSpec> &inputs,
-                       std::vector<TensorSpec> &outputs);
+/// What a first walk over a graph finds out.
+struct GraphContents {
+  std::vector<WeightTensor> weights;
+  /// One for each weight.
+  std::vector<WeightRules> weightRules;
+  std::vector<ActivitySpec> activities;
+  std::vector<LossTerm> lossTerms;
+  std::vector<LayerSpec> layers;
+  std::string layerWithoutBatch;
+  std::vector<TensorSpec> inputs, outputs;
+};
+
+/// Checks the graph and takes its weights out of `store`.
+llvm::Expected<GraphContents> checkGraph(llvm::StringRef file,
+                                         const Model &model, Weights &store);
 
 /// Creates the body of `function`, whose weight arguments stand in the order in
 /// which checkGraph listed the weights.

@@ -50,7 +50,19 @@ public:
     ShapeRules rules = getShapeRules(model, options);
     timeMajor = rules.timeMajor;
     fixedTime = rules.fixedTime;
-    return checkGraph(file, model, store, weights, inputs, outputs);
+    initialWeights = store.isInitial();
+    Expected<GraphContents> contents = checkGraph(file, model, store);
+    if (!contents)
+      return contents.takeError();
+    weights = std::move(contents->weights);
+    weightRules = std::move(contents->weightRules);
+    activities = std::move(contents->activities);
+    lossTerms = std::move(contents->lossTerms);
+    layers = std::move(contents->layers);
+    layerWithoutBatch = std::move(contents->layerWithoutBatch);
+    inputs = std::move(contents->inputs);
+    outputs = std::move(contents->outputs);
+    return Error::success();
   }
 
   Expected<mlir::OwningOpRef<mlir::ModuleOp>>
@@ -62,6 +74,9 @@ public:
     for (const WeightTensor &weight : weights)
       os << weight.name << ' ' << shapeText(weight.shape) << ' '
          << getWeightTypeName(weight.dtype) << '\n';
+    // They become outputs on request.
+    for (const ActivitySpec &activity : activities)
+      os << activity.name << '\n';
   }
 
 private:
@@ -182,6 +197,12 @@ static ExpectedSource finishWithWeightsFile(StringRef file, Model model,
   return finishWithHdf5(file, std::move(model), config, *weights);
 }
 
+static ExpectedSource finishWithInitialWeights(StringRef file, Model model,
+                                               const json::Object &config) {
+  std::unique_ptr<Weights> store = makeInitialWeights(file);
+  return finishSource(file, std::move(model), config, *store);
+}
+
 /// Keras's major version out of "2.2.4-tf" or "3.15.1".
 static Expected<unsigned> parseVersion(StringRef where, StringRef text) {
   StringRef major = text.split('.').first;
@@ -207,14 +228,9 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
   Expected<ZipArchive> archive = ZipArchive::open(path, bytes);
   if (!archive)
     return archive.takeError();
-  if (!archive->contains("config.json")) {
-    if (archive->containsSuffix("data.pkl"))
-      return importError(path, "found a PyTorch checkpoint, expected a Keras "
-                               "model; a pickle cannot be read safely: set the "
-                               "weights in a Keras GRU and save that as .keras");
+  if (!archive->contains("config.json"))
     return importError(path, "found a zip archive without config.json, "
                              "expected a Keras model");
-  }
   auto readObject = [&](StringRef entry) -> Expected<json::Object> {
     Expected<std::vector<char>> text = archive->read(entry, largestText);
     if (!text)
@@ -284,19 +300,15 @@ ExpectedSource gru::keras::openHdf5(StringRef path, StringRef bytes,
   return finishWithHdf5(path, std::move(*model), *config, *file);
 }
 
-ExpectedSource gru::keras::openJson(StringRef path, StringRef text,
+ExpectedSource gru::keras::openJson(StringRef path, const json::Object &config,
                                     StringRef weightsPath,
                                     ArrayRef<std::string> callArguments) {
-  Expected<json::Object> config = parseJsonObject(path, text);
-  if (!config)
-    return config.takeError();
-  if (isLayerConfig(*config))
-    return openLayer(path, *config, weightsPath, callArguments);
-  Expected<Model> model = parseModel(path, *config, 0);
+  if (isLayerConfig(config))
+    return openLayer(path, config, weightsPath, callArguments);
+  Expected<Model> model = parseModel(path, config, 0);
   if (!model)
     return model.takeError();
   if (weightsPath.empty())
-    return importError(path, "a model config holds no weights, expected a file "
-                             "of weights (.weights.h5 or .h5) beside it");
-  return finishWithWeightsFile(path, std::move(*model), *config, weightsPath);
+    return finishWithInitialWeights(path, std::move(*model), config);
+  return finishWithWeightsFile(path, std::move(*model), config, weightsPath);
 }

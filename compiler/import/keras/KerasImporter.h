@@ -19,7 +19,7 @@ ExpectedSource openHdf5(llvm::StringRef path, llvm::StringRef bytes,
                         llvm::StringRef weightsPath);
 /// A model config in JSON, or that of one layer; `weightsPath` names its
 /// weights.
-ExpectedSource openJson(llvm::StringRef path, llvm::StringRef text,
+ExpectedSource openJson(llvm::StringRef path, const llvm::json::Object &config,
                         llvm::StringRef weightsPath,
                         llvm::ArrayRef<std::string> callArguments);
 

@@ -175,7 +175,8 @@ Expected<Tensor> LayerContext::castInput(const Tensor &input,
   ElementType wanted = getElementType(type);
   if (input.type == wanted)
     return input;
-  if (!isFloat(input.type))
+  // Keras 3 takes integers for numbers.
+  if (!isFloat(input.type) && version == 2)
     return error("input is " + getElementTypeName(input.type) + ", expected " +
                  getWeightTypeName(type) + ", the layer's own dtype");
   return emitCast(const_cast<LayerContext &>(*this), input, wanted);
@@ -301,6 +302,10 @@ const LayerClass *gru::keras::findLayerClass(StringRef className) {
   const LayerClass *found = find_if(
       kLayerClasses, [&](auto &entry) { return entry.className == className; });
   return found == std::end(kLayerClasses) ? nullptr : found;
+}
+
+const LayerClass *gru::keras::findLayerClass(const Layer &layer) {
+  return layer.own ? layer.own : findLayerClass(layer.className);
 }
 
 std::string gru::keras::listLayerClasses() {

@@ -116,6 +116,10 @@ public:
 
   //===--- Weights, states, masks -----------------------------------------===//
 
+  /// Where the weights' initialisers, regularisers and constraints stand; the
+  /// layer's own config where it is null. A cell has its own.
+  const Config *weightConfig = nullptr;
+
   /// Changes a weight that the file keeps in another form into Keras's.
   using Transform = llvm::function_ref<void(WeightTensor &)>;
 
@@ -128,13 +132,31 @@ public:
             llvm::StringRef meaning, Transform transform = nullptr,
             llvm::ArrayRef<int64_t> fileShape = {}) = 0;
 
+  /// Lets a weight of the file be that means nothing for a run.
+  virtual void ignoreWeight(llvm::StringRef role, unsigned index) = 0;
+
   /// The state that a stateful layer starts this call with. `part` tells the
   /// states of one layer apart.
   virtual Tensor getState(llvm::StringRef part, llvm::ArrayRef<int64_t> shape,
                           ElementType type) = 0;
+  /// What programs call that state.
+  virtual std::string getStateName(llvm::StringRef part) const = 0;
   /// The state that it leaves.
   virtual void setState(llvm::StringRef part, const Tensor &state) = 0;
 
+  /// Tells an attribute of the layer, or of its part `part`, that is not its
+  /// config's entry as it stands there.
+  virtual void describe(llvm::StringRef part, llvm::StringRef attribute,
+                        llvm::json::Value value) = 0;
+  /// Tells the units of each state of the layer, or of its part.
+  virtual void describeStates(llvm::StringRef part,
+                              llvm::ArrayRef<int64_t> sizes,
+                              ElementType type) = 0;
+
+  /// Tells that the layer has returned `outputs`, which its activity
+  /// regulariser, if it has one, looks at. The walk does this for every layer
+  /// of the model; a wrapper does it for the layers that it calls.
+  virtual llvm::Error addActivities(llvm::ArrayRef<Tensor> outputs) = 0;
   /// A dropout mask, scaled by 1/(1 - rate): one that is given, or one that is
   /// drawn for each call. Only in training.
   virtual llvm::Expected<Tensor> getDropoutMask(const MaskRequest &request) = 0;
@@ -185,6 +207,7 @@ struct LayerClass {
 
 /// Nothing for a class that is not supported.
 const LayerClass *findLayerClass(llvm::StringRef className);
+const LayerClass *findLayerClass(const Layer &layer);
 /// The names of all supported classes, for messages.
 std::string listLayerClasses();
 

@@ -4,10 +4,12 @@
 
 #include "compiler/import/ImportError.h"
 
+#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/xxhash.h"
 
 #include <cstring>
 
@@ -86,6 +88,11 @@ public:
 
   StringRef getName() const override { return file.getName(); }
 
+  void ignore(const WeightRequest &request) override {
+    taken.insert(folders.lookup(request.layer.name) + "/vars/" +
+                 utostr(request.index));
+  }
+
   Expected<WeightTensor> take(const WeightRequest &request) override {
     std::string base = folders.lookup(request.layer.name) + "/";
     std::string vars = "vars/" + utostr(request.index), path = base + vars;
@@ -160,11 +167,19 @@ public:
 
   StringRef getName() const override { return file.getName(); }
 
+  void ignore(const WeightRequest &request) override {
+    auto layer = entries.find(getGroup(request.layer));
+    if (layer == entries.end())
+      return;
+    for (Entry &entry : layer->second)
+      if (!entry.taken && roleOf(entry.name) == request.role) {
+        entry.taken = true;
+        return;
+      }
+  }
+
   Expected<WeightTensor> take(const WeightRequest &request) override {
-    // The layers of a model inside the model share its group.
-    std::string group = StringRef(request.layer.parent).split('/').first.str();
-    if (group.empty())
-      group = request.layer.name;
+    std::string group = getGroup(request.layer);
     auto layer = entries.find(group);
     if (layer == entries.end())
       return missing(file.getName(), request,
@@ -202,6 +217,12 @@ private:
     std::string name;
     bool taken;
   };
+
+  /// The layers of a model inside the model share its group.
+  static std::string getGroup(const Layer &layer) {
+    std::string group = StringRef(layer.parent).split('/').first.str();
+    return group.empty() ? layer.name : group;
+  }
 
   std::string path(StringRef layer) const {
     return root.empty() ? layer.str() : root + "/" + layer.str();
@@ -252,7 +273,9 @@ public:
     std::string name = request.role.str();
     llvm::replace(name, '/', '_');
     for (auto [index, tensor] : llvm::enumerate(tensors)) {
-      if (tensor.name != name || taken[index])
+      if ((tensor.name != name &&
+           tensor.name != request.layer.name + "/" + request.role.str()) ||
+          taken[index])
         continue;
       taken[index] = true;
       return convert(tensor, request);
@@ -294,6 +317,11 @@ private:
       convertNumbers<float, double>(tensor.data, result.data, count);
     else if (tensor.dtype == WeightType::f64 && request.type == WeightType::f32)
       convertNumbers<double, float>(tensor.data, result.data, count);
+    else if (tensor.dtype == WeightType::f16 && request.type == WeightType::f32)
+      widenHalves(APFloat::IEEEhalf(), tensor.data, result.data, count);
+    else if (tensor.dtype == WeightType::bf16 &&
+             request.type == WeightType::f32)
+      widenHalves(APFloat::BFloat(), tensor.data, result.data, count);
     else
       return fail("is " + getWeightTypeName(tensor.dtype) + ", expected " +
                   getWeightTypeName(request.type));
@@ -312,10 +340,62 @@ private:
     }
   }
 
+  static void widenHalves(const fltSemantics &semantics,
+                          const std::vector<char> &from, std::vector<char> &to,
+                          uint64_t count) {
+    to.resize(count * sizeof(float));
+    for (uint64_t i = 0; i < count; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, from.data() + i * sizeof(bits), sizeof(bits));
+      float single = APFloat(semantics, APInt(16, bits)).convertToFloat();
+      std::memcpy(to.data() + i * sizeof(single), &single, sizeof(single));
+    }
+  }
+
   std::vector<WeightTensor> tensors;
   std::vector<bool> taken;
 };
+//===----------------------------------------------------------------------===//
+// No weights
+//===----------------------------------------------------------------------===//
+
+class InitialWeights : public Weights {
+public:
+  InitialWeights(StringRef file) : file(file) {}
+
+  StringRef getName() const override { return file; }
+  bool isInitial() const override { return true; }
+
+  Expected<WeightTensor> take(const WeightRequest &request) override {
+    WeightTensor tensor;
+    tensor.dtype = request.type;
+    tensor.shape.assign(request.shape.begin(), request.shape.end());
+    std::string name = (request.layer.name + "/" + request.role).str();
+    Expected<std::vector<double>> values =
+        request.initializer->draw(request.shape, getWeightSeed(name, 0));
+    if (!values)
+      return importError(file, "layer '" + printable(request.layer.name) +
+                                   "': " + request.initializerName + " " +
+                                   toString(values.takeError()));
+    tensor.data.resize(values->size() * getWeightTypeSize(request.type));
+    writeValues(*values, request.type, tensor.data.data());
+    return tensor;
+  }
+
+  Error checkAllTaken() override { return Error::success(); }
+
+private:
+  std::string file;
+};
 } // namespace
+
+uint64_t gru::keras::getWeightSeed(StringRef name, uint64_t seed) {
+  return xxh3_64bits(name) ^ seed;
+}
+
+std::unique_ptr<Weights> gru::keras::makeInitialWeights(StringRef file) {
+  return std::make_unique<InitialWeights>(file);
+}
 
 Expected<std::unique_ptr<Weights>>
 gru::keras::openWeights(const Hdf5File &file, const Model &model) {

@@ -31,15 +31,19 @@ extern "C" {
 typedef struct gru_model gru_model;
 
 /* Reads a model file: a Keras archive (.keras), a Keras HDF5 model (.h5,
-   .hdf5), or a Keras JSON config, which needs `weights_path`. The format is
-   recognised by content. `weights_path` may be NULL.
+   .hdf5), a Keras JSON config, a state dict of PyTorch (.safetensors, .pt, JSON),
+   or RTNeural's JSON; docs/formats.md has the details. The format is recognised
+   by content. `weights_path` may be NULL. Where a Keras config comes without
+   weights, the layers' initialisers draw them.
    Errors name the file, and where they can the layer and the argument. */
 GRU_API gru_status gru_model_load(const char *path, const char *weights_path,
                                   gru_model **model);
 /* The same, for a file that may hold the config of one recurrent layer: then
    the model's inputs are x and those of mask, initial_state (initial_state_0,
-   ... for several states) that `call_arguments` lists. Other files have inputs
-   of their own and ignore the list. */
+   ... for several states) that `call_arguments` lists. PyTorch's modules have x
+   and those of h0 and lengths that it lists; `unbatched` in it makes the model
+   of a call without a batch. Other files have inputs of their own and ignore the
+   list. */
 GRU_API gru_status gru_model_load_layer(const char *path,
                                         const char *weights_path,
                                         const char *const *call_arguments,
@@ -116,6 +120,74 @@ GRU_API int32_t gru_model_needs_timesteps(const gru_model *model);
    there is no such weight. */
 GRU_API const void *gru_model_weight_data(const gru_model *model, size_t index);
 
+/*--- Layers ----------------------------------------------------------------*/
+
+/* The model's layers in its order. The directions of a Bidirectional and the
+   cells of a stack follow their layer, as "bidirectional/forward" and
+   "rnn/cell0". */
+GRU_API size_t gru_model_num_layers(const gru_model *model);
+/* NULL where there is no such layer. Owned by the model. */
+GRU_API const char *gru_model_layer_name(const gru_model *model, size_t layer);
+/* An attribute under Keras's name ("units", "recurrent_activation",
+   "kernel_initializer", "states", "class_name", ...) as JSON text: 32, "tanh",
+   null, {"class_name": ...}. Values are those that count: defaults are filled in,
+   rates clamped, `implementation` is 1 where there is recurrent dropout.
+   "states" lists what programs call the layer's states, or null for one that is
+   not kept. `text` is owned by the model. */
+GRU_API gru_status gru_model_layer_attribute(const gru_model *model,
+                                             size_t layer,
+                                             const char *attribute,
+                                             const char **text);
+
+/* Keras's get_initial_state: what state number `state` of a recurrent layer or
+   cell begins as, which is zeros [batch, units]. The batch is `batch_size`, or
+   where that is 0 the first dimension of `inputs`; the type is `dtype`, or where
+   that is 0 the layer's own. `inputs` may be NULL; its data is not looked at.
+   `name` of the info is the layer's. `data` has room for `size` bytes, which
+   must be exactly those of the state; NULL with 0 asks for the info alone.
+   Errors: GRU_INVALID_ARGUMENT where neither inputs nor a batch size is given,
+   where both are and differ, or where the layer has no such state. */
+GRU_API gru_status gru_model_initial_state(const gru_model *model, size_t layer,
+                                           size_t state,
+                                           const gru_buffer *inputs,
+                                           int64_t batch_size, gru_dtype dtype,
+                                           gru_tensor_info *info, void *data,
+                                           size_t size);
+
+/*--- Initialisers, constraints, losses -------------------------------------*/
+
+/* 1 where the model's weights were drawn by its layers' initialisers. */
+GRU_API int32_t gru_model_has_initial_weights(const gru_model *model);
+/* Draws values for weight `index` by its initialiser: dense, of the weight's type
+   and shape, `size` bytes of them. The same values for the same seed on every
+   machine. An initialiser with a seed of its own ignores `seed`; weights without
+   one differ from each other for any seed. The values that a model without
+   weights has are those of seed 0. */
+GRU_API gru_status gru_model_draw_weight(const gru_model *model, size_t index,
+                                         uint64_t seed, void *values,
+                                         size_t size);
+/* Applies the constraint of weight `index`, if it has one, to `values`: dense, of
+   the weight's type and shape, `size` bytes of them, changed in place. */
+GRU_API gru_status gru_model_constrain_weight(const gru_model *model,
+                                              size_t index, void *values,
+                                              size_t size);
+
+/* Keras's `losses`: one for each regularised weight, one for each tensor that an
+   activity regulariser looks at, in Keras's order. */
+GRU_API size_t gru_model_num_losses(const gru_model *model);
+/* How many further outputs a program compiled with `activities` has. */
+GRU_API size_t gru_model_num_activities(const gru_model *model);
+/* Computes the losses, in float64. Weights are found by name among `weights`,
+   the model's own where one is not there; `weights` may be NULL. `activities`
+   are the further outputs of a run, all of them. `num_losses` must be
+   gru_model_num_losses. */
+GRU_API gru_status gru_model_losses(const gru_model *model,
+                                    const gru_weight *weights,
+                                    size_t num_weights,
+                                    const gru_buffer *activities,
+                                    size_t num_activities, double *losses,
+                                    size_t num_losses);
+
 /*--- Compiling -------------------------------------------------------------*/
 
 typedef struct gru_compile_options {
@@ -141,6 +213,10 @@ typedef struct gru_compile_options {
      it does not exist. NULL: what the environment variable GRU_CACHE_DIR says,
      else gru in $XDG_CACHE_HOME or ~/.cache. "": none. */
   const char *cache_dir;
+  /* Behind the model's outputs, give what activity regularisers look at: see
+     gru_model_losses. */
+  int32_t activities;
+  int32_t reserved2; /* 0 */
   /* With training: dropout masks that runs get as inputs, behind those of the
      model, instead of having them drawn. Of each, name, rank and dims count,
      and every dimension is a number. A mask holds 0 and 1/(1 - rate). With one
@@ -154,6 +230,8 @@ typedef struct gru_compile_options {
      Dropout layers. */
   const gru_tensor_info *masks;
   size_t num_masks;
+  /* For the program and its weights; copied. NULL: the C library's. */
+  const gru_allocator *allocator;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

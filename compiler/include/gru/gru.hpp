@@ -70,6 +70,21 @@ struct WeightView {
   const void *data;
 };
 
+/// What state of a layer begins as; see gru_model_initial_state.
+struct InitialState {
+  DType dtype;
+  std::vector<int64_t> dims;
+  std::vector<std::byte> data;
+};
+
+/// The arguments of get_initial_state, of which at least inputs or batch_size is
+/// given.
+struct InitialStateOptions {
+  std::optional<TensorView> inputs = {};
+  int64_t batch_size = 0;
+  std::optional<DType> dtype = {};
+};
+
 /// A model with its weights. Move-only; may be used by many threads at once.
 class Model {
 public:
@@ -186,8 +201,98 @@ public:
     return result;
   }
 
+  /// Names of the layers; see gru_model_num_layers.
+  std::vector<std::string> layers() const {
+    std::vector<std::string> result;
+    for (size_t i = 0, e = gru_model_num_layers(handle); i < e; ++i)
+      result.emplace_back(gru_model_layer_name(handle, i));
+    return result;
+  }
+  /// An attribute under Keras's name, as JSON text; see
+  /// gru_model_layer_attribute.
+  Result<std::string> attribute(std::string_view layer,
+                                const std::string &name) const {
+    Result<size_t> index = layer_index(layer);
+    if (!index)
+      return index.error();
+    const char *text;
+    if (gru_status status =
+            gru_model_layer_attribute(handle, *index, name.c_str(), &text))
+      return Error::last(status);
+    return std::string(text);
+  }
+  /// Every state of a layer; see gru_model_initial_state.
+  Result<std::vector<InitialState>>
+  get_initial_state(std::string_view layer,
+                    const InitialStateOptions &options) const {
+    Result<size_t> index = layer_index(layer);
+    if (!index)
+      return index.error();
+    gru_buffer inputs{};
+    if (options.inputs)
+      inputs = options.inputs->buffer();
+    std::vector<InitialState> result;
+    gru_tensor_info info;
+    for (size_t state = 0;; ++state) {
+      gru_status status = gru_model_initial_state(
+          handle, *index, state, options.inputs ? &inputs : nullptr,
+          options.batch_size,
+          options.dtype ? static_cast<gru_dtype>(*options.dtype) : 0, &info,
+          nullptr, 0);
+      if (status && state > 0)
+        return result; // There are no more.
+      if (status)
+        return Error::last(status);
+      InitialState &entry = result.emplace_back();
+      entry.dtype = static_cast<DType>(info.dtype);
+      entry.dims.assign(info.dims, info.dims + info.rank);
+      entry.data.resize(info.dims[0] * info.dims[1] *
+                        dtypeSize(entry.dtype));
+    }
+  }
+
+  /// See gru_model_has_initial_weights, gru_model_draw_weight,
+  /// gru_model_constrain_weight.
+  bool has_initial_weights() const {
+    return gru_model_has_initial_weights(handle);
+  }
+  Result<void> draw_weight(size_t index, uint64_t seed,
+                           std::span<std::byte> values) const {
+    return Result<void>::of(gru_model_draw_weight(handle, index, seed,
+                                                  values.data(),
+                                                  values.size()));
+  }
+  Result<void> constrain_weight(size_t index,
+                                std::span<std::byte> values) const {
+    return Result<void>::of(gru_model_constrain_weight(
+        handle, index, values.data(), values.size()));
+  }
+
+  size_t num_activities() const { return gru_model_num_activities(handle); }
+  /// Keras's `losses`, of the model's own weights; see gru_model_losses.
+  Result<std::vector<double>>
+  losses(std::span<const TensorView> activities = {}) const {
+    std::vector<gru_buffer> buffers;
+    for (const TensorView &view : activities)
+      buffers.push_back(view.buffer());
+    std::vector<double> result(gru_model_num_losses(handle));
+    if (gru_status status = gru_model_losses(handle, nullptr, 0, buffers.data(),
+                                             buffers.size(), result.data(),
+                                             result.size()))
+      return Error::last(status);
+    return result;
+  }
+
 private:
   explicit Model(gru_model *model) : handle(model) {}
+
+  Result<size_t> layer_index(std::string_view name) const {
+    for (size_t i = 0, e = gru_model_num_layers(handle); i < e; ++i)
+      if (name == gru_model_layer_name(handle, i))
+        return i;
+    return Error(GRU_INVALID_ARGUMENT,
+                 "no layer '" + std::string(name) + "' in the model");
+  }
 
   std::vector<TensorInfo> tensors(gru_tensor_kind kind) const {
     std::vector<TensorInfo> result;
@@ -217,12 +322,15 @@ struct CompileOptions {
   std::string require_backend = {};
   std::string stop_after = {};
   bool f64_outputs = false;
+  bool activities = false;
   bool training = false;
   std::vector<MaskInfo> masks = {};
   std::function<void(std::string_view phase, double milliseconds)> on_phase =
       {};
   std::function<void(std::string_view text)> on_remark = {};
   std::optional<std::string> cache_dir = {};
+  /// Of the program and its weights; null: the C library's. Copied.
+  const gru_allocator *allocator = nullptr;
 };
 
 inline Result<Program> compile(const Model &model,
@@ -237,6 +345,7 @@ inline Result<Program> compile(const Model &model,
   raw.require_backend = options.require_backend.c_str();
   raw.stop_after = options.stop_after.c_str();
   raw.f64_outputs = options.f64_outputs;
+  raw.activities = options.activities;
   raw.training = options.training;
   std::vector<gru_tensor_info> masks;
   for (const MaskInfo &mask : options.masks) {
@@ -248,6 +357,7 @@ inline Result<Program> compile(const Model &model,
   }
   raw.masks = masks.data();
   raw.num_masks = masks.size();
+  raw.allocator = options.allocator;
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   if (options.on_phase)

@@ -114,6 +114,21 @@ typedef struct gru_weight {
   const void *data;    /* any alignment */
 } gru_weight;
 
+/*--- Memory ----------------------------------------------------------------*/
+
+/* Where a program or session gets its memory from, instead of the C library.
+   Called only by the functions that make and destroy them, on their thread,
+   never by a run. */
+typedef struct gru_allocator {
+  uint32_t struct_size; /* sizeof(gru_allocator) */
+  uint32_t reserved;    /* 0 */
+  /* `size` bytes, a multiple of `alignment`, which is a power of two; or NULL.
+     Neither may be NULL. */
+  void *(*allocate)(void *context, size_t size, size_t alignment);
+  void (*release)(void *context, void *memory, size_t size);
+  void *context; /* passed through; valid while what it allocated lives */
+} gru_allocator;
+
 /*--- Programs --------------------------------------------------------------*/
 
 /* What a compiler hands over. */
@@ -128,20 +143,58 @@ typedef struct gru_artifact {
      called if gru_program_open fails: the artifact stays the caller's. */
   void (*release)(void *context);
   void *context;
+  /* Weights that gru_pack_weights has packed already, as an object compiled
+     ahead of time carries them: aligned to 64 bytes, of the size that the plan
+     says, valid until `release` is called. NULL: gru_program_open packs. */
+  const void *packed_weights;
+  uint64_t packed_weights_size; /* bytes; 0 if there are none */
+  /* For the program and its weights; copied. NULL: the C library's. */
+  const gru_allocator *allocator;
 } gru_artifact;
 
 typedef struct gru_program gru_program;
 
-/* Checks the plan, finds its weights by name among `weights` and packs them.
+/* What a plan says of the blob of packed weights: how many bytes it has, and
+   the blob itself, written to `blob`, whose `size` must be just that. Weights
+   are found as by gru_program_open, with the same errors. For programs without
+   a gru_program: objects made ahead of time with --hot-swap. */
+GRU_API gru_status gru_plan_weights_bytes(const void *plan, uint64_t plan_size,
+                                          uint64_t *bytes);
+GRU_API gru_status gru_pack_weights(const void *plan, uint64_t plan_size,
+                                    const gru_weight *weights,
+                                    size_t num_weights, void *blob,
+                                    uint64_t size);
+
+/* Checks the plan, finds its weights by name among `weights` and packs them,
+   or takes the artifact's packed weights if num_weights is 0.
    Weights that the plan does not name are ignored; of several with one name
    the first is taken. `weights` may be NULL if num_weights is 0. The program
    has one reference, which is the caller's.
    Errors: GRU_DAMAGED for a plan that is not in order, GRU_UNSUPPORTED for one
    of another version, GRU_INVALID_ARGUMENT for a weight that is missing or has
-   another shape or type than the plan expects, GRU_OUT_OF_MEMORY. */
+   another shape or type than the plan expects or packed weights of another size,
+   GRU_OUT_OF_MEMORY. */
 GRU_API gru_status gru_program_open(const gru_artifact *artifact,
                                     const gru_weight *weights,
                                     size_t num_weights, gru_program **program);
+
+/* Opens a shared library that was made ahead of time (gru-opt --emit=shared).
+   `weights` as for gru_program_open: none for the library's own. The library is
+   code: load only what you trust. It is closed when the program is destroyed.
+   Errors: GRU_IO if `path` cannot be loaded or is no such library,
+   GRU_UNSUPPORTED on systems without shared libraries, and those of
+   gru_program_open. */
+GRU_API gru_status gru_program_load(const char *path, const gru_weight *weights,
+                                    size_t num_weights, gru_program **program);
+
+/* The same program with other weights of the same names, types and shapes, as a
+   new program with one reference, which is the caller's. The kernel is shared.
+   gru_session_set_program takes it into use.
+   Errors: those of gru_program_open. */
+GRU_API gru_status gru_program_with_weights(gru_program *program,
+                                            const gru_weight *weights,
+                                            size_t num_weights,
+                                            gru_program **swapped);
 
 /* Adds a reference and returns its argument. NULL is allowed. */
 GRU_API gru_program *gru_program_retain(gru_program *program);
@@ -202,6 +255,8 @@ typedef struct gru_session_options {
   /* The longest dynamic dimension (number of timesteps) of any later run.
      Scratch memory is allocated for it. 0: GRU_DEFAULT_MAX_TIMESTEPS. */
   int64_t max_timesteps;
+  /* For all memory of the session; copied. NULL: the C library's. */
+  const gru_allocator *allocator;
 } gru_session_options;
 
 /* Allocates state (zeros) and scratch at once and touches every page, so that
@@ -214,6 +269,14 @@ GRU_API gru_status gru_session_create(gru_program *program,
 
 /* NULL is allowed. Not while the session runs. */
 GRU_API void gru_session_destroy(gru_session *session);
+
+/* Goes on with another program of the same kernel and plan, that is with other
+   weights (gru_program_with_weights); the state stays. Not while the session
+   runs. Allocates nothing and takes no lock; it frees the old program if this was
+   the last reference, which a host with a deadline keeps for another thread.
+   Errors: GRU_INVALID_ARGUMENT for a program of another kernel or plan. */
+GRU_API gru_status gru_session_set_program(gru_session *session,
+                                           gru_program *program);
 
 /* The session's program; no reference is added. */
 GRU_API gru_program *gru_session_program(const gru_session *session);
@@ -235,8 +298,18 @@ GRU_API gru_status gru_session_run(gru_session *session,
                                    const gru_buffer *outputs,
                                    size_t num_outputs);
 
-/* Makes all states zero: a new sequence starts. NULL is allowed. */
-GRU_API void gru_session_reset_states(gru_session *session);
+/* Makes all states zero: a new sequence starts.
+   Errors: GRU_INVALID_ARGUMENT for a program without states, whose layers are
+   not stateful: Keras 2's AttributeError, where Keras 3 is silent. */
+GRU_API gru_status gru_session_reset_states(gru_session *session);
+
+/* Gives every state a value: as many as the program has states, in its order,
+   each of the state's type and shape.
+   Errors: GRU_INVALID_ARGUMENT as above, or for values that do not fit (Keras's
+   ValueError); then all states keep what they had. */
+GRU_API gru_status gru_session_reset_states_to(gru_session *session,
+                                               const gru_buffer *values,
+                                               size_t num_values);
 
 /* Copies state `index` (GRU_KIND_STATE) out of or into the session: dense,
    row-major, of the type and shape that gru_program_tensor tells. `size` is in

@@ -209,7 +209,11 @@ struct TensorInfo {
 struct SessionOptions {
   /// The longest sequence of any run; 0: GRU_DEFAULT_MAX_TIMESTEPS.
   int64_t max_timesteps = 0;
+  /// Of all memory of the session; null: the C library's. Copied.
+  const gru_allocator *allocator = nullptr;
 };
+
+class Program;
 
 /// The state and scratch memory of one stream. Used by one thread at a time.
 /// A session that could not be created, or was moved from, is false; what is
@@ -221,6 +225,7 @@ public:
     gru_session_options raw{};
     raw.struct_size = sizeof(raw);
     raw.max_timesteps = options.max_timesteps;
+    raw.allocator = options.allocator;
     if (gru_status status = gru_session_create(program, &raw, &handle)) {
       failure = Error::last(status);
       return;
@@ -269,10 +274,23 @@ public:
                std::span(out.begin(), out.size()));
   }
 
-  /// Makes all states zero.
-  void reset_states() { gru_session_reset_states(handle); }
+  /// Makes all states zero; an error where no layer is stateful.
+  Result<void> reset_states() {
+    return Result<void>::of(gru_session_reset_states(handle));
+  }
+  /// Gives every state a value; see gru_session_reset_states_to.
+  Result<void> reset_states(std::span<const TensorView> values) {
+    std::vector<gru_buffer> buffers;
+    for (const TensorView &view : values)
+      buffers.push_back(view.buffer());
+    return Result<void>::of(
+        gru_session_reset_states_to(handle, buffers.data(), buffers.size()));
+  }
 
   int64_t max_timesteps() const { return gru_session_max_timesteps(handle); }
+
+  /// Goes on with other weights: see gru_session_set_program.
+  inline Result<void> set_program(const Program &program);
 
   /// Copies one state out or in, as bytes of exactly its size.
   Result<void> get_state(size_t index, std::span<std::byte> data) const {
@@ -344,9 +362,29 @@ public:
     return adopt(program);
   }
 
+  /// A shared library made ahead of time, with its own weights unless others
+  /// are given.
+  static Result<Program> load(const std::string &path,
+                              std::span<const gru_weight> weights = {}) {
+    gru_program *program;
+    if (gru_status status = gru_program_load(path.c_str(), weights.data(),
+                                             weights.size(), &program))
+      return Error::last(status);
+    return adopt(program);
+  }
+
   explicit operator bool() const { return handle != nullptr; }
   /// For the C interface; stays owned by this object.
   gru_program *get() const { return handle; }
+
+  /// The same kernel with other weights, for Session::set_program.
+  Result<Program> with_weights(std::span<const gru_weight> weights) const {
+    gru_program *program;
+    if (gru_status status = gru_program_with_weights(
+            handle, weights.data(), weights.size(), &program))
+      return Error::last(status);
+    return adopt(program);
+  }
 
   /// Whether that worked, the session tells.
   Session session(const SessionOptions &options = {}) const {
@@ -395,6 +433,10 @@ private:
 
   gru_program *handle = nullptr;
 };
+
+inline Result<void> Session::set_program(const Program &program) {
+  return Result<void>::of(gru_session_set_program(handle, program.get()));
+}
 
 } // namespace gru
 

@@ -236,6 +236,8 @@ Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
                                        "features"));
     GRU_ASSIGN(variance, context.getWeight("variance", "", 1, type, {features},
                                            "features"));
+    // How many rows the statistics are of.
+    context.ignoreWeight("count", 2);
   } else {
     GRU_ASSIGN(mean, getNumbers(context, "mean", input.type, {}));
     GRU_ASSIGN(variance, getNumbers(context, "variance", input.type, {}));

@@ -1,5 +1,6 @@
 //===- Recurrent.cpp - GRU, RNN of GRU cells, Bidirectional, cells ---------===//
 
+#include "compiler/import/GateOrder.h"
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Dropout.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -10,7 +11,6 @@
 #include "llvm/ADT/StringExtras.h"
 
 #include <algorithm>
-#include <cstring>
 
 using namespace gru;
 using namespace gru::keras;
@@ -30,6 +30,8 @@ struct CellConfig {
   WeightType type = WeightType::f32;
   /// Where the weights lie, and what tells them from those of other cells.
   std::string folder, part;
+  /// Speaks of the weights; outlives the import of the layer.
+  const json::Object *config = nullptr;
 };
 
 /// A GRU layer, or an RNN around one cell or several.
@@ -50,9 +52,66 @@ struct RecurrentResult {
 };
 } // namespace
 
+/// Arguments of GRU and GRUCell in any version of Keras, and what files have
+/// beside them. Those with a meaning here are read elsewhere.
+static constexpr StringLiteral kKnownArguments[] = {
+    "units", "activation", "recurrent_activation", "use_bias", "reset_after",
+    "kernel_initializer", "recurrent_initializer", "bias_initializer",
+    "kernel_regularizer", "recurrent_regularizer", "bias_regularizer",
+    "activity_regularizer", "kernel_constraint", "recurrent_constraint",
+    "bias_constraint", "dropout", "recurrent_dropout", "implementation",
+    "return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+    "time_major", "zero_output_for_mask", "seed", "use_cudnn", "name", "dtype",
+    "trainable", "autocast", "dynamic", "batch_input_shape", "batch_shape",
+    "input_shape", "input_dim", "input_length", "input_dtype", "weights",
+    "ragged", "num_constants", "build_config", "quantization_config",
+    "class_name",
+    // Of Keras 2 before 2.3, where they had lost their meaning already.
+    "consume_less", "dropout_W", "dropout_U", "output_dim", "init",
+    "inner_init", "inner_activation"};
+
+/// An argument that no GRU has is a mistake, as it is in Keras: a misspelt one
+/// would give other numbers without a word.
+static Error checkArguments(const LayerContext &context, StringRef className,
+                            const json::Object &config) {
+  for (const auto &entry : config) {
+    StringRef key = entry.first;
+    if (is_contained(kKnownArguments, key))
+      continue;
+    StringRef closest;
+    unsigned distance = 4;
+    for (StringRef known : kKnownArguments)
+      if (unsigned d = key.edit_distance(known, true, distance); d < distance) {
+        distance = d;
+        closest = known;
+      }
+    return context.error("found the argument '" + printable(key) +
+                         "', which " + className + " does not have" +
+                         (closest.empty()
+                              ? std::string()
+                              : "; did you mean '" + closest.str() + "'?"));
+  }
+  if (const json::Value *value = findEntry(config, "use_cudnn"))
+    if (!value->getAsBoolean() && value->getAsString() != "auto")
+      return context.error("use_cudnn is " + jsonText(*value) +
+                           ", expected true, false or 'auto'");
+  if (context.version == 3 && isFlagSet(config, "time_major"))
+    return context.error("time_major is set, which Keras 3 does not have: "
+                         "expected inputs of batch x timesteps x features");
+  return Error::success();
+}
+
 static Error readCell(LayerContext &context, const json::Object &config,
                       CellConfig &result) {
   constexpr int64_t largestUnits = int64_t(1) << 24;
+  result.config = &config;
+  if (context.layer.className != "CuDNNGRU")
+    if (Error error = checkArguments(
+            context,
+            &config == &context.layer.config ? StringRef(context.layer.className)
+                                             : "GRUCell",
+            config))
+      return error;
   GRU_ASSIGN(result.units, context.getInteger(config, "units"));
   if (result.units < 1 || result.units > largestUnits)
     return context.error("units is " + Twine(result.units) +
@@ -66,8 +125,10 @@ static Error readCell(LayerContext &context, const json::Object &config,
              context.getActivation(config, "recurrent_activation",
                                    ActivationKind::sigmoid));
   GRU_ASSIGN(result.useBias, context.getBool(config, "use_bias", true));
-  // Files from before 2.1.? know only the form without reset_after.
-  GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after", false));
+  // Files of Keras 2 without the key are from before it: they know only the
+  // form without reset_after.
+  GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after",
+                                                context.version == 3));
   GRU_ASSIGN(result.dropout, readCellDropout(context, config));
   GRU_ASSIGN(result.type, context.getComputeType(config));
   return Error::success();
@@ -195,25 +256,6 @@ static Expected<RecurrentConfig> readRecurrent(LayerContext &context) {
 // Weights
 //===----------------------------------------------------------------------===//
 
-/// CuDNNGRU kept its weights as cuDNN wants them: each gate's matrix
-/// transposed, though its shape says otherwise.
-static void transposeGates(WeightTensor &tensor) {
-  int64_t rows = tensor.shape[0], units = tensor.shape[1] / 3;
-  unsigned size = getWeightTypeSize(tensor.dtype);
-  std::vector<char> source = tensor.data;
-  // Number `index` of gate g, read row by row.
-  auto sourceAt = [&](int64_t gate, int64_t index) {
-    return source.data() +
-           (index / units * 3 * units + gate * units + index % units) * size;
-  };
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t gate = 0; gate < 3; ++gate)
-      for (int64_t unit = 0; unit < units; ++unit)
-        std::memcpy(tensor.data.data() +
-                        (row * 3 * units + gate * units + unit) * size,
-                    sourceAt(gate, unit * rows + row), size);
-}
-
 namespace {
 struct CellWeights {
   Tensor kernel, recurrentKernel, bias;
@@ -226,11 +268,12 @@ static Expected<CellWeights> getCellWeights(LayerContext &context,
                                             bool cudnnForm) {
   LayerContext::Transform toKeras = nullptr;
   if (cudnnForm)
-    toKeras = transposeGates;
+    toKeras = transposeCudnnGates;
   auto role = [&](StringRef name) {
     return cell.part.empty() ? name.str() : (cell.part + "/" + name).str();
   };
   int64_t units = cell.units;
+  context.weightConfig = cell.config;
   CellWeights weights;
   GRU_ASSIGN(weights.kernel,
              context.getWeight(role("kernel"), cell.folder, 0, cell.type,
@@ -273,6 +316,82 @@ static Tensor emitReverse(LayerContext &context, const Tensor &tensor,
     result.value = ReverseOp::create(*context.builder, context.getLocation(),
                                      tensor.value.getType(), tensor.value, dim);
   return result;
+}
+
+/// Tells what the cell's attributes are where they are not what the config says:
+/// absent entries have defaults, and Keras changes some.
+static void describeCell(LayerContext &context, const CellConfig &cell) {
+  const json::Object *outer =
+      std::exchange(context.weightConfig, cell.config);
+  auto tell = [&](StringRef attribute, json::Value value) {
+    context.describe(cell.part, attribute, std::move(value));
+  };
+  if (cell.config != &context.layer.config)
+    for (const auto &[key, value] : *cell.config)
+      if (!is_contained({"name", "trainable", "dtype"}, StringRef(key)))
+        tell(StringRef(key), value);
+  tell("units", cell.units);
+  // A parameterised activation is told as the config has it.
+  for (auto [key, activation] :
+       {std::pair<StringRef, Activation>{"activation", cell.activation},
+        {"recurrent_activation", cell.recurrentActivation}})
+    if (!findEntry(*cell.config, key))
+      tell(key, stringifyActivationKind(activation.kind));
+  tell("use_bias", cell.useBias);
+  tell("reset_after", cell.resetAfter);
+  tell("implementation", cell.dropout.implementation);
+  tell("dropout", cell.dropout.input);
+  tell("recurrent_dropout", cell.dropout.recurrent);
+  for (StringRef weight : {"kernel", "recurrent", "bias"})
+    for (StringRef rule : {"initializer", "regularizer", "constraint"}) {
+      std::string key = (weight + "_" + rule).str();
+      if (findEntry(*cell.config, key))
+        continue;
+      if (rule != "initializer")
+        tell(key, nullptr);
+      else
+        tell(key, weight == "kernel"      ? "glorot_uniform"
+                  : weight == "recurrent" ? "orthogonal"
+                                          : "zeros");
+    }
+  if (!findEntry(*cell.config, "seed"))
+    tell("seed", nullptr);
+  tell("state_size", cell.units);
+  tell("output_size", cell.units);
+  context.describeStates(cell.part, cell.units, getElementType(cell.type));
+  context.weightConfig = outer;
+}
+
+static void describeLayer(LayerContext &context,
+                          const RecurrentConfig &config) {
+  for (const CellConfig &cell : config.cells)
+    describeCell(context, cell);
+  for (auto [key, value] :
+       {std::pair<StringRef, bool>{"return_sequences", config.returnSequences},
+        {"return_state", config.returnState},
+        {"go_backwards", config.goBackwards},
+        {"stateful", config.stateful},
+        {"unroll", config.unroll},
+        {"time_major", config.timeMajor},
+        {"zero_output_for_mask", config.zeroOutputForMask}})
+    context.describe("", key, value);
+  if (!findEntry(context.layer.config, "activity_regularizer"))
+    context.describe("", "activity_regularizer", nullptr);
+  SmallVector<int64_t> sizes;
+  json::Array states;
+  for (const CellConfig &cell : config.cells) {
+    sizes.push_back(cell.units);
+    // Keras lists None for a state that is not kept.
+    states.push_back(config.stateful ? json::Value(context.getStateName(cell.part))
+                                     : json::Value(nullptr));
+  }
+  context.describe("", "states", std::move(states));
+  if (sizes.size() > 1) {
+    context.describe("", "state_size", json::Array(sizes));
+    context.describe("", "output_size", sizes.back());
+  }
+  context.describeStates("", sizes,
+                         getElementType(config.cells.front().type));
 }
 
 /// The state that cell `index` starts with; no value and no shape for zeros.
@@ -357,8 +476,14 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
     return context.error("found " + Twine(context.initialState.size()) +
                          " initial states, expected " +
                          Twine(config.cells.size()));
+  describeLayer(context, config);
   Tensor mask;
   GRU_ASSIGN(mask, getLayerMask(context, input));
+  if (context.version == 2 && context.getMask() && config.unroll &&
+      config.zeroOutputForMask && !config.returnSequences)
+    return context.error("unroll, zero_output_for_mask and a mask together need "
+                         "return_sequences, found none of it: Keras 2 cannot "
+                         "run this either");
   int64_t timeDim = config.timeMajor ? 0 : 1;
   int64_t batch = input.shape[1 - timeDim];
 
@@ -425,6 +550,14 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
   return result;
 }
 
+static Tensors getOutputs(const RecurrentConfig &config,
+                          const RecurrentResult &result) {
+  Tensors outputs{result.output};
+  if (config.returnState)
+    outputs.append(result.states);
+  return outputs;
+}
+
 Expected<Tensors> gru::keras::importRecurrent(LayerContext &context) {
   Expected<RecurrentConfig> config = readRecurrent(context);
   if (!config)
@@ -432,10 +565,7 @@ Expected<Tensors> gru::keras::importRecurrent(LayerContext &context) {
   Expected<RecurrentResult> result = emitRecurrent(context, *config);
   if (!result)
     return result.takeError();
-  Tensors outputs{result->output};
-  if (config->returnState)
-    outputs.append(result->states);
-  return outputs;
+  return getOutputs(*config, *result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -517,13 +647,31 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     RecurrentConfig &config = configs[backward];
     GRU_ASSIGN(config, readRecurrent(*inner));
     config.direction = backward ? "backward" : "forward";
-    if (config.returnSequences != configs[0].returnSequences ||
-        config.returnState != configs[0].returnState)
-      return context.error("backward_layer differs from layer in "
-                           "return_sequences or return_state");
+    auto differ = [&](StringRef attribute, bool a, bool b) {
+      return context.error("the two directions have to agree in " + attribute +
+                           ", found " + (a ? "true" : "false") +
+                           " forward and " + (b ? "true" : "false") +
+                           " backward");
+    };
+    if (config.returnSequences != configs[0].returnSequences)
+      return differ("return_sequences", configs[0].returnSequences,
+                    config.returnSequences);
+    if (config.returnState != configs[0].returnState)
+      return differ("return_state", configs[0].returnState, config.returnState);
+    if (config.stateful != configs[0].stateful)
+      return differ("stateful", configs[0].stateful, config.stateful);
+    if (backward && config.goBackwards == configs[0].goBackwards)
+      return context.error("layer and backward_layer have go_backwards " +
+                           Twine(config.goBackwards ? "true" : "false") +
+                           " both, expected two directions");
+    if (context.version == 3 && !backward && config.goBackwards)
+      return context.error("layer has go_backwards true, expected false: the "
+                           "backward layer is made from it");
     // Keras sets the one from the other in both directions.
     config.zeroOutputForMask = configs[0].returnSequences;
     GRU_ASSIGN(results[backward], emitRecurrent(*inner, config));
+    if (Error error = inner->addActivities(getOutputs(config, results[backward])))
+      return error;
   }
   bool sequences = configs[0].returnSequences;
   Tensor forward = results[0].output, backward = results[1].output;
@@ -585,6 +733,7 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
                            ", expected " +
                            shapeText({input.shape[0], cell.units}) +
                            " (batch x units)");
+    describeCell(context, cell);
     Expected<CellWeights> weights =
         getCellWeights(context, cell, input.shape[1], false);
     if (!weights)

@@ -1,0 +1,589 @@
+//===- Emit.cpp - operations that operators are made of --------------------===//
+
+#include "compiler/import/onnx/Emit.h"
+
+#include "compiler/import/onnx/Graph.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/STLExtras.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace gru;
+using namespace gru::onnx;
+using namespace llvm;
+
+using mlir::AffineExpr;
+using mlir::Location;
+using mlir::OpBuilder;
+using mlir::Value;
+using mlir::ValueRange;
+
+Tensor gru::onnx::makeTensor(Value value, Sizes shape, DataType type) {
+  Tensor tensor;
+  tensor.value = value;
+  tensor.shape = std::move(shape);
+  tensor.type = type;
+  return tensor;
+}
+
+Tensor gru::onnx::makeScalar(double number, DataType type) {
+  Tensor tensor;
+  tensor.splat = number;
+  tensor.type = type;
+  return tensor;
+}
+
+SmallVector<int64_t> gru::onnx::getStrides(ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> strides(shape.size(), 1);
+  for (int64_t i = int64_t(shape.size()) - 2; i >= 0; --i)
+    strides[i] = strides[i + 1] * shape[i + 1];
+  return strides;
+}
+
+void gru::onnx::forEachElement(ArrayRef<int64_t> shape,
+                               function_ref<void(ArrayRef<int64_t>)> visit) {
+  if (is_contained(shape, 0))
+    return;
+  SmallVector<int64_t> index(shape.size(), 0);
+  while (true) {
+    visit(index);
+    int64_t dim = int64_t(shape.size()) - 1;
+    for (; dim >= 0 && ++index[dim] == shape[dim]; --dim)
+      index[dim] = 0;
+    if (dim < 0)
+      return;
+  }
+}
+
+Value gru::onnx::numberLike(OpBuilder &b, Location loc, Value like,
+                            double number) {
+  mlir::Type type = like.getType();
+  mlir::TypedAttr attribute =
+      isa<mlir::FloatType>(type)
+          ? mlir::TypedAttr(b.getFloatAttr(type, number))
+          : mlir::TypedAttr(b.getIntegerAttr(type, int64_t(number)));
+  return mlir::arith::ConstantOp::create(b, loc, attribute);
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+Expected<Operand> gru::onnx::readAsIs(Node &node, const Tensor &tensor) {
+  Operand operand;
+  GRU_TAKE(operand.value, node.getValue(tensor));
+  for (size_t dim = 0; dim < tensor.getRank(); ++dim)
+    operand.indices.push_back(node.b.getAffineDimExpr(dim));
+  return operand;
+}
+
+Tensor gru::onnx::emitLoops(Node &node, ArrayRef<Size> sizes,
+                            unsigned numReductions, ArrayRef<Operand> operands,
+                            DataType type, double init, Body body) {
+  OpBuilder &b = node.b;
+  mlir::MLIRContext *context = b.getContext();
+  mlir::Type element = node.getType(type);
+  unsigned numParallel = sizes.size() - numReductions;
+  SmallVector<mlir::AffineMap> maps;
+  SmallVector<Value> inputs;
+  // A loop that no operand's dimension runs along alone needs a tensor with its
+  // size.
+  BitVector known(sizes.size());
+  known.set(0, numParallel);
+  for (const Operand &operand : operands) {
+    for (AffineExpr index : operand.indices)
+      if (auto loop = dyn_cast<mlir::AffineDimExpr>(index))
+        known.set(loop.getPosition());
+    inputs.push_back(operand.value);
+    maps.push_back(
+        mlir::AffineMap::get(sizes.size(), 0, operand.indices, context));
+  }
+  for (unsigned loop = numParallel; loop < sizes.size(); ++loop) {
+    if (known.test(loop))
+      continue;
+    inputs.push_back(mlir::tensor::EmptyOp::create(
+        b, node.loc, {node.getFoldResult(sizes[loop])}, element));
+    maps.push_back(mlir::AffineMap::get(sizes.size(), 0,
+                                        {b.getAffineDimExpr(loop)}, context));
+  }
+  ArrayRef<Size> resultSizes = sizes.take_front(numParallel);
+  SmallVector<AffineExpr> results;
+  for (unsigned loop = 0; loop < numParallel; ++loop)
+    results.push_back(b.getAffineDimExpr(loop));
+  maps.push_back(mlir::AffineMap::get(sizes.size(), 0, results, context));
+  SmallVector<mlir::utils::IteratorType> iterators(
+      numParallel, mlir::utils::IteratorType::parallel);
+  iterators.append(numReductions, mlir::utils::IteratorType::reduction);
+  Value output = mlir::tensor::EmptyOp::create(
+      b, node.loc, node.getFoldResults(resultSizes), element);
+  if (numReductions) {
+    mlir::TypedAttr start =
+        isa<mlir::FloatType>(element)
+            ? mlir::TypedAttr(b.getFloatAttr(element, init))
+            : mlir::TypedAttr(b.getIntegerAttr(element, int64_t(init)));
+    Value number = mlir::arith::ConstantOp::create(b, node.loc, start);
+    output =
+        mlir::linalg::FillOp::create(b, node.loc, number, output).getResult(0);
+  }
+  auto generic = mlir::linalg::GenericOp::create(
+      b, node.loc, output.getType(), inputs, output, maps, iterators,
+      [&](OpBuilder &b, Location loc, ValueRange args) {
+        SmallVector<Value> values(args.take_front(operands.size()));
+        if (numReductions)
+          values.push_back(args.back());
+        mlir::linalg::YieldOp::create(b, loc, body(b, loc, values));
+      });
+  return makeTensor(generic.getResult(0), Sizes(resultSizes), type);
+}
+
+Expected<Sizes> gru::onnx::broadcast(Node &node, ArrayRef<Size> a,
+                                     ArrayRef<Size> b) {
+  if (a.size() < b.size())
+    std::swap(a, b);
+  Sizes result(a);
+  size_t lead = a.size() - b.size();
+  for (auto [dim, size] : enumerate(b)) {
+    Size &other = result[lead + dim];
+    if (size == other || size.is(1))
+      continue;
+    if (other.is(1)) {
+      other = size;
+      continue;
+    }
+    if (size.isNumber() && other.isNumber())
+      return node.error("inputs are " + shapeText(a) + " and " + shapeText(b) +
+                        ", expected shapes that can be broadcast");
+    if (size.isNumber() != other.isNumber())
+      return node.openSize("inputs are " + shapeText(a) + " and " +
+                           shapeText(b) +
+                           ", of which an open size meets a fixed one");
+  }
+  return result;
+}
+
+Expected<Tensor> gru::onnx::emitElementwise(Node &node,
+                                            ArrayRef<Tensor> tensors,
+                                            DataType type, Body body) {
+  Sizes shape;
+  for (const Tensor &tensor : tensors)
+    GRU_TAKE(shape, broadcast(node, shape, tensor.shape));
+  if (Error error = node.checkShape(shape))
+    return error;
+  SmallVector<Operand> operands;
+  SmallVector<std::optional<double>> scalars;
+  for (const Tensor &tensor : tensors) {
+    scalars.push_back(node.getScalar(tensor));
+    if (scalars.back())
+      continue;
+    Operand &operand = operands.emplace_back();
+    GRU_TAKE(operand.value, node.getValue(tensor));
+    size_t lead = shape.size() - tensor.getRank();
+    for (auto [dim, size] : enumerate(tensor.shape))
+      operand.indices.push_back(size.is(1) && !shape[lead + dim].is(1)
+                                    ? node.b.getAffineConstantExpr(0)
+                                    : node.b.getAffineDimExpr(lead + dim));
+  }
+  return emitLoops(
+      node, shape, 0, operands, type, 0,
+      [&](OpBuilder &b, Location loc, ValueRange args) {
+        SmallVector<Value> values;
+        for (auto [tensor, scalar] : zip(tensors, scalars)) {
+          if (!scalar) {
+            values.push_back(args.front());
+            args = args.drop_front();
+            continue;
+          }
+          mlir::Type element = node.getType(tensor.type);
+          mlir::TypedAttr number =
+              isFloat(tensor.type)
+                  ? mlir::TypedAttr(b.getFloatAttr(element, *scalar))
+                  : mlir::TypedAttr(
+                        b.getIntegerAttr(element, int64_t(*scalar)));
+          values.push_back(mlir::arith::ConstantOp::create(b, loc, number));
+        }
+        return body(b, loc, values);
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// Moves
+//===----------------------------------------------------------------------===//
+
+Expected<Tensor> gru::onnx::emitMove(
+    Node &node, const Tensor &tensor, Sizes shape,
+    function_ref<int64_t(ArrayRef<int64_t>)> source,
+    function_ref<Expected<Value>(Value)> emit) {
+  Tensor result = makeTensor({}, std::move(shape), tensor.type);
+  if (tensor.splat) {
+    result.splat = tensor.splat;
+    return result;
+  }
+  std::optional<SmallVector<int64_t>> dims = getNumbers(result.shape);
+  if (dims && tensor.isKnown()) {
+    int64_t count = 1;
+    for (int64_t dim : *dims)
+      if (dim < 0 || MulOverflow(count, dim, count))
+        count = std::numeric_limits<int64_t>::max();
+    if (tensor.numbers && count <= mostNumbers) {
+      result.numbers.emplace();
+      forEachElement(*dims, [&](ArrayRef<int64_t> index) {
+        result.numbers->push_back((*tensor.numbers)[source(index)]);
+      });
+      return result;
+    }
+    // A literal is rearranged, but not blown up.
+    if (tensor.literal && count <= tensor.literal->getNumElements()) {
+      auto literal = std::make_shared<Literal>();
+      literal->name = node.getName().str();
+      literal->type = tensor.type;
+      literal->shape = *dims;
+      size_t width = getByteSize(tensor.type);
+      literal->bytes.resize(count * width);
+      char *out = literal->bytes.data();
+      forEachElement(*dims, [&](ArrayRef<int64_t> index) {
+        std::memcpy(out, tensor.literal->bytes.data() + source(index) * width,
+                    width);
+        out += width;
+      });
+      if (count > 0) {
+        result.literal = node.graph.keep(std::move(literal));
+        return result;
+      }
+    }
+  }
+  if (Error error = node.checkShape(result.shape))
+    return error;
+  Value value;
+  GRU_TAKE(value, node.getValue(tensor));
+  GRU_TAKE(result.value, emit(value));
+  return result;
+}
+
+using Groups = SmallVector<mlir::ReassociationIndices>;
+
+/// Pairs runs of dimensions that hold the same elements. With nothing to pair,
+/// all of one are paired with all of the other.
+static void pairDimensions(ArrayRef<Size> from, ArrayRef<Size> to,
+                           Groups &fromGroups, Groups &toGroups) {
+  auto one = [](Groups &groups, size_t rank) {
+    groups.clear();
+    mlir::ReassociationIndices &all = groups.emplace_back();
+    for (size_t dim = 0; dim < rank; ++dim)
+      all.push_back(dim);
+  };
+  size_t i = 0, j = 0;
+  while (i < from.size() && j < to.size()) {
+    fromGroups.push_back({int64_t(i)});
+    toGroups.push_back({int64_t(j)});
+    std::optional<Size> a = from[i++], b = to[j++];
+    while (a && b && !(*a == *b)) {
+      // The one that divides the other needs more dimensions.
+      std::optional<Size> quotient = divide(*b, *a);
+      std::optional<Size> back = quotient ? multiply(*quotient, *a) : quotient;
+      bool extendFrom = back && *back == *b;
+      if (a->isNumber() && b->isNumber())
+        extendFrom = a->getNumber() < b->getNumber();
+      if (extendFrom && i < from.size()) {
+        fromGroups.back().push_back(i);
+        a = multiply(*a, from[i++]);
+      } else if (!extendFrom && j < to.size()) {
+        toGroups.back().push_back(j);
+        b = multiply(*b, to[j++]);
+      } else {
+        one(fromGroups, from.size());
+        one(toGroups, to.size());
+        return;
+      }
+    }
+    if (!a || !b) {
+      one(fromGroups, from.size());
+      one(toGroups, to.size());
+      return;
+    }
+  }
+  // Ones that are left over.
+  for (; i < from.size(); ++i)
+    fromGroups.back().push_back(i);
+  for (; j < to.size(); ++j)
+    toGroups.back().push_back(j);
+}
+
+Expected<Tensor> gru::onnx::emitReshape(Node &node, const Tensor &tensor,
+                                        ArrayRef<Size> shape) {
+  if (ArrayRef(tensor.shape) == shape)
+    return tensor;
+  std::optional<SmallVector<int64_t>> dims = getNumbers(shape);
+  SmallVector<int64_t> strides;
+  if (dims)
+    strides = getStrides(*dims);
+  return emitMove(
+      node, tensor, Sizes(shape),
+      [&](ArrayRef<int64_t> index) {
+        int64_t linear = 0;
+        for (auto [i, stride] : zip(index, strides))
+          linear += i * stride;
+        return linear;
+      },
+      [&](Value value) -> Expected<Value> {
+        OpBuilder &b = node.b;
+        mlir::RankedTensorType type = node.getTensorType(shape, tensor.type);
+        if (tensor.shape.empty() || shape.empty()) {
+          if (shape.empty())
+            return mlir::tensor::CollapseShapeOp::create(
+                       b, node.loc, type, value,
+                       ArrayRef<mlir::ReassociationIndices>())
+                .getResult();
+          return mlir::tensor::ExpandShapeOp::create(
+                     b, node.loc, type, value,
+                     ArrayRef<mlir::ReassociationIndices>(),
+                     node.getFoldResults(shape))
+              .getResult();
+        }
+        Groups from, to;
+        pairDimensions(tensor.shape, shape, from, to);
+        if (any_of(from, [](auto &group) { return group.size() > 1; }))
+          value = mlir::tensor::CollapseShapeOp::create(b, node.loc, value, from);
+        if (any_of(to, [](auto &group) { return group.size() > 1; }))
+          value = mlir::tensor::ExpandShapeOp::create(
+              b, node.loc, type, value, to, node.getFoldResults(shape));
+        return value;
+      });
+}
+
+Expected<Tensor> gru::onnx::emitTranspose(Node &node, const Tensor &tensor,
+                                          ArrayRef<int64_t> order) {
+  if (is_sorted(order))
+    return tensor;
+  Sizes shape;
+  for (int64_t dim : order)
+    shape.push_back(tensor.shape[dim]);
+  // Where only ones move, nothing does.
+  SmallVector<int64_t> moved;
+  for (int64_t dim : order)
+    if (!tensor.shape[dim].is(1))
+      moved.push_back(dim);
+  if (is_sorted(moved))
+    return emitReshape(node, tensor, shape);
+  SmallVector<int64_t> strides;
+  if (std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape))
+    strides = getStrides(*dims);
+  return emitMove(
+      node, tensor, shape,
+      [&](ArrayRef<int64_t> index) {
+        int64_t linear = 0;
+        for (auto [i, dim] : zip(index, order))
+          linear += i * strides[dim];
+        return linear;
+      },
+      [&](Value value) -> Expected<Value> {
+        Operand operand{value, {}};
+        operand.indices.resize(order.size());
+        for (auto [i, dim] : enumerate(order))
+          operand.indices[dim] = node.b.getAffineDimExpr(i);
+        return emitLoops(node, shape, 0, operand, tensor.type, 0,
+                         [](OpBuilder &, Location, ValueRange args) {
+                           return args[0];
+                         })
+            .value;
+      });
+}
+
+Expected<Tensor> gru::onnx::emitSlice(Node &node, const Tensor &tensor,
+                                      ArrayRef<Size> offsets,
+                                      ArrayRef<Size> sizes,
+                                      ArrayRef<int64_t> steps) {
+  bool all = ArrayRef(tensor.shape) == sizes &&
+             all_of(offsets, [](const Size &s) { return s.is(0); }) &&
+             all_of(steps, [](int64_t step) { return step == 1; });
+  if (all)
+    return tensor;
+  std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape),
+                                      begin = getNumbers(offsets);
+  Tensor source = tensor;
+  if (!dims || !begin) {
+    // Not known when imported after all.
+    if (!tensor.splat) {
+      GRU_TAKE(source.value, node.getValue(tensor));
+      source.literal = nullptr;
+      source.numbers.reset();
+    }
+    dims.emplace(), begin.emplace();
+  }
+  SmallVector<int64_t> strides = getStrides(*dims);
+  return emitMove(
+      node, source, Sizes(sizes),
+      [&](ArrayRef<int64_t> index) {
+        int64_t linear = 0;
+        for (auto [dim, i] : enumerate(index))
+          linear += ((*begin)[dim] + i * steps[dim]) * strides[dim];
+        return linear;
+      },
+      [&](Value value) -> Expected<Value> {
+        OpBuilder &b = node.b;
+        if (all_of(steps, [](int64_t step) { return step > 0; })) {
+          SmallVector<mlir::OpFoldResult> strides;
+          for (int64_t step : steps)
+            strides.push_back(b.getIndexAttr(step));
+          return mlir::tensor::ExtractSliceOp::create(
+                     b, node.loc, node.getTensorType(sizes, tensor.type), value,
+                     node.getFoldResults(offsets), node.getFoldResults(sizes),
+                     strides)
+              .getResult();
+        }
+        return emitLoops(
+                   node, sizes, 0, {}, tensor.type, 0,
+                   [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                     SmallVector<Value> at;
+                     for (auto [dim, step] : enumerate(steps)) {
+                       Value i = mlir::linalg::IndexOp::create(b, loc, dim);
+                       Value scaled = mlir::arith::MulIOp::create(
+                           b, loc, i,
+                           mlir::arith::ConstantIndexOp::create(b, loc, step));
+                       at.push_back(mlir::arith::AddIOp::create(
+                           b, loc, scaled, node.getIndex(offsets[dim])));
+                     }
+                     return mlir::tensor::ExtractOp::create(b, loc, value, at);
+                   })
+            .value;
+      });
+}
+
+Expected<Tensor> gru::onnx::emitSelect(Node &node, const Tensor &tensor,
+                                       int64_t dim, const Size &position) {
+  Sizes offsets(tensor.getRank()), sizes = tensor.shape;
+  SmallVector<int64_t> steps(tensor.getRank(), 1);
+  offsets[dim] = position;
+  sizes[dim] = 1;
+  Tensor slice;
+  GRU_TAKE(slice, emitSlice(node, tensor, offsets, sizes, steps));
+  sizes.erase(sizes.begin() + dim);
+  return emitReshape(node, slice, sizes);
+}
+
+Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
+                                       int64_t dim) {
+  if (tensors.size() == 1)
+    return tensors[0];
+  Tensor result = makeTensor({}, tensors[0].shape, tensors[0].type);
+  std::optional<Size> total = Size(0);
+  for (const Tensor &tensor : tensors)
+    if (!(total = add(*total, tensor.shape[dim])))
+      return node.error("the result is too large");
+  result.shape[dim] = *total;
+  if (all_of(tensors, [&](const Tensor &t) {
+        return t.splat && t.splat == tensors[0].splat;
+      })) {
+    result.splat = tensors[0].splat;
+    return result;
+  }
+  std::optional<SmallVector<int64_t>> dims = getNumbers(result.shape);
+  bool numbers = all_of(tensors, [](const Tensor &t) { return !!t.numbers; });
+  bool literals = all_of(tensors, [](const Tensor &t) { return !!t.literal; });
+  if (dims && (numbers || literals)) {
+    int64_t inner = 1, outer = 1;
+    for (auto [i, size] : enumerate(*dims))
+      (int64_t(i) < dim ? outer : inner) *= int64_t(i) == dim ? 1 : size;
+    if (numbers && outer * inner * (*dims)[dim] <= mostNumbers) {
+      result.numbers.emplace();
+      for (int64_t i = 0; i < outer; ++i)
+        for (const Tensor &tensor : tensors) {
+          int64_t run = inner * tensor.shape[dim].getNumber();
+          result.numbers->append(tensor.numbers->begin() + i * run,
+                                 tensor.numbers->begin() + (i + 1) * run);
+        }
+      return result;
+    }
+    if (literals) {
+      auto literal = std::make_shared<Literal>();
+      literal->name = node.getName().str();
+      literal->type = result.type;
+      literal->shape = *dims;
+      for (int64_t i = 0; i < outer; ++i)
+        for (const Tensor &tensor : tensors) {
+          int64_t run = inner * tensor.shape[dim].getNumber() *
+                        getByteSize(result.type);
+          auto begin = tensor.literal->bytes.begin();
+          literal->bytes.insert(literal->bytes.end(), begin + i * run,
+                                begin + (i + 1) * run);
+        }
+      result.literal = node.graph.keep(std::move(literal));
+      return result;
+    }
+  }
+  if (Error error = node.checkShape(result.shape))
+    return error;
+  SmallVector<Value> values;
+  for (const Tensor &tensor : tensors)
+    GRU_TAKE(values.emplace_back(), node.getValue(tensor));
+  result.value = mlir::tensor::ConcatOp::create(
+      node.b, node.loc, node.getTensorType(result.shape, result.type), dim,
+      values);
+  return result;
+}
+
+Expected<Tensor> gru::onnx::emitBroadcast(Node &node, const Tensor &tensor,
+                                          ArrayRef<Size> shape) {
+  if (ArrayRef(tensor.shape) == shape)
+    return tensor;
+  size_t lead = shape.size() - tensor.getRank();
+  SmallVector<int64_t> strides;
+  if (std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape))
+    strides = getStrides(*dims);
+  return emitMove(
+      node, tensor, Sizes(shape),
+      [&](ArrayRef<int64_t> index) {
+        int64_t linear = 0;
+        for (auto [dim, stride] : enumerate(strides))
+          if (!tensor.shape[dim].is(1))
+            linear += index[lead + dim] * stride;
+        return linear;
+      },
+      [&](Value value) -> Expected<Value> {
+        Operand operand{value, {}};
+        for (auto [dim, size] : enumerate(tensor.shape))
+          operand.indices.push_back(
+              size.is(1) && !shape[lead + dim].is(1)
+                  ? node.b.getAffineConstantExpr(0)
+                  : node.b.getAffineDimExpr(lead + dim));
+        return emitLoops(node, shape, 0, operand, tensor.type, 0,
+                         [](OpBuilder &, Location, ValueRange args) {
+                           return args[0];
+                         })
+            .value;
+      });
+}
+
+Expected<Tensor> gru::onnx::emitPad(Node &node, const Tensor &tensor,
+                                    ArrayRef<int64_t> before,
+                                    ArrayRef<int64_t> after, double value) {
+  auto isZero = [](int64_t n) { return n == 0; };
+  if (all_of(before, isZero) && all_of(after, isZero))
+    return tensor;
+  Tensor frame = makeTensor({}, tensor.shape, tensor.type);
+  for (auto [dim, size] : enumerate(frame.shape)) {
+    std::optional<Size> sum = add(size, Size(before[dim]));
+    sum = sum ? add(*sum, Size(after[dim])) : sum;
+    if (!sum)
+      return node.error("pads are too large");
+    size = *sum;
+  }
+  frame.splat = value;
+  Value inner, outer;
+  GRU_TAKE(inner, node.getValue(tensor));
+  GRU_TAKE(outer, node.getValue(frame));
+  SmallVector<mlir::OpFoldResult> offsets, ones;
+  for (int64_t offset : before) {
+    offsets.push_back(node.b.getIndexAttr(offset));
+    ones.push_back(node.b.getIndexAttr(1));
+  }
+  frame.splat.reset();
+  frame.value = mlir::tensor::InsertSliceOp::create(
+      node.b, node.loc, inner, outer, offsets,
+      node.getFoldResults(tensor.shape), ones);
+  return frame;
+}

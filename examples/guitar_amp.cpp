@@ -1,0 +1,104 @@
+//===- guitar_amp.cpp - a guitar pedal, one sample at a time ----------------===//
+//
+// Plays a plucked string through a neural amplifier and writes both to a WAV
+// file: the string on the left, the amplifier on the right. Each sample is a call
+// of its own, as in a plugin that may not wait for the next one; the session keeps
+// the state of the network between calls.
+//
+//   example-guitar-amp MODEL [OUT.wav]
+//
+//===----------------------------------------------------------------------===//
+
+#include "gru/gru.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <random>
+
+static constexpr int sampleRate = 44100;
+
+static int fail(const std::string &message) {
+  std::fprintf(stderr, "guitar_amp: error: %s\n", message.c_str());
+  return 1;
+}
+
+/// A string by Karplus and Strong: noise that runs round in a delay line.
+static std::vector<float> pluckString(double frequency, size_t samples) {
+  std::mt19937 generator(1);
+  std::uniform_real_distribution<float> uniform(-0.5f, 0.5f);
+  std::vector<float> line(size_t(sampleRate / frequency));
+  for (float &value : line)
+    value = uniform(generator);
+  std::vector<float> sound(samples);
+  for (size_t i = 0; i < samples; ++i) {
+    float &value = line[i % line.size()];
+    sound[i] = value;
+    value = 0.498f * (value + line[(i + 1) % line.size()]);
+  }
+  return sound;
+}
+
+/// Two channels of 16 bits.
+static bool writeWav(const char *path, const std::vector<float> &left,
+                     const std::vector<float> &right) {
+  std::ofstream file(path, std::ios::binary);
+  auto number = [&](uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i)
+      file.put(char(value >> (8 * i)));
+  };
+  uint32_t size = uint32_t(left.size() * 4);
+  file << "RIFF";
+  number(36 + size, 4);
+  file << "WAVEfmt ";
+  number(16, 4);
+  number(1, 2); // plain numbers
+  number(2, 2); // channels
+  number(sampleRate, 4);
+  number(sampleRate * 4, 4);
+  number(4, 2);
+  number(16, 2);
+  file << "data";
+  number(size, 4);
+  for (size_t i = 0; i < left.size(); ++i)
+    for (float value : {left[i], right[i]})
+      number(uint16_t(int16_t(std::lrint(std::clamp(value, -1.f, 1.f) * 32767))),
+             2);
+  return bool(file.flush());
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2)
+    return fail("no model, expected guitar_amp MODEL [OUT.wav]");
+  auto model = gru::Model::load(argv[1]);
+  if (!model)
+    return fail(model.error().message());
+  auto program = gru::compile(*model, {.batch = 1, .timesteps = 1});
+  if (!program)
+    return fail(program.error().message());
+  gru::Session session = program->session({.max_timesteps = 1});
+
+  std::vector<float> dry = pluckString(110, 2 * sampleRate), wet(dry.size());
+  auto begin = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < dry.size(); ++i)
+    if (auto done = session.run({{&dry[i], {1, 1, 1}}}, {{&wet[i], {1, 1, 1}}});
+        !done)
+      return fail(done.error().message());
+  std::chrono::duration<double, std::nano> time =
+      std::chrono::steady_clock::now() - begin;
+
+  double perSample = time.count() / double(dry.size());
+  auto loudest = [](float a, float b) { return std::abs(a) < std::abs(b); };
+  std::printf("%zu samples, %.0f ns each: %.2f %% of the time there is\n",
+              dry.size(), perSample, perSample * sampleRate / 1e7);
+  float peak = *std::max_element(wet.begin(), wet.end(), loudest);
+  std::printf("peak %.3f in, %.3f out\n",
+              *std::max_element(dry.begin(), dry.end(), loudest), peak);
+  if (!std::isfinite(peak) || peak == 0)
+    return fail("the amplifier is silent");
+  if (argc > 2 && !writeWav(argv[2], dry, wet))
+    return fail(std::string(argv[2]) + ": cannot write");
+  return 0;
+}
