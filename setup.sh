@@ -4,8 +4,8 @@
 # May be run again at any time; it does only what is missing.
 #
 #   ./setup.sh                   packages, build, run
-#   ./setup.sh --packages-only   only packages and headers (test.sh and CI use
-#                                this)
+#   ./setup.sh --packages-only   only packages, Halide and CUDA's headers
+#                                (test.sh and CI use this)
 set -euo pipefail
 export LC_ALL=C # apt's answers are read below
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -145,51 +145,54 @@ install_packages() {
   apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
+has_cuda_toolkit() {
+  [ -e /usr/local/cuda/bin/ptxas ] && {
+    [ -e /usr/local/cuda/include/cudnn.h ] || [ -e /usr/include/cudnn.h ]
+  }
+}
+
 install_cuda_files() {
-  if [ -e "$cuda_dir/complete" ] ||
-    { [ -e /usr/local/cuda/bin/ptxas ] && [ -e /usr/include/cudnn.h ]; }; then
-    say "CUDA headers and ptxas: all there"
-    return
-  fi
+  if [ -e "$cuda_dir/complete" ] || has_cuda_toolkit; then return; fi
   case "$(uname -m)" in
     x86_64 | aarch64) ;;
-    *) say "no CUDA headers for $(uname -m); building without device targets"
+    *) say "no CUDA headers for $(uname -m): building without device targets"
        return ;;
   esac
   say "fetching the headers of CUDA and cuDNN, and ptxas (600 MB of wheels)"
-  local wheels
-  wheels=$(mktemp -d)
+  rm -rf "$cuda_dir"
   mkdir -p "$cuda_dir"
-  # One after the other, to need room for one.
   local wheel
+  # One after the other, to need room for one.
   for wheel in "${cuda_wheels[@]}"; do
-    python3 -m pip download -q --no-deps --only-binary :all: -d "$wheels" \
-      "$wheel" || die "pip cannot download $wheel"
-    python3 - "$wheels" "$cuda_dir" <<'PYTHON'
-import pathlib, shutil, sys, zipfile
-
-wheels, target = map(pathlib.Path, sys.argv[1:])
-for wheel in wheels.glob("*.whl"):
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            path = pathlib.PurePosixPath(name)
-            if "include" in path.parts and not name.endswith("/"):
-                inner = path.parts[path.parts.index("include") :]
-            elif path.name == "ptxas":
-                inner = ("bin", "ptxas")
-            else:
-                continue
-            to = target.joinpath(*inner)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, to.open("wb") as file:
-                shutil.copyfileobj(source, file)
-            if path.name == "ptxas":
-                to.chmod(0o755)
-    wheel.unlink()
-PYTHON
+    if ! python3 -m pip --disable-pip-version-check -q --timeout 30 --retries 2 \
+      download --no-deps --only-binary :all: -d "$cuda_dir" "$wheel" ||
+      ! python3 cmake/unpack_cuda_wheels.py "$cuda_dir"; then
+      say "no $wheel: building without the targets cudnn and gpu"
+      rm -rf "$cuda_dir"
+      return
+    fi
   done
-  rmdir "$wheels"
   touch "$cuda_dir/complete"
+}
+
+# Halide is no package of Debian 12 in the version that we need; PyPI's has the
+# C++ library. Only the target halide needs it, so nothing fails without it.
+halide=21.0.0
+install_halide() {
+  local stamp=build/halide/version-$halide
+  if [ -e "$stamp" ]; then return; fi
+  say "installing Halide $halide from PyPI into build/halide"
+  rm -rf build/halide build/halide.new
+  if python3 -m venv build/halide.new/venv &&
+    build/halide.new/venv/bin/pip --disable-pip-version-check -q \
+      --timeout 30 --retries 2 install --no-deps \
+      --target build/halide.new/site "halide==$halide" &&
+    mv build/halide.new/site/halide build/halide; then
+    touch "$stamp"
+  else
+    say "Halide could not be installed: building without the target halide"
+  fi
+  rm -rf build/halide.new
 }
 
 # The Python bindings are built where these two can be had; the rest does not
@@ -224,10 +227,12 @@ run_main_job() {
 case "${1:-}" in
   --packages-only)
     install_packages
+    install_halide
     install_cuda_files
     ;;
   '')
     install_packages
+    install_halide
     install_cuda_files
     build
     run_main_job

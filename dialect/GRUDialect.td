@@ -55,6 +55,9 @@ def GRU_Dialect : Dialect {
     * `gru.pack_program` on a function: what fills that blob (see
       `gru-hoist-packs`).
 
+    * `gru.device` on an argument: the session's device; `gru.device_parts` on a
+      function: what it runs (see `convert-gru-device-to-calls`).
+
     ### Discardable attributes on layers
 
     * `gru.time_distributed`: the layer stood inside a TimeDistributed, where

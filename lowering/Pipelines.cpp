@@ -11,6 +11,7 @@
 #include "lowering/Bufferization.h"
 #include "lowering/DevicePasses.h"
 #include "lowering/Passes.h"
+#include "lowering/halide/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
@@ -84,13 +85,18 @@ static void cleanUp(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
+static bool usesDevice(const PipelineOptions &options) {
+  return options.backend == "cudnn" || options.backend == "gpu";
+}
+
 /// Shapes become those of this program. Before that, while layers are as they
 /// were imported, backends are chosen.
 static void specialize(OpPassManager &pm, const PipelineOptions &options) {
-  if (!options.requireBackend.empty())
+  if (usesDevice(options) || !options.requireBackend.empty())
     pm.addNestedPass<func::FuncOp>(createChooseBackendsPass(
-        {options.deviceProblem.empty() ? options.backend : "auto",
-         options.requireBackend, options.deviceProblem}));
+        {options.deviceProblems.any() ? "auto" : options.backend,
+         options.requireBackend, options.deviceProblems.cudnn,
+         options.deviceProblems.gpu}));
   SpecializePassOptions pass;
   pass.batch = options.batch;
   pass.timesteps = options.timesteps;
@@ -102,6 +108,16 @@ static void legalize(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createLegalizePass());
   // Drops neutral operands and double reversals before anything is sized.
   cleanUp(pm);
+}
+
+/// Layers that a device takes leave the cpu pipeline here.
+static void placeOnDevice(OpPassManager &pm, const PipelineOptions &options) {
+  if (!usesDevice(options))
+    return;
+  pm.addNestedPass<func::FuncOp>(createConvertToCudnnPass());
+  pm.addNestedPass<func::FuncOp>(createConvertToGPUPass());
+  pm.addPass(createMakeGPUKernelsPass());
+  pm.addPass(createEmitPTXPass());
 }
 
 /// Layers become packed weights, projections and recurrences.
@@ -136,7 +152,9 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
 }
 
 /// Recurrences become time loops around steps; all memory is placed.
-static void loops(OpPassManager &pm, const PipelineOptions &) {
+static void loops(OpPassManager &pm, const PipelineOptions &options) {
+  if (usesDevice(options))
+    pm.addNestedPass<func::FuncOp>(createConvertDeviceToCallsPass({options.allowTF32}));
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass());
 }
 
@@ -151,12 +169,14 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
 static void finish(OpPassManager &pm, const PipelineOptions &options,
-                   bool approximateMath) {
+                   bool approximateMath, bool callsHalide = false) {
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   pm.addNestedPass<func::FuncOp>(
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  if (callsHalide)
+    pm.addPass(createLowerHalideCallsPass());
   // The approximations take sigmoid and its like whole, so they must see them
   // before they are formulas.
   if (approximateMath)
@@ -192,8 +212,10 @@ static void convertToLLVM(OpPassManager &pm) {
 /// Runs the cpu phases up to `last`.
 static void runCPUPhases(OpPassManager &pm, const PipelineOptions &options,
                          Phase last) {
-  if (last >= Phase::Legalize)
+  if (last >= Phase::Legalize) {
     legalize(pm, options);
+    placeOnDevice(pm, options);
+  }
   if (last >= Phase::Sequence)
     sequence(pm, options);
   if (last >= Phase::Buffers)
@@ -210,6 +232,29 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
     return;
   vectors(pm, options);
   finish(pm, options, /*approximateMath=*/true);
+  if (last < Phase::LLVM)
+    return;
+  convertToLLVM(pm);
+}
+
+/// The cpu pipeline, in which Halide makes the steps and products that it can.
+void gru::buildHalidePipeline(OpPassManager &pm,
+                              const PipelineOptions &given) {
+  PipelineOptions options = given;
+  // Halide's steps read projections.
+  options.fuseProjection = false;
+  Phase last = options.stopAfter.value_or(Phase::LLVM);
+  specialize(pm, options);
+  runCPUPhases(pm, options, last);
+  if (last < Phase::Vector)
+    return;
+  ConvertToHalidePassOptions pass;
+  pass.schedule = options.halideSchedule;
+  pass.vectorBytes = options.target.vectorBytes;
+  pass.registers = options.target.registers;
+  pm.addPass(createConvertToHalidePass(pass));
+  vectors(pm, options);
+  finish(pm, options, /*approximateMath=*/true, /*callsHalide=*/true);
   if (last < Phase::LLVM)
     return;
   convertToLLVM(pm);
@@ -233,6 +278,8 @@ void gru::buildReferencePipeline(OpPassManager &pm,
 void gru::buildPipeline(OpPassManager &pm, const PipelineOptions &options) {
   if (options.backend == "reference")
     buildReferencePipeline(pm, options);
+  else if (options.backend == "halide")
+    buildHalidePipeline(pm, options);
   else
     buildCPUPipeline(pm, options);
 }
@@ -288,10 +335,16 @@ void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
   registerGRUDevicePasses();
   registerPass(createDropoutMasksToLoopsPass);
+  registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",
       [](OpPassManager &pm, const TextualOptions &options) {
         buildCPUPipeline(pm, options.get());
+      });
+  PassPipelineRegistration<TextualOptions>(
+      "gru-to-halide", "as gru-to-cpu, with steps and products left to Halide",
+      [](OpPassManager &pm, const TextualOptions &options) {
+        buildHalidePipeline(pm, options.get());
       });
   PassPipelineRegistration<TextualOptions>(
       "gru-to-reference", "from gru layers to plain float64 loops",

@@ -3,6 +3,7 @@
 #ifndef GRU_LOWERING_PIPELINES_H
 #define GRU_LOWERING_PIPELINES_H
 
+#include "lowering/backends/DeviceProblems.h"
 #include "lowering/common/TargetDescription.h"
 
 #include "mlir/IR/DialectRegistry.h"
@@ -10,6 +11,7 @@
 #include "mlir/Pass/PassOptions.h"
 
 #include <optional>
+#include <string>
 
 namespace gru {
 
@@ -25,7 +27,7 @@ llvm::StringRef phaseNames();
 struct PipelineOptions {
   std::string backend = "cpu";
   std::string requireBackend; ///< not empty: of every recurrent layer
-  std::string deviceProblem;  ///< why auto could take no device; for messages
+  DeviceProblems deviceProblems; ///< of auto; for messages
   TargetDescription target;
   int64_t batch = 0;     ///< 0: as in the program
   int64_t timesteps = 0; ///< 0: as in the program
@@ -33,6 +35,8 @@ struct PipelineOptions {
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
   bool fuseProjection = true; ///< let steps project their inputs where it pays
   bool f64Outputs = false; ///< reference only: outputs in float64
+  bool allowTF32 = false; ///< cudnn only
+  std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.
   std::optional<Phase> stopAfter;
@@ -41,10 +45,13 @@ struct PipelineOptions {
 /// The pipeline of `options.backend`.
 void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildCPUPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildHalidePipeline(mlir::OpPassManager &pm,
+                         const PipelineOptions &options);
 void buildReferencePipeline(mlir::OpPassManager &pm,
                             const PipelineOptions &options);
 
-/// Registers our passes and the pipelines gru-to-cpu and gru-to-reference.
+/// Registers our passes and the pipelines gru-to-cpu, gru-to-halide and
+/// gru-to-reference.
 void registerPassesAndPipelines();
 
 /// Everything that a context needs to import and compile a model.

@@ -84,7 +84,7 @@ gru::Program compile(const gru::Model &model, int64_t batch, int64_t timesteps,
   return take(std::move(program));
 }
 
-void run(gru::Session &session, const std::vector<Array> &inputs,
+void runSession(gru::Session &session, const std::vector<Array> &inputs,
          const std::vector<WritableArray> &outputs) {
   std::vector<gru::TensorView> in = views(inputs, true);
   std::vector<gru::TensorView> out = views(outputs, false);
@@ -130,8 +130,8 @@ NB_MODULE(_gru, m) {
         return session;
       });
   nb::class_<gru::Session>(m, "Session")
-      .def("run", &run)
-      .def("reset_states", &gru::Session::reset_states)
+      .def("run", &runSession)
+      .def("reset_states", [](gru::Session &s) { check(s.reset_states()); })
       .def("max_timesteps", &gru::Session::max_timesteps)
       .def("save_state",
            [](gru::Session &s) {

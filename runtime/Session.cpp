@@ -3,6 +3,7 @@
 #include "Error.h"
 #include "FloatEnvironment.h"
 #include "Program.h"
+#include "cuda/Device.h"
 
 #include "gru/dropout.h"
 
@@ -41,6 +42,7 @@ struct gru_session {
   Block boundTensors;      ///< Inputs, then outputs.
   Bound *bound = nullptr;  ///< In there.
   bool hasBound = false;   ///< Whether a run has been checked.
+  std::unique_ptr<cuda::Device> device; ///< Where the plan has parts.
 
   ~gru_session() { gru_program_release(program); }
 
@@ -55,6 +57,16 @@ struct gru_session {
 };
 
 namespace {
+
+/// What runs the program's parts; null where it has none.
+gru_status makeDevice(const gru_session &session, const gru_program &program,
+                      std::unique_ptr<cuda::Device> &device) {
+  if (program.plan.parts().empty())
+    return GRU_OK;
+  return cuda::createDevice(program.plan,
+                            static_cast<const char *>(program.weights),
+                            session.maxTimesteps, device);
+}
 
 gru_status prepare(gru_session &session, gru_program *program,
                    const gru_session_options &read) {
@@ -93,7 +105,7 @@ gru_status prepare(gru_session &session, gru_program *program,
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
   session.program = gru_program_retain(program);
-  return GRU_OK;
+  return makeDevice(session, *program, session.device);
 }
 
 /// The shape that a run gives an output, to compare and to print.
@@ -370,6 +382,11 @@ gru_status gru_session_set_program(gru_session *session, gru_program *program) {
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_session_set_program: is another kernel, expected the "
                 "session's own with other weights");
+  // A device has the weights, too.
+  std::unique_ptr<cuda::Device> device;
+  if (gru_status status = makeDevice(*session, *program, device))
+    return status;
+  session->device = std::move(device);
   gru_program_retain(program);
   gru_program_release(session->program);
   session->program = program;
@@ -378,6 +395,10 @@ gru_status gru_session_set_program(gru_session *session, gru_program *program) {
 
 gru_program *gru_session_program(const gru_session *session) {
   return session ? session->program : nullptr;
+}
+
+uint64_t gru_session_num_mask_fallbacks(const gru_session *session) {
+  return session && session->device ? session->device->getNumMaskFallbacks() : 0;
 }
 
 int64_t gru_session_max_timesteps(const gru_session *session) {
@@ -408,10 +429,11 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,
-                /*team=*/nullptr};
+                /*team=*/nullptr,
+                session->device.get()};
   FloatEnvironment environment;
   program.artifact.kernel(&call, /*thread=*/0);
-  return GRU_OK;
+  return session->device ? session->device->takeStatus() : GRU_OK;
 }
 
 gru_status gru_session_reset_states(gru_session *session) {

@@ -24,6 +24,9 @@ config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixe
 # Kernels that an earlier run compiled would hide what is wrong now.
 config.environment["GRU_CACHE_DIR"] = ""
 
+if config.gru_has_halide == "ON":
+    config.available_features.add("halide")
+
 if config.gru_sanitize == "ON":
     # LLVM's allocators poison memory that inlined code in our objects touches.
     config.environment["ASAN_OPTIONS"] = (
@@ -41,6 +44,8 @@ config.substitutions += [
     ("%gru-cache", os.path.join(tools, "gru-cache")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
+    ("%ptxas", config.gru_ptxas),
+    ("%fake-cuda", config.gru_fake_cuda),
 ]
 
 # Objects made ahead of time are linked and, where that is possible, run.
@@ -55,3 +60,9 @@ if platform.machine() == "x86_64":
             config.available_features.add("avx2")
 if lit.util.which("qemu-aarch64"):
     config.available_features.add("qemu")
+# A build without the headers of CUDA has no double of it either; setup.sh brings
+# both, so that CI has them.
+if config.gru_fake_cuda:
+    config.available_features.add("fake-cuda")
+if os.path.exists(config.gru_ptxas):
+    config.available_features.add("ptxas")

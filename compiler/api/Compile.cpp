@@ -5,6 +5,7 @@
 #include "compiler/jit/KernelCache.h"
 
 #include "gru/gru.h"
+#include "lowering/halide/Kernels.h"
 #include "runtime/Error.h"
 
 using namespace gru;
@@ -43,8 +44,8 @@ gru_status gru_compile(const gru_model *model,
     return fail(GRU_UNSUPPORTED, llvm::toString(backend.takeError()));
   target.backend = *backend;
   target.requireBackend = text(options.require_backend);
-  if (text(options.target) != *backend)
-    target.deviceProblem = getDeviceProblem();
+  if (std::string asked = text(options.target); asked.empty() || asked == "auto")
+    target.deviceProblems = getDeviceProblems();
   target.cpu = text(options.mcpu);
   if (llvm::StringRef layer = model->source->getLayerWithoutBatch();
       !layer.empty() && !options.batch)
@@ -55,6 +56,9 @@ gru_status gru_compile(const gru_model *model,
       options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
   target.activities = options.activities != 0;
+  target.allowTF32 = options.allow_tf32 != 0;
+  if (target.backend == "halide")
+    target.halideSchedule = text(options.halide_schedule);
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)
                                                    : std::string();

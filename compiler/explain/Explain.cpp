@@ -4,6 +4,7 @@
 
 #include "compiler/explain/MachineBounds.h"
 #include "compiler/jit/DiskCache.h"
+#include "dialect/GRUDialect.h"
 #include "lowering/backends/Backends.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -47,7 +48,7 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.kerasReasons = getKerasCudnnReasons(layer);
     row.maskDecides = areMasksDecidedPerCall(layer);
     row.choice =
-        chooseBackend(layer, options.target, options.deviceProblem);
+        chooseBackend(layer, options.target, options.deviceProblems);
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
     int64_t batch = std::max<int64_t>(options.batch, 1);
@@ -78,6 +79,9 @@ void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
     os << "layer '" << row.name << "' (" << row.operation
        << "): " << row.choice.chosen << "\n";
     for (const Candidate &candidate : row.choice.candidates) {
+      // Nothing falls back to Halide, so only who asks for it wants to know.
+      if (candidate.backend == "halide" && options.target != "halide")
+        continue;
       for (const Refusal &refusal : candidate.refusals)
         os << "  " << candidate.backend << " refuses: " << refusal.condition
            << "; " << refusal.fix << "\n";

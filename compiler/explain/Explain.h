@@ -8,6 +8,8 @@
 #ifndef GRU_COMPILER_EXPLAIN_EXPLAIN_H
 #define GRU_COMPILER_EXPLAIN_EXPLAIN_H
 
+#include "lowering/backends/DeviceProblems.h"
+
 #include "mlir/IR/BuiltinOps.h"
 
 #include <string>
@@ -16,7 +18,7 @@ namespace gru {
 
 struct ExplainOptions {
   std::string target = "auto"; ///< What was asked for.
-  std::string deviceProblem;   ///< Why auto cannot take a device; may be empty.
+  DeviceProblems deviceProblems; ///< Of this machine; auto minds them.
   int64_t batch = 0;           ///< What FLOP counts are for; 0: one row.
 };
 

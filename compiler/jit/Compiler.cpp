@@ -4,6 +4,7 @@
 
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
+#include "lowering/halide/Kernels.h"
 #include "runtime/cuda/Driver.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -30,31 +31,37 @@ using namespace gru;
 // Target
 //===----------------------------------------------------------------------===//
 
-const std::string &gru::getDeviceProblem() {
-  static const std::string problem = [] {
-    const std::string &missing = runtime::cuda::deviceProblem();
-    return missing.empty()
-               ? std::string("layers are not compiled for devices yet")
-               : missing;
-  }();
-  return problem;
+DeviceProblems gru::getDeviceProblems() {
+  return {runtime::cuda::cudnnProblem(), runtime::cuda::deviceProblem()};
 }
 
 llvm::Expected<std::string> gru::resolveTarget(StringRef target,
                                                bool forThisMachine) {
   if (target.empty() || target == "auto")
-    return getDeviceProblem().empty() ? "cudnn" : "cpu";
+    return runtime::cuda::cudnnProblem().empty()    ? "cudnn"
+           : runtime::cuda::deviceProblem().empty() ? "gpu"
+                                                    : "cpu";
   if (target == "cudnn" || target == "gpu") {
-    if (forThisMachine && !getDeviceProblem().empty())
+    const std::string &problem = target == "cudnn"
+                                     ? runtime::cuda::cudnnProblem()
+                                     : runtime::cuda::deviceProblem();
+    if (forThisMachine && !problem.empty())
       return llvm::createStringError("target: is '" + target +
                                      "', which this machine cannot run: " +
-                                     getDeviceProblem() + "; use auto or cpu");
+                                     problem + "; use auto or cpu");
+    return target.str();
+  }
+  if (target == "halide") {
+    if (forThisMachine)
+      if (llvm::Error error = checkHalideAvailable())
+        return llvm::createStringError("target: is 'halide', but " +
+                                       llvm::toString(std::move(error)));
     return target.str();
   }
   if (target != "cpu" && target != "reference")
     return llvm::createStringError(
         "target: is '" + target +
-        "', expected auto, cpu, cudnn, gpu or reference");
+        "', expected auto, cpu, cudnn, gpu, halide or reference");
   return target.str();
 }
 
@@ -132,7 +139,9 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.f64Outputs = target.f64Outputs;
   options.backend = target.backend;
   options.requireBackend = target.requireBackend;
-  options.deviceProblem = target.deviceProblem;
+  options.deviceProblems = target.deviceProblems;
+  options.allowTF32 = target.allowTF32;
+  options.halideSchedule = target.halideSchedule;
   if (!target.stopAfter.empty()) {
     options.stopAfter = parsePhase(target.stopAfter);
     if (!options.stopAfter)
@@ -279,6 +288,8 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
         llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");
     global->setAlignment(llvm::Align(8));
   }
+  if (llvm::Error error = linkHalide(module, machine, *result))
+    return error;
   setTargetAttributes(*result, machine);
   if (machine.getTargetTriple().isX86() &&
       !machine.getMCSubtargetInfo()->checkFeatures("+fma"))

@@ -26,10 +26,11 @@ namespace gru {
 /// What a program is specialised for. Everything here shapes code, so all of it
 /// is part of the key of the kernel cache.
 struct CompileTarget {
-  /// A backend; cudnn leaves to gpu and cpu, and gpu to cpu, what it refuses.
+  /// A backend; cudnn leaves to gpu and cpu, gpu and halide to cpu, what they
+  /// refuse.
   std::string backend = "cpu";
   std::string requireBackend; ///< not empty: of every recurrent layer
-  std::string deviceProblem;  ///< why auto could take no device; for messages
+  DeviceProblems deviceProblems; ///< of auto; for messages
   std::string triple;          ///< empty: this machine
   std::string cpu;             ///< empty: this machine's
   int64_t batch = 0;           ///< 0: as in the model
@@ -40,17 +41,19 @@ struct CompileTarget {
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   bool activities = false;          ///< see ImportOptions
+  bool allowTF32 = false; ///< of cuDNN
+  std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 
 /// Called after each phase with its name and duration.
 using PhaseObserver =
     std::function<void(llvm::StringRef phase, double milliseconds)>;
 
-/// Why this process can compile for no device; empty where it can.
-const std::string &getDeviceProblem();
+/// Asked once per process.
+DeviceProblems getDeviceProblems();
 
 /// The backend that a target's name stands for: auto (or "") is cudnn where this
-/// machine has a device, else cpu. Errors: an unknown name; one that this
+/// machine can run it, gpu where it has a device but no cuDNN, else cpu. Errors: an unknown name; one that this
 /// machine cannot run, unless `forThisMachine` is false.
 llvm::Expected<std::string> resolveTarget(llvm::StringRef target,
                                           bool forThisMachine);

@@ -5,6 +5,7 @@
 #include "compiler/jit/BuildId.h"
 #include "dialect/GRUDialect.h"
 #include "gru/plan.h"
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
@@ -20,14 +21,16 @@ using namespace gru;
 /// Writes every member, which this binding counts: one that is new does not
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
-  // The device's problem only explains a refusal.
-  const auto &[backend, requireBackend, deviceProblem, triple, cpu, batch,
+  // A device's problems only explain refusals.
+  const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
                timesteps, width, rows, f64Outputs, stopAfter, training, masks,
-               activities] = target;
-  for (StringRef text : {backend, requireBackend, triple, cpu, stopAfter})
+               activities, allowTF32, halideSchedule] = target;
+  for (StringRef text :
+       {backend, requireBackend, triple, cpu, stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
-                         int64_t(training), int64_t(activities)})
+                         int64_t(training), int64_t(activities),
+                         int64_t(allowTF32)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';
@@ -37,6 +40,8 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   const Machine machine = getMachine(target);
   os << machine.triple.str() << '\0' << machine.cpu << '\0' << machine.features
      << '\0' << getBuildId() << '\0';
+  if (backend == "halide")
+    os << getHalideId() << '\0';
 }
 
 static std::string hash(StringRef kind, const CompileTarget &target,

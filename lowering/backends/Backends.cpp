@@ -2,7 +2,10 @@
 
 #include "lowering/backends/Backends.h"
 
+#include "lowering/halide/Kernels.h"
+
 #include "mlir/IR/TypeUtilities.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -92,17 +95,49 @@ private:
 };
 } // namespace
 
-/// What no device kernel of ours or cuDNN's has: operands that only training
-/// or ONNX graphs with resets use.
-static void askForDevice(GRUOp gru, Questions &ask) {
+/// Whether an operand is no trained weight but comes from a call or another
+/// operation. Devices get their weights before the first run.
+static bool isComputed(Value weight) {
+  if (!weight)
+    return false;
+  auto argument = dyn_cast<BlockArgument>(weight);
+  if (!argument)
+    return true;
+  auto func = dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  return !func || func.getArgAttr(argument.getArgNumber(), kNameAttr) ||
+         func.getArgAttr(argument.getArgNumber(), kStateAttr);
+}
+
+/// What neither device has: computed weights, and operands that only training or
+/// ONNX graphs with resets use.
+template <typename LayerOp>
+static void askForOperands(LayerOp op, Questions &ask) {
+  ask.require(!isComputed(op.getKernel()) &&
+                  !isComputed(op.getRecurrentKernel()) &&
+                  !isComputed(op.getBias()),
+              "weights are computed in each call",
+              "store them in the model as they are used");
+  ask.require(!op.getDropoutMask() && !op.getRecurrentDropoutMask(),
+              "dropout masks are applied", "run for inference");
+}
+
+static void askForDevice(RecurrentOpInterface layer, Questions &ask) {
+  auto gru = dyn_cast<GRUOp>(layer.getOperation());
+  if (!gru)
+    return askForOperands(cast<CellOp>(layer.getOperation()), ask);
+  askForOperands(gru, ask);
   ask.require(!gru.getReset(), "states are reset inside the sequence",
               "call the layer once for each part of the sequence");
-  ask.require(!gru.getDropoutMask() && !gru.getRecurrentDropoutMask(),
-              "dropout masks are applied", "run for inference");
   ask.require(!(gru.getUnroll() && gru.getGoBackwards() &&
                 gru.getZeroOutputForMask() && gru.getMask()),
               "an unrolled backward layer zeroes outputs by the unreversed mask",
               "set unroll=False");
+}
+
+static bool isClipped(RecurrentOpInterface layer) {
+  if (auto gru = dyn_cast<GRUOp>(layer.getOperation()))
+    return gru.getClipAttr() != nullptr;
+  return cast<CellOp>(layer.getOperation()).getClipAttr() != nullptr;
 }
 
 /// cuDNN's real limits, which are wider than Keras's rule: a missing bias is
@@ -110,7 +145,6 @@ static void askForDevice(GRUOp gru, Questions &ask) {
 static Refusals askCudnn(RecurrentOpInterface layer) {
   Refusals refusals;
   Questions ask(refusals);
-  auto gru = dyn_cast<GRUOp>(layer.getOperation());
   ask.require(layer.getCandidateActivation().getKind() == ActivationKind::tanh,
               "activation is " + text(layer.getCandidateActivation()) +
                   ", cuDNN has only tanh",
@@ -123,13 +157,9 @@ static Refusals askCudnn(RecurrentOpInterface layer) {
               "reset_after is False, cuDNN applies the reset gate after the "
               "product only",
               "set reset_after=True and train again");
-  if (!gru) {
-    // A cell is a sequence of one step; nothing else can be wrong with it.
-    return refusals;
-  }
-  ask.require(!gru.getClip(), "the pre-activations are clipped",
+  ask.require(!isClipped(layer), "the pre-activations are clipped",
               "export the model without clip");
-  askForDevice(gru, ask);
+  askForDevice(layer, ask);
   return refusals;
 }
 
@@ -149,9 +179,17 @@ static Refusals askGPU(RecurrentOpInterface layer) {
   ask.require(element.isF32(),
               "the layer computes in another type than float32, the kernel's",
               "use the dtype policy float32");
-  if (auto gru = dyn_cast<GRUOp>(layer.getOperation()))
-    askForDevice(gru, ask);
+  askForDevice(layer, ask);
   return refusals;
+}
+
+static Refusals askHalide(RecurrentOpInterface layer) {
+  std::string refusal =
+      checkHalideLayer(layer.getCandidateActivation(),
+                       layer.getGateActivation(), getLayerType(layer));
+  if (refusal.empty())
+    return {};
+  return {{refusal, "the cpu target's step is taken"}};
 }
 
 //===----------------------------------------------------------------------===//
@@ -159,27 +197,38 @@ static Refusals askGPU(RecurrentOpInterface layer) {
 //===----------------------------------------------------------------------===//
 
 BackendChoice gru::chooseBackend(RecurrentOpInterface layer, StringRef target,
-                                 StringRef deviceProblem) {
+                                 const DeviceProblems &problems) {
   BackendChoice choice;
   choice.candidates = {{"cudnn", askCudnn(layer)},
                        {"gpu", askGPU(layer)},
+                       {"halide", askHalide(layer)},
                        {"cpu", {}},
                        {"reference", {}}};
   // The first one allowed; cpu and what stands before it are fallen back to in
   // this order.
   StringRef first = target == "auto" ? "cudnn" : target;
-  if (target == "auto" && !deviceProblem.empty())
-    for (Candidate &candidate : choice.candidates)
-      if (candidate.backend == "cudnn" || candidate.backend == "gpu")
+  if (target == "auto")
+    for (Candidate &candidate : choice.candidates) {
+      bool cudnn = candidate.backend == "cudnn";
+      if (!cudnn && candidate.backend != "gpu")
+        continue;
+      const std::string &problem = cudnn ? problems.cudnn : problems.gpu;
+      if (!problem.empty())
         candidate.refusals.push_back(
-            {deviceProblem.str(), "run on a machine with an NVIDIA GPU, its "
-                                  "driver and cuDNN 9"});
-  bool allowed = false;
+            {problem, cudnn ? "run on a machine with an NVIDIA GPU, its driver "
+                              "and cuDNN 9"
+                            : "run on a machine with an NVIDIA GPU and its "
+                              "driver"});
+    }
+  bool reached = false;
   for (const Candidate &candidate : choice.candidates) {
-    // The yardstick is never fallen back to: it is a hundred times slower.
-    allowed = candidate.backend == first ||
-              (allowed && candidate.backend != "reference");
-    if (allowed && candidate.isAccepted()) {
+    reached |= candidate.backend == first;
+    // Halide is taken by those who ask for it; the yardstick too, which is a
+    // hundred times slower.
+    bool onlyAsked =
+        candidate.backend == "halide" || candidate.backend == "reference";
+    if (reached && candidate.isAccepted() &&
+        (!onlyAsked || candidate.backend == first)) {
       choice.chosen = candidate.backend;
       break;
     }

@@ -10,6 +10,7 @@
 #define GRU_LOWERING_BACKENDS_BACKENDS_H
 
 #include "dialect/GRUDialect.h"
+#include "lowering/backends/DeviceProblems.h"
 
 #include <string>
 
@@ -50,11 +51,10 @@ llvm::SmallVector<std::string> getKerasCudnnReasons(RecurrentOpInterface layer);
 bool areMasksDecidedPerCall(RecurrentOpInterface layer);
 
 /// Asks every backend about a layer. `target` is what was asked for: the name of
-/// a backend, or auto. `deviceProblem` says why no device can be used here, empty
-/// where one can; only auto asks for it, since a program for another machine may
-/// be compiled on this one.
+/// a backend, or auto. Only auto minds `problems`, since a program for another
+/// machine may be compiled on this one.
 BackendChoice chooseBackend(RecurrentOpInterface layer, llvm::StringRef target,
-                            llvm::StringRef deviceProblem);
+                            const DeviceProblems &problems);
 
 /// The name of a layer, as golden cases and `--explain` have it.
 std::string getLayerName(mlir::Operation *layer);

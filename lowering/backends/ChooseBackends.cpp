@@ -19,15 +19,32 @@ struct ChooseBackendsPass
   void runOnOperation() override {
     bool refused = false;
     getOperation().walk([&](RecurrentOpInterface layer) {
-      BackendChoice choice = chooseBackend(layer, target, deviceProblem);
-      if (requireBackend.empty() || choice.chosen == requireBackend)
-        layer->setAttr(kBackendAttr,
-                       StringAttr::get(&getContext(), choice.chosen));
-      else
+      BackendChoice choice =
+          chooseBackend(layer, target, {cudnnProblem, gpuProblem});
+      if (!requireBackend.empty() && choice.chosen != requireBackend) {
         refused |= failed(refuse(layer, choice));
+        return;
+      }
+      layer->setAttr(kBackendAttr,
+                     StringAttr::get(&getContext(), choice.chosen));
+      remark(layer, choice);
     });
     if (refused)
       signalPassFailure();
+  }
+
+  /// Nothing leaves a device silently.
+  void remark(RecurrentOpInterface layer, const BackendChoice &choice) {
+    if (target != "cudnn" && target != "gpu")
+      return;
+    if (choice.chosen != target)
+      layer->emitRemark() << target << ": "
+                          << choice[target].refusals.front().condition
+                          << ", so " << choice.chosen << " is used";
+    else if (target == "cudnn" && areMasksDecidedPerCall(layer))
+      layer->emitRemark()
+          << "cudnn: takes the calls whose mask is right-padded, "
+          << chooseBackend(layer, "gpu", {}).chosen << " the others";
   }
 
   LogicalResult refuse(RecurrentOpInterface layer,

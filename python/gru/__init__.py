@@ -169,7 +169,8 @@ class Model:
         if key not in self._programs:
             self._programs[key] = self.compile(batch=batch, timesteps=timesteps)
         program = self._programs[key]
-        program.reset_states()
+        if program._program.states():
+            program.reset_states()
         return program(*args, **kwargs)
 
 

@@ -17,6 +17,9 @@ const std::string &gru::runtime::cuda::deviceProblem() {
       "found when it was configured)";
   return problem;
 }
+const std::string &gru::runtime::cuda::cudnnProblem() {
+  return deviceProblem();
+}
 
 #else
 
@@ -30,9 +33,12 @@ namespace {
 struct Libraries {
   Driver driver;
   Cudnn cudnn;
-  std::string problem;
+  std::string deviceProblem, cudnnProblem;
 
-  Libraries() { problem = load(); }
+  Libraries() {
+    deviceProblem = loadDriver();
+    cudnnProblem = deviceProblem.empty() ? loadCudnn() : deviceProblem;
+  }
 
 private:
   static std::string open(const char *variable, const char *name,
@@ -46,7 +52,7 @@ private:
     return why ? why : std::string(name) + ": cannot be loaded";
   }
 
-  std::string load() {
+  std::string loadDriver() {
     void *library;
     std::string why = open("GRU_CUDA_DRIVER", "libcuda.so.1", library);
     if (!why.empty())
@@ -66,8 +72,12 @@ private:
       return "the NVIDIA driver lists no devices: " + describe(result);
     if (count == 0)
       return "no NVIDIA GPU in this machine";
+    return "";
+  }
 
-    why = open("GRU_CUDNN", "libcudnn.so.9", library);
+  std::string loadCudnn() {
+    void *library;
+    std::string why = open("GRU_CUDNN", "libcudnn.so.9", library);
     if (!why.empty())
       return "no cuDNN 9: " + why;
 #define GRU_LOAD_CUDNN(name) GRU_LOAD(cudnn, name)
@@ -92,7 +102,10 @@ const Libraries &libraries() {
 } // namespace
 
 const std::string &gru::runtime::cuda::deviceProblem() {
-  return libraries().problem;
+  return libraries().deviceProblem;
+}
+const std::string &gru::runtime::cuda::cudnnProblem() {
+  return libraries().cudnnProblem;
 }
 const Driver &gru::runtime::cuda::driver() { return libraries().driver; }
 const Cudnn &gru::runtime::cuda::cudnn() { return libraries().cudnn; }

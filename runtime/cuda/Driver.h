@@ -21,9 +21,11 @@
 
 namespace gru::runtime::cuda {
 
-/// Why this machine cannot run device programs: "" where it can. Answered once
-/// per process, by loading the libraries and asking for a device.
+/// Why this machine cannot run our own kernels: "" where it can. Answered once
+/// per process, by loading the driver and asking for a device.
 const std::string &deviceProblem();
+/// The same for cuDNN, which needs its library besides.
+const std::string &cudnnProblem();
 
 #ifdef GRU_HAS_CUDNN
 
@@ -93,6 +95,7 @@ struct Cudnn {
 
 /// Only where deviceProblem() is empty.
 const Driver &driver();
+/// Only where cudnnProblem() is empty.
 const Cudnn &cudnn();
 
 #endif // GRU_HAS_CUDNN

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random layers on the cpu target against the float64 reference.
+"""Random layers on the cpu target, or another, against the float64 reference.
 
 Draws configurations over the whole option space of gru.gru, writes each as MLIR
 and runs `gru-run FILE --verify`. A failure prints one line that reproduces it:
@@ -173,14 +173,15 @@ def write(case):
         f"  return {result}, %last, %state : {seq}, {row}, {row}\n}}\n")
 
 
-def run(gru_run, case, keep=None):
-    """None where the targets agree, else what went wrong."""
+def run(gru_run, case, target, keep=None):
+    """None where the target agrees with the reference, else what went wrong."""
     with tempfile.TemporaryDirectory() as folder:
         path = keep or os.path.join(folder, "case.mlir")
         with open(path, "w") as file:
             file.write(write(case))
         # float32 over up to 17 steps; gates in float32 have 1e-7 each.
-        command = [gru_run, path, "--verify", "--batch", str(case["B"]),
+        command = [gru_run, path, "--target", target, "--verify",
+                   "--batch", str(case["B"]),
                    "--atol", "1e-5", "--rtol", "1e-4"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return None if done.returncode == 0 else done.stdout + done.stderr
@@ -203,23 +204,26 @@ def main():
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--target", default="cpu", help="what is compared (cpu)")
     parser.add_argument("--case", help="one case, as a failure prints it")
     parser.add_argument("--keep", help="with --case: write the MLIR here")
     arguments = parser.parse_args()
     if arguments.case:
-        problem = run(arguments.gru_run, parse(arguments.case), arguments.keep)
+        problem = run(arguments.gru_run, parse(arguments.case), arguments.target,
+                      arguments.keep)
         print(problem or "agrees")
         return 1 if problem else 0
     rng = random.Random(arguments.seed)
     cases = [draw(rng) for _ in range(arguments.count)]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        problems = list(pool.map(lambda case: run(arguments.gru_run, case), cases))
+        problems = list(pool.map(
+            lambda case: run(arguments.gru_run, case, arguments.target), cases))
     failed = 0
     for case, problem in zip(cases, problems):
         if problem:
             failed += 1
             print(f"{sys.argv[0]} --gru-run {shlex.quote(arguments.gru_run)} "
-                  f"--case '{text_of(case)}'")
+                  f"--target {arguments.target} --case '{text_of(case)}'")
             print("    " + problem.strip().splitlines()[-1])
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0

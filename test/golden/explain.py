@@ -13,13 +13,11 @@ import os
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+from golden_cases import read_patterns
+
 FAMILIES = ("keras", "keras_h5", "keras_json")
-
-
-def read_patterns(path):
-    """The patterns of FAMILY/CASE in a file with # comments."""
-    with open(path) as file:
-        return [line for text in file if (line := text.split("#")[0].strip())]
 
 
 def is_about_masks(reason):

@@ -1,5 +1,5 @@
 // RUN: %gru-opt %s --gru-choose-backends="target=cudnn require-backend=cudnn" --verify-diagnostics --split-input-file
-// RUN: not %gru-opt %s --gru-choose-backends="target=auto require-backend=cudnn device-problem=absent" --split-input-file 2>&1 | FileCheck %s
+// RUN: not %gru-opt %s --gru-choose-backends="target=auto require-backend=cudnn cudnn-problem=absent gpu-problem=absent" --split-input-file 2>&1 | FileCheck %s
 
 // Strict mode fails where the layer would go elsewhere, and says what to change.
 

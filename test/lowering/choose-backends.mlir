@@ -1,6 +1,6 @@
 // RUN: %gru-opt %s --gru-choose-backends=target=cudnn | FileCheck %s
 // RUN: %gru-opt %s --gru-choose-backends="target=gpu" | FileCheck %s --check-prefix=GPU
-// RUN: %gru-opt %s --gru-choose-backends="target=auto device-problem=absent" | FileCheck %s --check-prefix=NODEVICE
+// RUN: %gru-opt %s --gru-choose-backends="target=auto cudnn-problem=absent gpu-problem=absent" | FileCheck %s --check-prefix=NODEVICE
 // RUN: %gru-opt %s --gru-choose-backends="target=auto" | FileCheck %s
 
 // One function per condition of cuDNN, and what it leaves to whom. Without a
@@ -137,4 +137,23 @@ func.func @rowwise(%x: tensor<2x5x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12x
       {activation = #gru.act<softmax>, recurrent_activation = #gru.act<sigmoid>, reset_after}
       : tensor<2x5x3xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x5x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>
   return %s : tensor<2x5x4xf32>
+}
+
+// Devices get their weights before the first run.
+// CHECK-LABEL: @computed_weight
+// CHECK: gru.backend = "cpu"
+func.func @computed_weight(%x: tensor<2x5x3xf32>, %W: tensor<3x12xf32> {gru.name = "W"}, %U: tensor<4x12xf32>) -> tensor<2x5x4xf32> {
+  %s, %l, %h = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<2x5x3xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x5x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>
+  return %s : tensor<2x5x4xf32>
+}
+
+// CHECK-LABEL: @clipped_cell
+// CHECK: gru.backend = "gpu"
+func.func @clipped_cell(%x: tensor<2x3xf32>, %h0: tensor<2x4xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>) -> tensor<2x4xf32> {
+  %h = gru.cell %x, %h0 kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after, clip = 3.0 : f64}
+      : tensor<2x3xf32>, tensor<2x4xf32>, tensor<3x12xf32>, tensor<4x12xf32> -> tensor<2x4xf32>
+  return %h : tensor<2x4xf32>
 }

@@ -17,6 +17,7 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -41,7 +42,10 @@ struct Options {
       cl::Positional, cl::cat(category),
       cl::desc("FILE [WORKLOAD [NAME [THREADS [SECONDS]]]]")};
   cl::opt<std::string> target{"target", cl::cat(category), cl::init("auto"),
-                              cl::desc("cpu, reference or auto")};
+                              cl::desc("cpu, halide, reference or auto")};
+  cl::opt<std::string> halideSchedule{
+      "halide-schedule", cl::cat(category), cl::value_desc("file"),
+      cl::desc("Schedules, as gru-opt --emit=halide-schedule prints them")};
   cl::opt<std::string> cpu{"mcpu", cl::cat(category),
                            cl::desc("LLVM's name of the CPU")};
   cl::opt<bool> measureMachine{
@@ -133,6 +137,15 @@ static llvm::Error run(const Options &options) {
   raw.mcpu = options.cpu.c_str();
   // What compiling takes is part of what is measured.
   raw.cache_dir = "";
+  std::string schedule;
+  if (!options.halideSchedule.empty()) {
+    auto text = llvm::MemoryBuffer::getFile(options.halideSchedule);
+    if (!text)
+      return createStringError("halide-schedule: " + options.halideSchedule +
+                               ": " + text.getError().message());
+    schedule = (*text)->getBuffer().str();
+    raw.halide_schedule = schedule.c_str();
+  }
   raw.context = &compileSeconds;
   raw.on_phase = [](void *context, const char *, double milliseconds) {
     *static_cast<double *>(context) += milliseconds * 1e-3;

@@ -4,6 +4,9 @@
 
 #include "compiler/explain/Explain.h"
 #include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
+
+#include "lowering/halide/Kernels.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -40,6 +43,39 @@ int64_t gru::defaultBatch(ModuleOp module) {
   return open ? 1 : 0;
 }
 
+/// The kernels of a module that was lowered to layers and device calls.
+static llvm::Error printPTX(ModuleOp module, llvm::raw_ostream &os) {
+  bool found = false;
+  module.walk([&](DeviceRnnOp op) {
+    if (StringAttr code = op.getCodeAttr()) {
+      os << code.getValue();
+      found = true;
+    }
+  });
+  if (!found)
+    return llvm::createStringError("emit: ptx, but no layer is compiled for the "
+                                   "gpu target (see --explain)");
+  return llvm::Error::success();
+}
+
+static llvm::Error emitHalide(ModuleOp module,
+                              const llvm::TargetMachine &machine, EmitKind kind,
+                              llvm::raw_ostream &os) {
+  if (kind == EmitKind::HalideSchedule) {
+    os << printHalideSchedules(module);
+    return llvm::Error::success();
+  }
+  HalideOutput output = kind == EmitKind::HalideAssembly ? HalideOutput::Assembly
+                        : kind == EmitKind::HalideObject ? HalideOutput::Object
+                        : kind == EmitKind::HalideHeader ? HalideOutput::Header
+                                                         : HalideOutput::Statement;
+  llvm::Expected<std::string> text = generateHalide(module, machine, output);
+  if (!text)
+    return text.takeError();
+  os << *text;
+  return llvm::Error::success();
+}
+
 /// What is compiled ahead of time.
 static llvm::Error emitArtifact(llvm::Module &module,
                                 llvm::TargetMachine &machine,
@@ -50,6 +86,11 @@ static llvm::Error emitArtifact(llvm::Module &module,
       Artifact::create(module, options.weights, options.artifact);
   if (!artifact)
     return artifact.takeError();
+  if (!artifact->getPlan().parts().empty() &&
+      options.kind != EmitKind::Shared && options.kind != EmitKind::Weights)
+    return llvm::createStringError(
+        "emit: a program for a device needs the runtime, expected shared (for "
+        "gru_program_load) or a target without devices");
   if (options.kind == EmitKind::Header) {
     writeHeader(*artifact, module, os);
     return llvm::Error::success();
@@ -101,7 +142,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
     return pipeline.takeError();
   if (options.explain != ExplainKind::None) {
     ExplainOptions explain{options.askedTarget,
-                           getDeviceProblem(), target.batch};
+                           getDeviceProblems(), target.batch};
     if (options.explain == ExplainKind::JSON)
       explainAsJSON(module, explain, os);
     else
@@ -109,10 +150,6 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
     return llvm::Error::success();
   }
 
-  if (target.backend == "cudnn" || target.backend == "gpu")
-    return llvm::createStringError("target: '" + target.backend +
-                                   "' can be explained, but layers are not "
-                                   "compiled for devices yet");
   auto begin = std::chrono::steady_clock::now();
   auto report = [&](StringRef phase, double milliseconds) {
     if (options.time)
@@ -124,6 +161,8 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
+  if (options.kind == EmitKind::PTX)
+    pipeline->stopAfter = Phase::Legalize;
   buildPipeline(pm, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))
@@ -132,11 +171,16 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   report("lower", std::chrono::duration<double, std::milli>(
                       std::chrono::steady_clock::now() - begin)
                       .count());
+  if (options.kind == EmitKind::PTX)
+    return printPTX(module, os);
   if (options.kind == EmitKind::MLIR) {
     module.print(os);
     os << "\n";
     return llvm::Error::success();
   }
+
+  if (options.kind >= EmitKind::HalideStatement)
+    return emitHalide(module, **machine, options.kind, os);
 
   llvm::LLVMContext context;
   llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule =

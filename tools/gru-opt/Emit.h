@@ -12,11 +12,18 @@ enum class EmitKind {
   MLIR,
   LLVM,
   Assembly,
+  PTX, ///< of the layers that the gpu target takes
   // Ahead of time; docs/aot.md.
   Object,
   Shared,
   Header,
-  Weights
+  Weights,
+  /// What Halide makes of its functions alone.
+  HalideStatement,
+  HalideAssembly,
+  HalideObject,
+  HalideHeader,
+  HalideSchedule
 };
 enum class ExplainKind { None, Text, JSON };
 

@@ -35,12 +35,23 @@ struct Options {
   cl::opt<std::string> weights{"weights", cl::cat(category),
                                cl::value_desc("file"),
                                cl::desc("Weights of a model that is a config")};
+  cl::list<std::string> inputs{
+      "inputs", cl::cat(category), cl::CommaSeparated, cl::value_desc("names"),
+      cl::desc("What calls give beside x, where a model leaves it open: mask, "
+               "initial_state, h0, ... as --input of gru-run")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, cudnn, gpu, reference or auto")};
+      cl::desc("Lower for cpu, cudnn, gpu, halide, reference or auto")};
+  cl::opt<std::string> halideSchedule{
+      "halide-schedule", cl::cat(category), cl::value_desc("file"),
+      cl::desc("Schedules for Halide's functions, as --emit=halide-schedule "
+               "prints them")};
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("name"),
       cl::desc("Fail unless this backend is chosen")};
+  cl::opt<bool> allowTF32{
+      "allow-tf32", cl::cat(category),
+      cl::desc("cudnn: let it round float32 products to TF32")};
   cl::opt<int64_t> batch{"batch", cl::cat(category),
                          cl::desc("Rows of every run (with a target: 1 where "
                                   "the model leaves it open)")};
@@ -73,13 +84,25 @@ struct Options {
       cl::values(clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
                  clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
                  clEnumValN(EmitKind::Assembly, "asm", "assembly"),
+                 clEnumValN(EmitKind::PTX, "ptx",
+                            "the kernels of layers that the target gpu takes"),
                  clEnumValN(EmitKind::Object, "obj",
                             "an object that C programs link, with the weights"),
                  clEnumValN(EmitKind::Shared, "shared", "a shared library"),
                  clEnumValN(EmitKind::Header, "header",
                             "the C header of obj and shared"),
                  clEnumValN(EmitKind::Weights, "weights",
-                            "the packed weights, for --external-weights"))};
+                            "the packed weights, for --external-weights"),
+                 clEnumValN(EmitKind::HalideStatement, "halide-stmt",
+                            "Halide's functions as its lowered statements"),
+                 clEnumValN(EmitKind::HalideAssembly, "halide-asm",
+                            "their assembly, by Halide's code generator"),
+                 clEnumValN(EmitKind::HalideObject, "halide-obj",
+                            "their object file"),
+                 clEnumValN(EmitKind::HalideHeader, "halide-header",
+                            "the C header of that object file"),
+                 clEnumValN(EmitKind::HalideSchedule, "halide-schedule",
+                            "their schedules"))};
   cl::opt<std::string> name{
       "name", cl::cat(category), cl::value_desc("identifier"),
       cl::desc("Prefix of what C sees in obj, shared and header (default: the "
@@ -108,11 +131,26 @@ struct Options {
 
   llvm::Expected<EmitOptions> get() const {
     EmitOptions result;
+    // Objects for C can have no device, and are for other machines as well.
+    bool forC = emit >= EmitKind::Object && emit <= EmitKind::Weights;
+    std::string asked = target == "auto" || target.empty()
+                            ? (forC ? "cpu" : "auto")
+                            : std::string(target);
     // Looking at a program needs no device.
     llvm::Expected<std::string> backend =
-        resolveTarget(target, /*forThisMachine=*/false);
+        resolveTarget(asked, /*forThisMachine=*/false);
     if (!backend)
       return backend.takeError();
+    if (emit >= EmitKind::HalideStatement && *backend != "halide")
+      return llvm::createStringError("emit: is of Halide, expected with "
+                                     "--target=halide");
+    if (!halideSchedule.empty()) {
+      auto file = llvm::MemoryBuffer::getFile(halideSchedule, /*IsText=*/true);
+      if (!file)
+        return llvm::createStringError("halide-schedule: " + halideSchedule +
+                                       ": " + file.getError().message());
+      result.target.halideSchedule = (*file)->getBuffer().str();
+    }
     for (auto [name, value] :
          {std::pair<StringRef, int64_t>{"batch", batch},
           {"timesteps", timesteps},
@@ -123,9 +161,10 @@ struct Options {
                                        ", expected 1 or more");
     result.target.backend = *backend;
     result.target.requireBackend = requireBackend;
-    if (target.getValue() != *backend)
-      result.target.deviceProblem = getDeviceProblem();
-    result.askedTarget = target.empty() ? "auto" : std::string(target);
+    if (asked == "auto")
+      result.target.deviceProblems = getDeviceProblems();
+    result.askedTarget = asked;
+    result.target.allowTF32 = allowTF32;
     result.target.triple = triple;
     result.target.cpu = cpu;
     result.target.batch = batch;
@@ -152,7 +191,7 @@ static void removeClashingOptions() {
   for (auto &[name, option] : registered)
     if (!name.starts_with("help"))
       option->setHiddenFlag(cl::ReallyHidden);
-  for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple",
+  for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple", "inputs",
                          "stop-after", "emit", "explain", "weights", "name",
                          "external-weights", "hot-swap"})
     if (auto it = registered.find(name); it != registered.end())
@@ -177,7 +216,8 @@ static llvm::Error run(const Options &options, StringRef inputName,
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
     llvm::Expected<std::unique_ptr<ModelSource>> source =
-        openModel(inputName, options.weights);
+        openModel(inputName, options.weights,
+                  std::vector<std::string>(options.inputs));
     if (!source)
       return source.takeError();
     // Shapes behind operations of other dialects follow only from a batch that

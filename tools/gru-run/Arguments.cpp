@@ -69,9 +69,10 @@ struct Options {
       cl::desc("Relative tolerance of --expected (1e-4)")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::init("auto"),
-      cl::value_desc("cpu|reference|auto"),
-      cl::desc("What to compile for: this machine's CPU, plain loops in "
-               "float64, or the best there is (default)")};
+      cl::value_desc("cpu|halide|reference|auto"),
+      cl::desc("What to compile for: this machine's CPU, the same with steps "
+               "by Halide, plain loops in float64, or the best there is "
+               "(default)")};
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("NAME"),
       cl::desc("Fail if any recurrent layer runs elsewhere")};
@@ -98,6 +99,9 @@ struct Options {
       cl::desc("Instead of running the model apply its constraints: the "
                "outputs are the weights, as NAME_after, the inputs weights to "
                "take in place of the model's")};
+  cl::opt<bool> allowTF32{
+      "allow-tf32", cl::cat(category),
+      cl::desc("Let cuDNN round float32 products to TF32")};
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "
@@ -239,6 +243,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.losses = options.losses;
   arguments.constrain = options.constrain;
   arguments.training = options.training;
+  arguments.allowTF32 = options.allowTF32;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;

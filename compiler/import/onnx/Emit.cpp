@@ -348,7 +348,21 @@ Expected<Tensor> gru::onnx::emitReshape(Node &node, const Tensor &tensor,
         pairDimensions(tensor.shape, shape, from, to);
         if (any_of(from, [](auto &group) { return group.size() > 1; }))
           value = mlir::tensor::CollapseShapeOp::create(b, node.loc, value, from);
-        if (any_of(to, [](auto &group) { return group.size() > 1; }))
+        // The size of an open dimension that was collapsed with ones is a product
+        // to those who ask later; a slice of everything says what it is.
+        bool open = any_of(from, [&](auto &group) {
+          return group.size() > 1 && any_of(group, [&](int64_t dim) {
+                   return !tensor.shape[dim].isNumber();
+                 });
+        });
+        bool expands = any_of(to, [](auto &group) { return group.size() > 1; });
+        if (open && !expands) {
+          SmallVector<mlir::OpFoldResult> zeros(shape.size(), b.getIndexAttr(0)),
+              ones(shape.size(), b.getIndexAttr(1));
+          value = mlir::tensor::ExtractSliceOp::create(
+              b, node.loc, type, value, zeros, node.getFoldResults(shape), ones);
+        }
+        if (expands)
           value = mlir::tensor::ExpandShapeOp::create(
               b, node.loc, type, value, to, node.getFoldResults(shape));
         return value;
@@ -367,7 +381,7 @@ Expected<Tensor> gru::onnx::emitTranspose(Node &node, const Tensor &tensor,
   for (int64_t dim : order)
     if (!tensor.shape[dim].is(1))
       moved.push_back(dim);
-  if (is_sorted(moved))
+  if (is_sorted(moved) && getNumbers(shape))
     return emitReshape(node, tensor, shape);
   SmallVector<int64_t> strides;
   if (std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape))

@@ -17,7 +17,8 @@ using namespace llvm;
 static constexpr uint64_t kPrefix = 8;
 
 bool gru::torch::isSafetensors(StringRef bytes) {
-  return bytes.size() > kPrefix && bytes[kPrefix] == '{';
+  return bytes.size() > kPrefix && bytes[kPrefix] == '{' &&
+         support::endian::read64le(bytes.data()) <= bytes.size() - kPrefix;
 }
 
 /// Bytes of an element by the format's name of its type; 0 for an unknown one.

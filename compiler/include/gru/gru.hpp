@@ -331,6 +331,8 @@ struct CompileOptions {
   std::optional<std::string> cache_dir = {};
   /// Of the program and its weights; null: the C library's. Copied.
   const gru_allocator *allocator = nullptr;
+  std::string halide_schedule = {};
+  bool allow_tf32 = false;
 };
 
 inline Result<Program> compile(const Model &model,
@@ -346,6 +348,7 @@ inline Result<Program> compile(const Model &model,
   raw.stop_after = options.stop_after.c_str();
   raw.f64_outputs = options.f64_outputs;
   raw.activities = options.activities;
+  raw.allow_tf32 = options.allow_tf32;
   raw.training = options.training;
   std::vector<gru_tensor_info> masks;
   for (const MaskInfo &mask : options.masks) {
@@ -360,6 +363,7 @@ inline Result<Program> compile(const Model &model,
   raw.allocator = options.allocator;
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
+  raw.halide_schedule = options.halide_schedule.c_str();
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
