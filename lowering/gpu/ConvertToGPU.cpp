@@ -1,6 +1,7 @@
 //===- ConvertToGPU.cpp - layers become calls of our own kernel ------------===//
 
 #include "lowering/DevicePasses.h"
+#include "lowering/backends/Backends.h"
 #include "lowering/common/DeviceRnn.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
