@@ -83,6 +83,7 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
     Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
+    Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">,
     Option<"width", "width", "int64_t", "0", "Units per block; 0 chooses">,
     Option<"rows", "rows", "int64_t", "0", "Rows computed together; 0 chooses">
   ];
@@ -233,7 +234,8 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     (`preactivations`), and a second pass over the rows finishes the step.
   }];
   let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
-                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
+                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
@@ -245,7 +247,8 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
     accumulators start from the bias, one loop over K adds the products, the
     activation is applied in registers and the result stored once.
   }];
-  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
@@ -327,6 +330,36 @@ def LowerEntryPass : Pass<"gru-lower-entry", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"name", "name", "std::string", "\"gru_kernel\"", "Name of the entry point">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def DistributePass : Pass<"gru-distribute", "::mlir::func::FuncOp"> {
+  let summary = "gives the work of a kernel to a team of threads";
+  let description = [{
+    All members of a team run the kernel. What only computes indices each does for
+    itself; the rest is divided into phases, of which one is finished before the
+    next begins. An `scf.parallel`, as steps and products have it where it pays
+    (option `threads` of their passes), is a phase whose iterations are its parts;
+    the operations between two of them are a phase of one part. A member asks the
+    team for parts until there are none:
+
+    ```mlir
+    scf.while : () -> i64 {
+      %part = llvm.call %next(%team, %member, %parts) : ...
+      %more = arith.cmpi sge, %part, %c0 : i64
+      scf.condition(%more) %part : i64
+    } do {
+    ^bb0(%part: i64):
+      ...
+    }
+    ```
+
+    Which member computes a part makes no difference to the result. Without an
+    `scf.parallel` the kernel stays as it is, for one thread. A value that is
+    computed in a phase of one part and used outside of it is reported, and the
+    loops become sequential.
+  }];
+  let options = [Option<"threads", "threads", "int64_t", "2", "Members of a team">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }
 
 def LowerAccessesPass : Pass<"gru-lower-accesses", "::mlir::func::FuncOp"> {

@@ -125,6 +125,7 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   ConvertLayersToSequencePassOptions pass;
   pass.vectorBytes = options.target.vectorBytes;
   pass.registers = options.target.registers;
+  pass.threads = options.target.threads;
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
@@ -160,11 +161,11 @@ static void loops(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Steps and products become vector code.
 static void vectors(OpPassManager &pm, const PipelineOptions &options) {
-  int64_t vectorBytes = options.target.vectorBytes;
-  pm.addNestedPass<func::FuncOp>(createConvertStepToVectorPass(
-      {vectorBytes, options.target.registers}));
+  auto [vectorBytes, registers, threads] = options.target;
   pm.addNestedPass<func::FuncOp>(
-      createConvertPackedDenseToVectorPass({vectorBytes}));
+      createConvertStepToVectorPass({vectorBytes, registers, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertPackedDenseToVectorPass({vectorBytes, threads}));
 }
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
@@ -184,6 +185,8 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
   else
     pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
+  if (options.target.threads > 1)
+    pm.addNestedPass<func::FuncOp>(createDistributePass({options.target.threads}));
 }
 
 static void convertToLLVM(OpPassManager &pm) {
@@ -241,8 +244,9 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
 void gru::buildHalidePipeline(OpPassManager &pm,
                               const PipelineOptions &given) {
   PipelineOptions options = given;
-  // Halide's steps read projections.
+  // Halide's steps read projections, and whole ones.
   options.fuseProjection = false;
+  options.target.threads = 1;
   Phase last = options.stopAfter.value_or(Phase::LLVM);
   specialize(pm, options);
   runCPUPhases(pm, options, last);
@@ -306,6 +310,9 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> registers{*this, "registers",
                             llvm::cl::desc("number of vector registers"),
                             llvm::cl::init(32)};
+  Option<int64_t> threads{*this, "threads",
+                          llvm::cl::desc("threads that may share an operation"),
+                          llvm::cl::init(1)};
   Option<Phase> stopAfter{
       *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
       llvm::cl::init(Phase::LLVM),
@@ -319,7 +326,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
   PipelineOptions get() const {
     PipelineOptions options;
-    options.target = {vectorBytes, registers};
+    options.target = {vectorBytes, registers, threads};
     options.batch = batch;
     options.timesteps = timesteps;
     options.width = width;

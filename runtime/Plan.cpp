@@ -65,6 +65,9 @@ gru_status Plan::read(const void *bytes, uint64_t size,
 
   if (gru_status status = split(size))
     return status;
+  if (header().team < 1 || header().team > kMaxTeam)
+    return fail(GRU_DAMAGED, "plan: absurd number of threads, found ",
+                header().team, ", expected 1 to ", kMaxTeam);
   if (header().weights_bytes > kMaxBytes)
     return fail(GRU_DAMAGED, "plan: absurd size of the weights, found ",
                 header().weights_bytes, " bytes, expected at most ", kMaxBytes);

@@ -10,6 +10,9 @@
 
 namespace gru::runtime {
 
+/// A plan for more threads is damaged.
+inline constexpr uint32_t kMaxTeam = 1024;
+
 /// An own, aligned copy of a plan's bytes. After `read` has succeeded, every
 /// count, offset, index, rank, type and size in it is within bounds, so that
 /// the rest of the runtime need not ask again.

@@ -357,6 +357,10 @@ uint64_t gru_program_weights_bytes(const gru_program *program) {
   return program ? program->plan.header().weights_bytes : 0;
 }
 
+uint32_t gru_program_threads(const gru_program *program) {
+  return program ? program->plan.header().team : 0;
+}
+
 uint64_t gru_program_state_bytes(const gru_program *program) {
   return program ? program->plan.header().state_bytes : 0;
 }

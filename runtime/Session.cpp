@@ -3,6 +3,7 @@
 #include "Error.h"
 #include "FloatEnvironment.h"
 #include "Program.h"
+#include "Team.h"
 #include "cuda/Device.h"
 
 #include "gru/dropout.h"
@@ -43,8 +44,17 @@ struct gru_session {
   Bound *bound = nullptr;  ///< In there.
   bool hasBound = false;   ///< Whether a run has been checked.
   std::unique_ptr<cuda::Device> device; ///< Where the plan has parts.
+  Team *team = nullptr;    ///< Null: one thread.
+  Workers *workers = nullptr; ///< Null: one thread, or the host's pool.
+  gru_thread_pool pool{};
 
-  ~gru_session() { gru_program_release(program); }
+  ~gru_session() {
+    if (workers)
+      destroy(allocator, workers);
+    if (team)
+      destroy(allocator, team);
+    gru_program_release(program);
+  }
 
   /// Seed, draws of masks and of recurrent masks; null where none are drawn.
   uint64_t *dropoutKey() const {
@@ -66,6 +76,49 @@ gru_status makeDevice(const gru_session &session, const gru_program &program,
   return cuda::createDevice(program.plan,
                             static_cast<const char *>(program.weights),
                             session.maxTimesteps, device);
+}
+
+/// Threads for a program that was compiled for `size` of them.
+gru_status prepareTeam(gru_session &session, uint32_t size,
+                       const gru_thread_pool *pool) {
+  if (pool) {
+    if (gru_status status = readVersioned(pool, "thread pool", session.pool))
+      return status;
+    if (!session.pool.run || session.pool.size < 1)
+      return fail(GRU_INVALID_ARGUMENT, "thread pool: ",
+                  session.pool.run ? "size is 0, expected 1 or more"
+                                   : "run is null");
+    size = std::min(size, session.pool.size);
+  }
+  session.team = create<Team>(session.allocator);
+  if (!session.team || !session.team->create(size, session.allocator))
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its team");
+  if (pool || size == 1)
+    return GRU_OK;
+  session.workers = create<Workers>(session.allocator);
+  if (!session.workers ||
+      !session.workers->create(size - 1, session.allocator))
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot create ", size - 1,
+                " threads");
+  return GRU_OK;
+}
+
+/// What one member of a team does in a run.
+struct Run {
+  gru_kernel kernel;
+  const gru_call *call;
+  uint32_t members;
+};
+#ifdef __clang__
+__attribute__((no_sanitize("function")))
+#endif
+void runMember(void *argument, uint32_t member) {
+  const Run &run = *static_cast<const Run *>(argument);
+  // A pool may have more than the program has use for.
+  if (member >= run.members)
+    return;
+  FloatEnvironment environment;
+  run.kernel(run.call, int32_t(member));
 }
 
 gru_status prepare(gru_session &session, gru_program *program,
@@ -104,6 +157,9 @@ gru_status prepare(gru_session &session, gru_program *program,
                                      session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
+  if (uint32_t threads = gru_program_threads(program); threads > 1)
+    if (gru_status status = prepareTeam(session, threads, read.pool))
+      return status;
   session.program = gru_program_retain(program);
   return makeDevice(session, *program, session.device);
 }
@@ -429,10 +485,21 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,
-                /*team=*/nullptr,
-                session->device.get()};
-  FloatEnvironment environment;
-  program.artifact.kernel(&call, /*thread=*/0);
+                 session->team,
+                 session->device.get()};
+  if (!session->team) {
+    FloatEnvironment environment;
+    program.artifact.kernel(&call, /*member=*/0);
+    return session->device ? session->device->takeStatus() : GRU_OK;
+  }
+  session->team->begin();
+  Run run{program.artifact.kernel, &call, session->team->size()};
+  if (session->workers)
+    session->workers->run(runMember, &run);
+  else if (session->pool.run)
+    session->pool.run(session->pool.context, runMember, &run);
+  else
+    runMember(&run, 0);
   return session->device ? session->device->takeStatus() : GRU_OK;
 }
 

@@ -55,6 +55,7 @@ gru_status gru_compile(const gru_model *model,
   target.batch =
       options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
+  target.threads = std::max(options.threads, 1);
   target.activities = options.activities != 0;
   target.allowTF32 = options.allow_tf32 != 0;
   if (target.backend == "halide")
@@ -62,11 +63,6 @@ gru_status gru_compile(const gru_model *model,
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)
                                                    : std::string();
-  if (options.threads > 1 && options.on_remark)
-    options.on_remark(options.context,
-                      "threads: compiled for one thread; the cpu target does "
-                      "not split a run between threads");
-
   if (options.num_masks && !options.masks)
     return fail(GRU_INVALID_ARGUMENT, "masks: is null");
   target.training = options.training != 0;
@@ -113,6 +109,10 @@ gru_status gru_compile(const gru_model *model,
   artifact.context = holder.get();
   gru_status status = gru_program_open(&artifact, weights.data(),
                                        weights.size(), program);
+  if (status == GRU_OK && target.threads > 1 &&
+      gru_program_threads(*program) == 1 && observer.remark)
+    observer.remark("threads: one is used, found no operation that takes longer "
+                    "than threads take to meet");
   if (status == GRU_OK)
     (void)holder.release();
   return status;

@@ -132,6 +132,9 @@ gru::getPipelineOptions(const CompileTarget &target,
   PipelineOptions options;
   options.target = TargetDescription::fromFeatures(
       machine.getTargetTriple().getArchName(), allFeatures(machine));
+  // The reference is the yardstick, plain and alone.
+  if (target.backend == "cpu")
+    options.target.threads = target.threads;
   options.batch = target.batch;
   options.timesteps = target.timesteps;
   options.width = target.width;

@@ -36,6 +36,7 @@ struct CompileTarget {
   int64_t batch = 0;           ///< 0: as in the model
   int64_t timesteps = 0;       ///< 0: dynamic
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
+  int64_t threads = 1;         ///< members of a team that share a run
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;

@@ -23,14 +23,14 @@ using namespace gru;
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   // A device's problems only explain refusals.
   const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
-               timesteps, width, rows, f64Outputs, stopAfter, training, masks,
-               activities, allowTF32, halideSchedule] = target;
+               timesteps, width, rows, threads, f64Outputs, stopAfter, training,
+               masks, activities, allowTF32, halideSchedule] = target;
   for (StringRef text :
        {backend, requireBackend, triple, cpu, stopAfter, halideSchedule})
     os << text << '\0';
-  for (int64_t number : {batch, timesteps, width, rows, int64_t(f64Outputs),
-                         int64_t(training), int64_t(activities),
-                         int64_t(allowTF32)})
+  for (int64_t number : {batch, timesteps, width, rows, threads,
+                         int64_t(f64Outputs), int64_t(training),
+                         int64_t(activities), int64_t(allowTF32)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

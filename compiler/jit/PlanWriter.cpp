@@ -22,6 +22,7 @@ public:
     header.version = GRU_PLAN_VERSION;
     header.weights_bytes = number(plan, "weights_bytes");
     header.state_bytes = number(plan, "state_bytes");
+    header.team = std::max<int64_t>(1, number(plan, "team"));
     header.num_inputs = tensors("inputs");
     header.num_outputs = tensors("outputs");
     header.num_states = tensors("states");

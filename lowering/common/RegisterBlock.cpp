@@ -153,6 +153,43 @@ SmallVector<Value> gru::emitProduct(
   return SmallVector<Value>(loop.getResults());
 }
 
+void gru::forColumnBlocks(
+    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts, Value turn,
+    function_ref<void(OpBuilder &, Location, Value)> body) {
+  if (numBlocks == 1)
+    return body(b, loc, indexConstant(b, loc, 0));
+  Value one = indexConstant(b, loc, 1);
+  auto loop = [&](OpBuilder &b, Location loc, Value from, Value to) {
+    scf::ForOp::create(
+        b, loc, from, to, one, ValueRange{},
+        [&](OpBuilder &b, Location loc, Value block, ValueRange) {
+          if (turn) {
+            Value last = arith::SubIOp::create(
+                b, loc, arith::AddIOp::create(b, loc, from, to), one);
+            Value turned = arith::SubIOp::create(b, loc, last, block);
+            block = arith::SelectOp::create(b, loc, turn, turned, block);
+          }
+          body(b, loc, block);
+          scf::YieldOp::create(b, loc);
+        });
+  };
+  Value zero = indexConstant(b, loc, 0);
+  if (parts <= 1)
+    return loop(b, loc, zero, indexConstant(b, loc, numBlocks));
+  Value numParts = indexConstant(b, loc, parts);
+  scf::ParallelOp::create(
+      b, loc, zero, numParts, one,
+      [&](OpBuilder &b, Location loc, ValueRange part) {
+        auto bound = [&](Value i) -> Value {
+          Value scaled = arith::MulIOp::create(
+              b, loc, i, indexConstant(b, loc, numBlocks));
+          return arith::DivUIOp::create(b, loc, scaled, numParts);
+        };
+        Value next = arith::AddIOp::create(b, loc, part[0], one);
+        loop(b, loc, bound(part[0]), bound(next));
+      });
+}
+
 void gru::forRowBlocks(
     OpBuilder &b, Location loc, Value size, int64_t staticSize, int64_t rows,
     function_ref<void(OpBuilder &, Location, Value, int64_t)> body) {

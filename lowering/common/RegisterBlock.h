@@ -46,6 +46,17 @@ emitProduct(mlir::OpBuilder &b, mlir::Location loc,
                                            mlir::Value k)>
                 left);
 
+/// Loops over the blocks of columns. With several `parts` these are the
+/// iterations of an scf.parallel, each with neighbouring blocks, which
+/// gru-distribute gives to threads. `turn`, an i1 or null, says that each part is
+/// walked backwards.
+void forColumnBlocks(
+    mlir::OpBuilder &b, mlir::Location loc, int64_t numBlocks, int64_t parts,
+    mlir::Value turn,
+    llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
+                            mlir::Value block)>
+        body);
+
 /// Loops over [0, size) in blocks of `rows` rows, and over what is left in
 /// smaller ones. `staticSize` is negative where the size is dynamic.
 void forRowBlocks(

@@ -45,10 +45,13 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   bool manyRows = batch < 0 || batch >= 4;
   if (!manyRows)
     for (int64_t candidate = panel; candidate <= largest; candidate += panel) {
-      int64_t best = llvm::divideCeil(units, width) * width;
-      int64_t padded = llvm::divideCeil(units, candidate) * candidate;
+      // What the thread with the most blocks computes, for all threads.
+      auto padded = [&](int64_t width) {
+        return llvm::alignTo(llvm::divideCeil(units, width), target.threads) *
+               width;
+      };
       // Wider only where it adds no padding.
-      if (padded <= best)
+      if (padded(candidate) <= padded(width))
         width = candidate;
     }
   int64_t vectorsPerRow = gates * width / lanes;
@@ -57,4 +60,11 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   if (batch > 0)
     rows = std::min(rows, batch);
   return {width, rows};
+}
+
+int64_t gru::chooseParts(const TargetDescription &target, int64_t blocks,
+                         int64_t products) {
+  // About a microsecond of one core; threads meet in a tenth of that.
+  constexpr int64_t kWorthSharing = 60'000;
+  return products < kWorthSharing ? 1 : std::min(target.threads, blocks);
 }

@@ -15,6 +15,7 @@ namespace gru {
 struct TargetDescription {
   int64_t vectorBytes = 64;
   int64_t registers = 32;
+  int64_t threads = 1; ///< That may share an operation.
 
   /// From a target triple's architecture and a feature string such as
   /// "+avx2,+fma". Unknown machines get 16-byte vectors.
@@ -39,6 +40,12 @@ struct Blocking {
 /// of rows there are, or a negative number where that is dynamic.
 Blocking chooseBlocking(const TargetDescription &target, int64_t elementBytes,
                         int64_t gates, int64_t units, int64_t batch);
+
+/// Into how many parts an operation of `blocks` blocks of columns is cut for the
+/// target's threads; 1 where a part would take less time than it takes threads to
+/// meet. `products` are the multiplications of all blocks.
+int64_t chooseParts(const TargetDescription &target, int64_t blocks,
+                    int64_t products);
 
 } // namespace gru
 

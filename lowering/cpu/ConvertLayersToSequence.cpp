@@ -321,7 +321,7 @@ struct ConvertLayersToSequencePass
     });
     if (refused)
       return signalPassFailure();
-    BlockingChoice choose{{vectorBytes, registers}, width, rows};
+    BlockingChoice choose{{vectorBytes, registers, threads}, width, rows};
     RewritePatternSet patterns(&getContext());
     patterns.add<GRUToSequence, DenseToPacked>(&getContext(), choose);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

@@ -3,6 +3,7 @@
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
 #include "lowering/common/RegisterBlock.h"
+#include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -17,9 +18,9 @@ using namespace gru;
 namespace {
 class DenseLowering {
 public:
-  DenseLowering(PackedDenseOp op, int64_t vectorBytes)
-      : op(op), b(op), loc(op.getLoc()), columns(op.getKernel(), vectorBytes) {
-  }
+  DenseLowering(PackedDenseOp op, const TargetDescription &target)
+      : op(op), b(op), loc(op.getLoc()), target(target),
+        columns(op.getKernel(), target.vectorBytes) {}
 
   void run() {
     auto input = cast<MemRefType>(op.getInput().getType());
@@ -27,25 +28,31 @@ public:
     int64_t leading = input.getRank() - 1;
     rows = op.getRows().value_or(4);
     blockedDim = chooseBlockedDim(input, leading);
-    Value blocks = indexConstant(b, loc, numBlocks);
-    auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
-      SmallVector<Value> sizes;
-      for (int64_t dim = 0; dim < leading; ++dim)
-        if (dim != blockedDim)
-          sizes.push_back(sizeOf(b, loc, op.getInput(), dim));
-      forEachIndex(b, loc, sizes,
-                   [&](OpBuilder &b, Location loc, ValueRange outer) {
-                     emitRows(b, loc, block, outer);
-                   });
-      };
-    if (numBlocks == 1)
-      perBlock(b, loc, indexConstant(b, loc, 0));
-    else
-      forEach(b, loc, blocks, perBlock);
+    forColumnBlocks(
+        b, loc, numBlocks, chooseParts(target, numBlocks, countProducts()),
+        /*turn=*/Value(), [&](OpBuilder &b, Location loc, Value block) {
+          SmallVector<Value> sizes;
+          for (int64_t dim = 0; dim < leading; ++dim)
+            if (dim != blockedDim)
+              sizes.push_back(sizeOf(b, loc, op.getInput(), dim));
+          forEachIndex(b, loc, sizes,
+                       [&](OpBuilder &b, Location loc, ValueRange outer) {
+                         emitRows(b, loc, block, outer);
+                       });
+        });
     op.erase();
   }
 
 private:
+  /// Multiplications, of a sequence of some length where that is dynamic.
+  int64_t countProducts() {
+    constexpr int64_t kUsualTimesteps = 16;
+    int64_t products = numBlocks * columns.width * columns.gates;
+    for (int64_t size : cast<MemRefType>(op.getInput().getType()).getShape())
+      products *= ShapedType::isDynamic(size) ? kUsualTimesteps : size;
+    return products;
+  }
+
   /// The dimension whose rows are computed together: the first static one with
   /// rows enough, else a dynamic one, else the largest.
   int64_t chooseBlockedDim(MemRefType input, int64_t leading) {
@@ -148,6 +155,7 @@ private:
   PackedDenseOp op;
   OpBuilder b;
   Location loc;
+  TargetDescription target;
   PackedColumns columns;
   int64_t numBlocks = 0, rows = 1, blockedDim = 0;
 };
@@ -165,7 +173,10 @@ struct ConvertPackedDenseToVectorPass
         op.emitError() << "is on tensors, expected memrefs";
         return signalPassFailure();
       }
-      DenseLowering(op, vectorBytes).run();
+      TargetDescription target;
+      target.vectorBytes = vectorBytes;
+      target.threads = threads;
+      DenseLowering(op, target).run();
     }
   }
 };

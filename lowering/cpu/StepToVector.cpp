@@ -32,7 +32,7 @@ namespace {
 class StepLowering {
 public:
   StepLowering(StepOp op, const TargetDescription &target)
-      : op(op), b(op), loc(op.getLoc()),
+      : op(op), b(op), loc(op.getLoc()), target(target),
         columns(op.getKernel(), target.vectorBytes),
         inputColumns(columns), largestTile(target.registers >= 32 ? 4 : 2) {
     if (!op.getInput())
@@ -45,27 +45,23 @@ public:
   void run() {
     batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
+    int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
+    parts = chooseParts(target, numBlocks,
+                        batch * numBlocks * columns.width * columns.gates * inner);
     int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
     if (rows > 1 && !op.hasRowwiseActivation())
       allocateSums(rows);
     if (op.getRecurrentDropoutMask())
       emitDroppedState();
-    auto perBlock = [&](OpBuilder &b, Location loc, Value block) {
-      if (op.getTurn()) {
-        Value last = indexConstant(b, loc, numBlocks - 1);
-        Value turned = arith::SubIOp::create(b, loc, last, block);
-        block = arith::SelectOp::create(b, loc, op.getTurn(), turned, block);
-      }
-      forRowBlocks(
-          b, loc, indexConstant(b, loc, batch), batch, rows,
-          [&](OpBuilder &b, Location loc, Value first, int64_t count) {
-            emitBlock(b, loc, block, first, count);
-          });
-    };
-    if (numBlocks == 1)
-      perBlock(b, loc, indexConstant(b, loc, 0));
-    else
-      forEach(b, loc, indexConstant(b, loc, numBlocks), perBlock);
+    forColumnBlocks(
+        b, loc, numBlocks, parts, op.getTurn(),
+        [&](OpBuilder &b, Location loc, Value block) {
+          forRowBlocks(
+              b, loc, indexConstant(b, loc, batch), batch, rows,
+              [&](OpBuilder &b, Location loc, Value first, int64_t count) {
+                emitBlock(b, loc, block, first, count);
+              });
+        });
     if (op.hasRowwiseActivation())
       emitRows();
     op.erase();
@@ -578,20 +574,26 @@ private:
   void allocateSums(int64_t rows) {
     auto func = op->getParentOfType<func::FuncOp>();
     OpBuilder top = OpBuilder::atBlockBegin(&func.getBody().front());
-    sumsBuffer = memref::AllocOp::create(
-        top, loc,
-        MemRefType::get({op.getInput() && isApart(2) ? kProjectionSlot + 1
-                                                     : columns.gates,
-                         rows * columns.width},
-                        columns.vector.getElementType()));
+    auto type = MemRefType::get({op.getInput() && isApart(2)
+                                     ? kProjectionSlot + 1
+                                     : columns.gates,
+                                 rows * columns.width},
+                                columns.vector.getElementType());
+    // Threads that share the step need one each, so it lies on their stacks.
+    if (parts > 1)
+      sumsBuffer = memref::AllocaOp::create(
+          top, loc, type, b.getI64IntegerAttr(target.vectorBytes));
+    else
+      sumsBuffer = memref::AllocOp::create(top, loc, type);
   }
 
   StepOp op;
   OpBuilder b;
   Location loc;
+  TargetDescription target;
   PackedColumns columns, inputColumns;
   int64_t largestTile;
-  int64_t batch = 0, numBlocks = 0;
+  int64_t batch = 0, numBlocks = 0, parts = 1;
   Value sumsBuffer;
 };
 
@@ -603,7 +605,7 @@ struct ConvertStepToVectorPass
     SmallVector<StepOp> ops;
     getOperation().walk([&](StepOp op) { ops.push_back(op); });
     for (StepOp op : ops)
-      StepLowering(op, {vectorBytes, registers}).run();
+      StepLowering(op, {vectorBytes, registers, threads}).run();
   }
 };
 } // namespace

@@ -56,6 +56,10 @@ def draw(rng):
         "flags": rng.choice(["none", "none", "mask", "zero", "lengths"]),
         "reset": flag(0.2),
     }
+    # Threads share only what takes a while.
+    case["threads"] = rng.choice([1, 1, 1, 1, 2, 3])
+    if case["threads"] > 1:
+        case["H"] = rng.choice([97, 128, 161])
     if case["flags"] == "lengths" and case["time_major"]:
         case["flags"] = "mask"
     if case["act"] in DISCONTINUOUS:
@@ -182,6 +186,7 @@ def run(gru_run, case, target, keep=None):
         # float32 over up to 17 steps; gates in float32 have 1e-7 each.
         command = [gru_run, path, "--target", target, "--verify",
                    "--batch", str(case["B"]),
+                   "--threads", str(case.get("threads", 1)),
                    "--atol", "1e-5", "--rtol", "1e-4"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return None if done.returncode == 0 else done.stdout + done.stderr

@@ -3,6 +3,7 @@
 // RUN: %gru-opt --gru-to-reference --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=REFERENCE
 // RUN: %gru-opt --gru-to-cpu="stop-after=legalize" --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=LEGALIZE
 // RUN: %gru-opt --gru-to-reference="stop-after=loops" --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=BISECT
+// RUN: %gru-opt --gru-to-cpu=threads=2 --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=TEAM
 // RUN: %gru-opt %s --gru-to-cpu --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
 // RUN: %gru-opt %s --gru-to-cpu="vector-bytes=16 registers=16" --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
 // RUN: %gru-opt %s --gru-to-reference --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
@@ -11,10 +12,14 @@
 // RUN: %gru-opt %s --gru-to-cpu="stop-after=sequence" | FileCheck %s --check-prefix=SEQUENCE
 // RUN: %gru-opt %s --gru-to-cpu="stop-after=loops" | FileCheck %s --check-prefix=LOOPS
 
+// TEAM: convert-gru-step-to-vector{registers=32 threads=2 vector-bytes=64}
+// TEAM: gru-lower-entry
+// TEAM: gru-distribute{threads=2}
+
 // CPU: gru-specialize
 // CPU: gru-legalize
 // CPU: canonicalize
-// CPU: convert-gru-layers-to-sequence{registers=32 rows=0 vector-bytes=64 width=0}
+// CPU: convert-gru-layers-to-sequence{registers=32 rows=0 threads=1 vector-bytes=64 width=0}
 // CPU: gru-fuse-projection{rows=16}
 // CPU: gru-hoist-packs
 // CPU: convert-gru-to-linalg
@@ -25,8 +30,8 @@
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize
 // CPU: convert-gru-recur-to-loops
-// CPU: convert-gru-step-to-vector{registers=32 vector-bytes=64}
-// CPU: convert-gru-packed-dense-to-vector{vector-bytes=64}
+// CPU: convert-gru-step-to-vector{registers=32 threads=1 vector-bytes=64}
+// CPU: convert-gru-packed-dense-to-vector{threads=1 vector-bytes=64}
 // CPU: convert-linalg-to-loops
 // CPU: gru-lower-copies
 // CPU: gru-plan-memory

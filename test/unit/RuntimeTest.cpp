@@ -127,6 +127,7 @@ struct PlanBuilder {
   std::vector<gru_plan_pack> packs;
   std::vector<gru_plan_scratch> scratch;
   std::string strings;
+  uint32_t team = 1;
 
   gru_plan_tensor tensor(std::string_view name, gru_dtype dtype,
                          std::vector<int64_t> dims, uint64_t offset = 0) {
@@ -160,6 +161,7 @@ struct PlanBuilder {
     gru_plan_header head = header;
     head.magic = GRU_PLAN_MAGIC;
     head.version = GRU_PLAN_VERSION;
+    head.team = team;
     head.num_inputs = inputs.size();
     head.num_outputs = outputs.size();
     head.num_states = states.size();
@@ -553,6 +555,9 @@ TEST(RuntimePlan, Header) {
     std::memset(plan.data() + i, 0xff, 4);
     expectDamaged(plan, "plan: its counts do not fit its size");
   }
+  for (uint32_t team : {0u, 100'000u})
+    expectDamaged([=](PlanBuilder &p) { p.team = team; },
+                  "plan: absurd number of threads");
   expectDamaged([](PlanBuilder &p) { p.header.weights_bytes = ~uint64_t(0); },
                 "plan: absurd size of the weights");
   expectDamaged([](PlanBuilder &p) { p.header.state_bytes = ~uint64_t(0); },

@@ -82,6 +82,11 @@ static llvm::Error emitArtifact(llvm::Module &module,
                                 const EmitOptions &options,
                                 llvm::function_ref<void()> codegenDone,
                                 llvm::raw_ostream &os) {
+  if (options.target.threads > 1)
+    return llvm::createStringError(
+        "threads: is " + std::to_string(options.target.threads) +
+        ", expected 1: what is compiled ahead of time runs on its caller's "
+        "thread");
   llvm::Expected<Artifact> artifact =
       Artifact::create(module, options.weights, options.artifact);
   if (!artifact)

@@ -60,6 +60,9 @@ struct Options {
       cl::desc("Import a model for training, where dropout acts")};
   cl::opt<int64_t> timesteps{"timesteps", cl::cat(category),
                              cl::desc("Timesteps of every run (default: open)")};
+  cl::opt<int64_t> threads{"threads", cl::cat(category), cl::init(1),
+                           cl::desc("Threads that may share a run, where it "
+                                    "pays")};
   cl::opt<int64_t> width{"block-width", cl::cat(category),
                          cl::desc("Units per block, instead of the cost "
                                   "model's choice")};
@@ -154,6 +157,7 @@ struct Options {
     for (auto [name, value] :
          {std::pair<StringRef, int64_t>{"batch", batch},
           {"timesteps", timesteps},
+          {"threads", threads},
           {"block-width", width},
           {"block-rows", rows}})
       if (value < 0 || value > (int64_t(1) << 31))
@@ -169,6 +173,7 @@ struct Options {
     result.target.cpu = cpu;
     result.target.batch = batch;
     result.target.timesteps = timesteps;
+    result.target.threads = std::max<int64_t>(threads, 1);
     result.target.width = width;
     result.target.rows = rows;
     result.target.stopAfter = stopAfter;
@@ -191,7 +196,8 @@ static void removeClashingOptions() {
   for (auto &[name, option] : registered)
     if (!name.starts_with("help"))
       option->setHiddenFlag(cl::ReallyHidden);
-  for (StringRef name : {"target", "batch", "time", "mcpu", "mtriple", "inputs",
+  for (StringRef name : {"target", "batch", "threads", "time", "mcpu", "mtriple",
+                         "inputs",
                          "stop-after", "emit", "explain", "weights", "name",
                          "external-weights", "hot-swap"})
     if (auto it = registered.find(name); it != registered.end())

@@ -43,8 +43,14 @@ enum {
   GRU_I64 = 7
 };
 
-/* Threads that run one kernel together; null: the calling thread alone. */
-struct gru_team;
+/* Threads that run one kernel together. All members run it and go through the
+   same phases, each of which consists of parts that any member may compute. */
+typedef struct gru_team {
+  /* The next part, 0 to parts - 1, of the phase for this member, or -1 when all
+     parts of the phase are finished, by whomever; its next call is about the next
+     phase. What a member did in a part is done when it asks again. */
+  int64_t (*next)(struct gru_team *team, int32_t member, int64_t parts);
+} gru_team;
 
 /* All that a kernel gets. Blobs are aligned to 64 bytes and sized as the plan
    says; inputs and outputs are dense, row-major and aligned to one element. */
@@ -55,22 +61,22 @@ typedef struct gru_call {
   void *state;           /* read and left in the committed value */
   void *scratch;         /* contents undefined before and after */
   const int64_t *dims;   /* the value of each symbol of the plan */
-  struct gru_team *team;
-  struct gru_device *device; /* null where the plan has no parts */
+  gru_team *team;            /* NULL if the plan's `team` is 1 */
+  struct gru_device *device; /* NULL where the plan has no parts */
 } gru_call;
 
 /* What runs a program's parts on a device. Its first member is the function that
    a kernel calls: with itself, the number of the part, the timesteps, and the
    addresses of the part's buffers in the order of gru_plan_part. Of a part that
    a mask keeps from running, ~number and null tell the device so. A failure is
-   kept for the end of the run. */
+   kept for the end of the run. A program with parts has no team. */
 struct gru_device {
   void (*run)(struct gru_device *device, int32_t part, int64_t timesteps,
               void *const *buffers);
 };
 
-/* `thread` counts from 0; without a team it is 0. A kernel does not fail. */
-typedef void (*gru_kernel)(const gru_call *call, int32_t thread);
+/* `member` counts from 0; without a team it is 0. A kernel does not fail. */
+typedef void (*gru_kernel)(const gru_call *call, int32_t member);
 
 typedef struct gru_plan_header {
   uint32_t magic;   /* GRU_PLAN_MAGIC */
@@ -80,9 +86,9 @@ typedef struct gru_plan_header {
   uint32_t num_symbols, num_packs, num_scratch;
   uint32_t strings_size; /* bytes */
   uint64_t weights_bytes, state_bytes;
+  uint32_t team; /* members that it pays to run the kernel on; 1: no team */
   uint32_t num_parts, num_offsets;
   uint32_t code_size; /* bytes */
-  uint32_t reserved;  /* 0 */
 } gru_plan_header;
 
 typedef struct gru_plan_tensor {

@@ -224,6 +224,10 @@ GRU_API gru_status gru_program_tensor(const gru_program *program,
 /* Bytes of the packed weights, which all sessions share. */
 GRU_API uint64_t gru_program_weights_bytes(const gru_program *program);
 
+/* Threads that run this program together: those that it was compiled for, or 1
+   where more would not pay; 0 for a NULL program. */
+GRU_API uint32_t gru_program_threads(const gru_program *program);
+
 /* Bytes of one session's state. */
 GRU_API uint64_t gru_program_state_bytes(const gru_program *program);
 
@@ -250,6 +254,22 @@ typedef struct gru_session gru_session;
 /* What max_timesteps is where nothing is said. */
 #define GRU_DEFAULT_MAX_TIMESTEPS 1024
 
+/* A host's threads, for the runs of a program that was compiled for several. */
+typedef struct gru_thread_pool {
+  uint32_t struct_size; /* sizeof(gru_thread_pool) */
+  uint32_t size;        /* members of a run, at least 1 */
+  /* Calls task(argument, member) once for each member from 0 to size - 1 and
+     returns when all calls have returned. On which threads, in which order and
+     whether at the same time is the pool's choice and makes no difference to
+     results: who comes late finds the work done. Called on the thread that runs
+     the session. Where threads run, by affinity or NUMA node, is the pool's
+     matter too: member m computes the same part of the weights in each run, if it
+     is there in time. May not be NULL. */
+  void (*run)(void *context, void (*task)(void *argument, uint32_t member),
+              void *argument);
+  void *context; /* passed through; valid while the session lives */
+} gru_thread_pool;
+
 typedef struct gru_session_options {
   uint32_t struct_size; /* sizeof(gru_session_options) */
   uint32_t reserved;    /* 0 */
@@ -258,6 +278,10 @@ typedef struct gru_session_options {
   int64_t max_timesteps;
   /* For all memory of the session; copied. NULL: the C library's. */
   const gru_allocator *allocator;
+  /* Threads for a program of several (gru_program_threads); copied. NULL: threads
+     of the session's own, which are created with it and sleep while nothing
+     runs. */
+  const gru_thread_pool *pool;
 } gru_session_options;
 
 /* Allocates state (zeros) and scratch at once and touches every page, so that
@@ -294,7 +318,8 @@ GRU_API uint64_t gru_session_num_mask_fallbacks(const gru_session *session);
    and shapes; dynamic dimensions are at least 1 and at most max_timesteps.
    Inputs may overlap each other and are not written; an output may overlap
    neither an input nor another output.
-   Allocates nothing, takes no lock and makes no system call. The caller's
+   On one thread it allocates nothing, takes no lock and makes no system call; on
+   several it wakes them up, and waits with sched_yield where one is late. The caller's
    floating-point environment is restored before the return; inside, rounding is
    to nearest, exceptions are masked and denormals are zero.
    Errors: GRU_INVALID_ARGUMENT; then outputs and state are untouched. */

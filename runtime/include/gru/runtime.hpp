@@ -211,6 +211,8 @@ struct SessionOptions {
   int64_t max_timesteps = 0;
   /// Of all memory of the session; null: the C library's. Copied.
   const gru_allocator *allocator = nullptr;
+  /// Threads of a program of several; null: the session's own. Copied.
+  const gru_thread_pool *pool = nullptr;
 };
 
 class Program;
@@ -226,6 +228,7 @@ public:
     raw.struct_size = sizeof(raw);
     raw.max_timesteps = options.max_timesteps;
     raw.allocator = options.allocator;
+    raw.pool = options.pool;
     if (gru_status status = gru_session_create(program, &raw, &handle)) {
       failure = Error::last(status);
       return;
@@ -400,6 +403,7 @@ public:
   std::vector<TensorInfo> weights() const { return tensors(GRU_KIND_WEIGHT); }
 
   uint64_t weights_bytes() const { return gru_program_weights_bytes(handle); }
+  uint32_t threads() const { return gru_program_threads(handle); }
   uint64_t state_bytes() const { return gru_program_state_bytes(handle); }
   Result<uint64_t> scratch_bytes(int64_t timesteps) const {
     uint64_t bytes;

@@ -1,0 +1,171 @@
+//===- ThreadsTest.cpp - runs that several threads share --------------------===//
+
+#include "gru/gru.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <thread>
+
+using namespace gru;
+
+namespace {
+
+constexpr int64_t kBatch = 3, kTime = 7, kFeatures = 20, kUnits = 200;
+
+std::vector<float> random(size_t n, unsigned seed, float scale) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-scale, scale);
+  std::vector<float> values(n);
+  for (float &value : values)
+    value = uniform(generator);
+  return values;
+}
+
+Result<Program> compileLayer(int threads, bool resetAfter,
+                             std::vector<std::string> *remarks = nullptr,
+                             int64_t units = kUnits) {
+  float scale = 1.5f / std::sqrt(float(units));
+  auto kernel = random(kFeatures * 3 * units, 1, scale);
+  auto recurrent = random(units * 3 * units, 2, scale);
+  auto bias = random((resetAfter ? 6 : 3) * units, 3, 0.3f);
+  GRU layer;
+  layer.units = units;
+  layer.reset_after = resetAfter;
+  layer.return_sequences = true;
+  layer.stateful = true;
+  auto model = Model::build(layer, {kernel, recurrent, bias});
+  if (!model)
+    return model.error();
+  CompileOptions options;
+  options.batch = units == kUnits ? kBatch : 1;
+  options.threads = threads;
+  options.target = "cpu";
+  options.cache_dir = "";
+  if (remarks)
+    options.on_remark = [remarks](std::string_view text) {
+      remarks->emplace_back(text);
+    };
+  return compile(*model, options);
+}
+
+/// The outputs of two runs, the second of which goes on where the first ended.
+std::vector<float> run(const Program &program,
+                       const gru_thread_pool *pool = nullptr) {
+  SessionOptions options;
+  options.max_timesteps = kTime;
+  options.pool = pool;
+  Session session = program.session(options);
+  EXPECT_TRUE(session) << session.error().message();
+  auto x = random(kBatch * kTime * kFeatures, 4, 1);
+  size_t size = kBatch * kTime * kUnits;
+  std::vector<float> y(2 * size);
+  for (int call = 0; call < 2; ++call) {
+    auto done = session.run({{x.data(), {kBatch, kTime, kFeatures}}},
+                            {{y.data() + call * size, {kBatch, kTime, kUnits}}});
+    EXPECT_TRUE(done) << done.error().message();
+  }
+  return y;
+}
+
+bool sameBits(const std::vector<float> &a, const std::vector<float> &b) {
+  return a.size() == b.size() &&
+         !std::memcmp(a.data(), b.data(), a.size() * sizeof(float));
+}
+
+class Threads : public testing::TestWithParam<bool> {};
+
+TEST_P(Threads, GiveTheSameBits) {
+  auto alone = compileLayer(1, GetParam());
+  ASSERT_TRUE(alone) << alone.error().message();
+  EXPECT_EQ(alone->threads(), 1u);
+  std::vector<float> expected = run(*alone);
+  for (int threads : {2, 3, 5}) {
+    auto program = compileLayer(threads, GetParam());
+    ASSERT_TRUE(program) << program.error().message();
+    EXPECT_EQ(program->threads(), uint32_t(threads));
+    for (int round = 0; round < 20; ++round)
+      ASSERT_TRUE(sameBits(run(*program), expected)) << threads;
+  }
+}
+
+/// Pools that no one would write, and that are allowed.
+TEST_P(Threads, AskNothingOfAPool) {
+  auto alone = compileLayer(1, GetParam());
+  auto program = compileLayer(3, GetParam());
+  ASSERT_TRUE(alone && program);
+  std::vector<float> expected = run(*alone);
+
+  gru_thread_pool pool{};
+  pool.struct_size = sizeof(pool);
+  pool.size = 1;
+  pool.run = [](void *, void (*task)(void *, uint32_t), void *argument) {
+    task(argument, 0);
+  };
+  EXPECT_TRUE(sameBits(run(*program, &pool), expected)) << "alone";
+
+  // One after another, the caller's member last.
+  pool.size = 3;
+  pool.run = [](void *, void (*task)(void *, uint32_t), void *argument) {
+    for (uint32_t member : {2, 1, 0})
+      task(argument, member);
+  };
+  EXPECT_TRUE(sameBits(run(*program, &pool), expected)) << "in turn";
+
+  // More threads than the program has members, and one that comes late.
+  pool.size = 4;
+  pool.run = [](void *, void (*task)(void *, uint32_t), void *argument) {
+    std::vector<std::thread> threads;
+    for (uint32_t member = 0; member < 4; ++member)
+      threads.emplace_back([=] {
+        if (member == 1)
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        task(argument, member);
+      });
+    for (std::thread &thread : threads)
+      thread.join();
+  };
+  EXPECT_TRUE(sameBits(run(*program, &pool), expected)) << "late";
+
+  pool.size = 0;
+  SessionOptions options;
+  options.pool = &pool;
+  Session session = program->session(options);
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().message(),
+            "thread pool: size is 0, expected 1 or more");
+}
+INSTANTIATE_TEST_SUITE_P(ResetAfter, Threads, testing::Bool());
+
+TEST(ThreadsOf, SmallLayersAreOne) {
+  std::vector<std::string> remarks;
+  auto program = compileLayer(2, true, &remarks, 8);
+  ASSERT_TRUE(program) << program.error().message();
+  EXPECT_EQ(program->threads(), 1u);
+  ASSERT_EQ(remarks.size(), 1u);
+  EXPECT_EQ(remarks[0], "threads: one is used, found no operation that takes "
+                        "longer than threads take to meet");
+}
+
+/// Sessions with threads of their own may run at the same time and come and go.
+TEST(ThreadsOf, ManySessions) {
+  auto alone = compileLayer(1, true);
+  auto program = compileLayer(2, true);
+  ASSERT_TRUE(alone && program);
+  std::vector<float> expected = run(*alone);
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&] {
+      for (int round = 0; round < 5; ++round)
+        right += sameBits(run(*program), expected);
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(right, 20);
+}
+
+} // namespace
