@@ -242,6 +242,8 @@ gru_status Plan::checkScratch() const {
 /// Sizes are sane and all weights lie within their blob.
 gru_status Plan::checkParts() const {
   constexpr int64_t most = int64_t(1) << 31;
+  if (uint32_t size = header().code_size; size && codes[size - 1] != 0)
+    return fail(GRU_DAMAGED, "plan: its code does not end with a zero");
   for (size_t i = 0; i < parts().size(); ++i) {
     const gru_plan_part &part = parts()[i];
     auto wrong = [&](const char *what, int64_t found) {

@@ -37,22 +37,26 @@ DeviceRnnBuilder::DeviceRnnBuilder(llvm::StringRef library,
   numStates = addKind(false, [](GRUOp op) { return op.getState(); });
 }
 
-SmallVector<Value> DeviceRnnBuilder::createDestinations(OpBuilder &b,
-                                                        Location loc) const {
+SmallVector<Value>
+DeviceRnnBuilder::createDestinations(OpBuilder &b, Location loc,
+                                     bool ofBranches) const {
   GRUOp first = cells.front().layer;
   SmallVector<Value> destinations;
   for (const DeviceRnnResult &result : results) {
     auto type = cast<RankedTensorType>(result.original.getType());
-    SmallVector<OpFoldResult> sizes;
+    SmallVector<Value> sizes;
     for (int64_t dim = 0; dim < type.getRank(); ++dim)
       // Batch is static, so what is open is the number of timesteps.
-      sizes.push_back(type.isDynamicDim(dim)
-                          ? tensor::getMixedSize(b, loc, first.getInput(),
-                                                 first.getTimeDim())
-                          : OpFoldResult(
-                                b.getIndexAttr(type.getDimSize(dim))));
-    destinations.push_back(
-        tensor::EmptyOp::create(b, loc, sizes, type.getElementType()));
+      if (type.isDynamicDim(dim))
+        sizes.push_back(tensor::DimOp::create(b, loc, first.getInput(),
+                                              first.getTimeDim()));
+    // Each writer of a tensor.empty would get one of its own.
+    if (ofBranches)
+      destinations.push_back(
+          bufferization::AllocTensorOp::create(b, loc, type, sizes));
+    else
+      destinations.push_back(tensor::EmptyOp::create(
+          b, loc, type.getShape(), type.getElementType(), sizes));
   }
   return destinations;
 }
@@ -95,10 +99,10 @@ Value gru::emitIsRightPadded(OpBuilder &b, Location loc, Value mask,
   };
   Value zero = indexConstant(b, loc, 0), one = indexConstant(b, loc, 1);
   Value yes = arith::ConstantOp::create(b, loc, b.getBoolAttr(true));
+  Value time = size(timeDim);
   auto rows = scf::ForOp::create(b, loc, zero, size(1 - timeDim), one, yes);
   OpBuilder inRow = OpBuilder::atBlockBegin(rows.getBody());
   // ok, and whether the step before was true.
-  Value time = size(timeDim);
   auto steps = scf::ForOp::create(
       inRow, loc, zero, time, one,
       ValueRange{rows.getRegionIterArg(0), yes},

@@ -35,8 +35,10 @@ public:
   /// In the order of destinations and results of the call.
   llvm::ArrayRef<DeviceRnnResult> getResults() const { return results; }
 
-  llvm::SmallVector<mlir::Value> createDestinations(mlir::OpBuilder &b,
-                                                    mlir::Location loc) const;
+  /// `ofBranches`: written by either branch of a condition.
+  llvm::SmallVector<mlir::Value>
+  createDestinations(mlir::OpBuilder &b, mlir::Location loc,
+                     bool ofBranches = false) const;
   llvm::SmallVector<mlir::Value>
   create(mlir::OpBuilder &b, mlir::Location loc,
          llvm::ArrayRef<mlir::Value> destinations) const;

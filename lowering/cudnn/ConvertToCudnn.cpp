@@ -218,8 +218,9 @@ struct ConvertToCudnnPass
 
     DeviceRnnBuilder builder(kCudnn, cells, last.backward,
                              reversed && !last.backward);
-    SmallVector<Value> destinations = builder.createDestinations(b, loc);
     Value mask = last.forward.getMask();
+    SmallVector<Value> destinations =
+        builder.createDestinations(b, loc, /*ofBranches=*/mask != nullptr);
     SmallVector<Value> results;
     if (!mask) {
       results = builder.create(b, loc, destinations);

@@ -637,7 +637,12 @@ private:
       out(isSigned ? uint64_t(signedOf(a(), bits) >>
                               std::min<uint64_t>(in(2), bits - 1))
                    : (in(2) >= uint64_t(bits) ? 0 : a() >> in(2)));
-    else if (name == "min" || name == "max") {
+    else if (name == "bfe" && !isSigned) {
+      // `length` bits of a from bit `begin` on, both taken modulo 256.
+      uint64_t begin = in(2) & 255, length = in(3) & 255;
+      uint64_t shifted = begin < uint64_t(bits) ? a() >> begin : 0;
+      out(length < 64 ? shifted & ((uint64_t(1) << length) - 1) : shifted);
+    } else if (name == "min" || name == "max") {
       bool less = isSigned ? signedOf(a(), bits) < signedOf(b(), bits)
                            : a() < b();
       out(less == (name == "min") ? a() : b());

@@ -92,7 +92,7 @@ def main():
     arguments = parser.parse_args()
     layers = [layer(f"main{i}", *case) for i, case in enumerate(cases())]
     done = subprocess.run(
-        [arguments.gru_opt, "-", "--target=gpu", "--emit=ptx"],
+        [arguments.gru_opt, "-", "--target=gpu", "--emit=ptx", "--batch=2"],
         input="".join(layers),
         capture_output=True,
         text=True,

@@ -11,9 +11,9 @@
 // CHECK: llvm.store %{{.*}}, %{{.*}} : !llvm.ptr, !llvm.ptr
 // CHECK: memref.extract_aligned_pointer_as_index %[[DENSE]]
 // CHECK: memref.extract_aligned_pointer_as_index %[[DEVICE]]
-// CHECK: %[[RUN:.*]] = llvm.load %[[SELF:.*]] : !llvm.ptr -> !llvm.ptr
+// CHECK: %[[CALLEE:.*]] = llvm.load %[[SELF:.*]] : !llvm.ptr -> !llvm.ptr
 // CHECK: %[[PART:.*]] = llvm.mlir.constant(0 : i32)
-// CHECK: llvm.call %[[RUN]](%[[SELF]], %[[PART]], %{{.*}}, %[[ARRAY]]) : !llvm.ptr, (!llvm.ptr, i32, i64, !llvm.ptr) -> ()
+// CHECK: llvm.call %[[CALLEE]](%[[SELF]], %[[PART]], %{{.*}}, %[[ARRAY]]) : !llvm.ptr, (!llvm.ptr, i32, i64, !llvm.ptr) -> ()
 // CHECK: memref.copy %[[DENSE]], %arg4
 // CHECK-NOT: gru.device_rnn
 func.func @main(%x: memref<2x?x3xf32>, %W: memref<3x12xf32> {gru.packed = 0 : i64},

@@ -26,9 +26,9 @@ func.func @main(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32
 // The steps: two halves, since the candidate waits for r * h of all units.
 // CHECK: scf.for
 // CHECK: gpu.shuffle xor
-// CHECK: gru.activation {{.*}} hard_sigmoid
+// CHECK: gru.activation {{.*}}<hard_sigmoid
 // CHECK: llvm.atomicrmw add
 // CHECK: gpu.shuffle xor
-// CHECK: gru.activation {{.*}} relu
+// CHECK: gru.activation {{.*}}<relu
 // CHECK: llvm.atomicrmw add
 // CHECK: gpu.return

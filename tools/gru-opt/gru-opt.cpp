@@ -221,9 +221,10 @@ static llvm::Error run(const Options &options, StringRef inputName,
   bool isModel = isModelFile(inputName, input->getBuffer());
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
+    std::vector<std::string> inputs(options.inputs.begin(),
+                                    options.inputs.end());
     llvm::Expected<std::unique_ptr<ModelSource>> source =
-        openModel(inputName, options.weights,
-                  std::vector<std::string>(options.inputs));
+        openModel(inputName, options.weights, inputs);
     if (!source)
       return source.takeError();
     // Shapes behind operations of other dialects follow only from a batch that
