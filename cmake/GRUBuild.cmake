@@ -35,14 +35,28 @@ target_compile_options(gru_settings INTERFACE -Wall -Wextra -Wno-unused-paramete
 add_library(gru_llvm INTERFACE)
 separate_arguments(gru_llvm_definitions NATIVE_COMMAND ${LLVM_DEFINITIONS})
 target_compile_options(gru_llvm INTERFACE ${gru_llvm_definitions})
-target_link_libraries(gru_llvm INTERFACE MLIR LLVM)
+# One library without LLVM beside it, for hosts that have none or another one. Only
+# what is used of LLVM's archives gets in, and none of its symbols out.
+option(GRU_STATIC_LLVM "Link LLVM and MLIR statically" OFF)
+if(GRU_STATIC_LLVM)
+  if(NOT TARGET zstd::libzstd_shared)
+    # LLVM's package asks for it by the name that libzstd's own package defines.
+    find_library(GRU_LIBZSTD NAMES zstd libzstd.so.1 REQUIRED)
+    add_library(zstd::libzstd_shared SHARED IMPORTED GLOBAL)
+    set_target_properties(zstd::libzstd_shared PROPERTIES IMPORTED_LOCATION ${GRU_LIBZSTD})
+  endif()
+  get_property(gru_mlir_libraries GLOBAL PROPERTY MLIR_ALL_LIBS)
+  llvm_map_components_to_libnames(gru_llvm_libraries
+    aarch64 bitreader core linker nvptx orcjit passes runtimedyld x86)
+  target_link_libraries(gru_llvm INTERFACE ${gru_mlir_libraries} ${gru_llvm_libraries})
+  add_link_options(-Wl,--gc-sections -Wl,--exclude-libs,ALL)
+else()
+  target_link_libraries(gru_llvm INTERFACE MLIR LLVM)
+endif()
 
 # Reading MLIR's headers is most of the time that a file of ours takes to compile.
 # They are read once, here, and every library of ours starts from the result.
-file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cpp "")
-add_library(gru_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
-target_link_libraries(gru_precompiled PUBLIC gru_settings gru_llvm)
-target_precompile_headers(gru_precompiled PRIVATE
+set(gru_precompiled_headers
   <mlir/Dialect/Arith/IR/Arith.h>
   <mlir/Dialect/Bufferization/IR/Bufferization.h>
   <mlir/Dialect/Func/IR/FuncOps.h>
@@ -56,6 +70,10 @@ target_precompile_headers(gru_precompiled PRIVATE
   <mlir/Pass/PassManager.h>
   <mlir/Transforms/GreedyPatternRewriteDriver.h>
   <llvm/Support/JSON.h>)
+file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cpp "")
+add_library(gru_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
+target_link_libraries(gru_precompiled PUBLIC gru_settings gru_llvm)
+target_precompile_headers(gru_precompiled PRIVATE ${gru_precompiled_headers})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Without the time in it, ccache knows the file again.
   target_compile_options(gru_precompiled PRIVATE "SHELL:-Xclang -fno-pch-timestamp")

@@ -20,14 +20,16 @@ target_include_directories(GRUShared INTERFACE
 target_compile_features(GRUShared INTERFACE cxx_std_20)
 
 set_target_properties(GRURuntime PROPERTIES EXPORT_NAME runtime)
-set_target_properties(gru-opt gru-run gru-bench gru-cache GRUShared PROPERTIES
+set(gru_tools gru-opt gru-run gru-bench gru-cache gru-lsp-server)
+set_target_properties(${gru_tools} gru-plugin GRUShared PROPERTIES
   INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}"
   INSTALL_RPATH_USE_LINK_PATH TRUE)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gru)
 install(TARGETS GRURuntime EXPORT gru-runtime)
 install(DIRECTORY runtime/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS GRUShared gru-opt gru-run gru-bench gru-cache EXPORT gru-compiler)
+install(TARGETS GRUShared ${gru_tools} EXPORT gru-compiler)
+install(TARGETS gru-plugin DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY compiler/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 foreach(component runtime compiler)
   install(EXPORT gru-${component} NAMESPACE gru:: DESTINATION ${package_dir})

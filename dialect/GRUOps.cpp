@@ -452,6 +452,22 @@ LogicalResult PackOp::verify() {
                     "blocks of width units");
 }
 
+LogicalResult QuantizedPackOp::verify() {
+  FailureOr<SmallVector<int64_t>> shape = packedShape(
+      getLoc(), shapeOf(getSource()), getPart(), getGates(), getWidth());
+  if (failed(shape))
+    return failure();
+  if (shape->size() != 4)
+    return emitOpError() << "part is '" << stringifyPackPart(getPart())
+                         << "', expected all, gates or candidate";
+  if (failed(checkShape(getOperation(), "result", getResult(), *shape,
+                        "blocks of width units")))
+    return failure();
+  shape->erase(shape->begin() + 1);
+  return checkShape(getOperation(), "scale", getScale(), *shape,
+                    "blocks of width units");
+}
+
 LogicalResult PackOp::inferReturnTypes(MLIRContext *,
                                        std::optional<Location> loc,
                                        ValueRange operands,
@@ -468,6 +484,17 @@ LogicalResult PackOp::inferReturnTypes(MLIRContext *,
     return failure();
   types.assign({RankedTensorType::get(*shape, source.getElementType())});
   return success();
+}
+
+bool PackOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  if (inferred == actual)
+    return true;
+  if (inferred.size() != 1 || actual.size() != 1)
+    return false;
+  auto from = dyn_cast<RankedTensorType>(inferred[0]);
+  auto to = dyn_cast<RankedTensorType>(actual[0]);
+  return from && to && from.getShape() == to.getShape() &&
+         from.getElementType().isF32() && to.getElementType().isBF16();
 }
 
 //===----------------------------------------------------------------------===//
@@ -703,6 +730,14 @@ LogicalResult RecurOp::verify() {
     if (failed(checkShape(op, "kernel", kernel, {blocks, units, gates, width},
                           "blocks x units x gates x width")))
       return failure();
+    if (getElementTypeOrSelf(kernel.getType()).isInteger() !=
+        (index < getKernelScales().size()))
+      return emitOpError() << "expected a scale for each kernel of i8 and none "
+                              "for others";
+    if (index < getKernelScales().size() &&
+        failed(checkShape(op, "kernel_scale", getKernelScales()[index],
+                          {blocks, gates, width}, "blocks x gates x width")))
+      return failure();
   }
   SmallVector<int64_t> batchTime =
       getTimeMajor() ? SmallVector<int64_t>{time, batch}
@@ -772,6 +807,10 @@ LogicalResult StepOp::verify() {
        failed(checkShape(op, "input_bias", getInputBias(), {blocks, 3, width},
                          "blocks x 3 x width"))))
     return failure();
+  if (getElementTypeOrSelf(getKernel().getType()).isInteger() !=
+      bool(getKernelScale()))
+    return emitOpError() << "expected a kernel_scale for a kernel of i8 and none "
+                            "for others";
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};
@@ -781,6 +820,8 @@ LogicalResult StepOp::verify() {
       failed(checkShape(op, "kernel", getKernel(),
                         {blocks, units, gates, width},
                         "blocks x units x gates x width")) ||
+      failed(checkShape(op, "kernel_scale", getKernelScale(),
+                        {blocks, gates, width}, "blocks x gates x width")) ||
       failed(checkShape(op, "recurrent_bias", getRecurrentBias(),
                         {blocks, 1, width}, "blocks x 1 x width")) ||
       failed(checkShape(op, "state", getState(), padded, "batch x padded units")) ||

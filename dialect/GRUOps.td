@@ -17,6 +17,10 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class GRU_Op<string mnemonic, list<Trait> traits = []> : Op<GRU_Dialect, mnemonic, traits>;
 
 def GRU_Float : AnyTypeOf<[F32, F64, F16, BF16], "f32, f64, f16 or bf16">;
+/// Kernels may be stored in fewer bytes than they are used with.
+def GRU_Stored : AnyTypeOf<[F32, F64, F16, BF16, I8], "f32, f64, f16, bf16 or i8">;
+class GRU_StoredOf<list<int> ranks>
+    : AnyTypeOf<[TensorRankOf<[GRU_Stored], ranks>, MemRefRankOf<[GRU_Stored], ranks>]>;
 class GRU_TensorOf<list<int> ranks> : TensorRankOf<[GRU_Float], ranks>;
 def GRU_Tensor : RankedTensorOf<[GRU_Float]>;
 def GRU_MaskTensor : TensorRankOf<[I1], [2]>;
@@ -269,6 +273,9 @@ def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInte
         : tensor<64x192xf32> -> tensor<4x64x3x16xf32>
     ```
 
+    A result of bf16 for a source of f32 is rounded to nearest even
+    (`gru-narrow-weights`).
+
     The verifier rejects columns that are no multiple of `gates` (gru_pack_c1),
     a part that asks for another source shape (gru_pack_c2) and a width below 1
     (gru_pack_c3).
@@ -276,6 +283,34 @@ def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInte
   let arguments = (ins GRU_TensorOf<[1, 2]>:$source, GRU_PackPartAttr:$part, I64Attr:$gates, I64Attr:$width);
   let results = (outs GRU_TensorOf<[3, 4]>:$result);
   let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The result may be narrower than the source.
+    static bool isCompatibleReturnTypes(::mlir::TypeRange inferred, ::mlir::TypeRange actual);
+  }];
+}
+
+def GRU_QuantizedPackOp : GRU_Op<"quantized_pack", [Pure]> {
+  let summary = "brings a kernel into a kernel's order as bytes and a scale per column";
+  let description = [{
+    As `gru.pack` with the same `part` (`all`, `gates` or `candidate`) of a matrix of
+    f32, in signed bytes: with m the largest magnitude in a column,
+
+        scale[n, g, i]     = m / 127
+        result[n, k, g, i] = source[k, g H + n W + i] / scale[n, g, i], to nearest
+
+    A column of zeros has the scale 0.
+
+    ```mlir
+    %Up, %s = gru.quantized_pack %U {part = #gru.part<all>, gates = 3, width = 16}
+        : tensor<64x192xf32> -> tensor<4x64x3x16xi8>, tensor<4x3x16xf32>
+    ```
+
+    The verifier rejects what that of `gru.pack` does, and parts of biases.
+  }];
+  let arguments = (ins TensorRankOf<[F32], [2]>:$source, GRU_PackPartAttr:$part, I64Attr:$gates, I64Attr:$width);
+  let results = (outs TensorRankOf<[I8], [4]>:$result, TensorRankOf<[F32], [3]>:$scale);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result) `,` type($scale)";
   let hasVerifier = 1;
 }
 
@@ -339,6 +374,8 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     * `kernels`: with `reset_after` one, [NB, H, 3, W]; without two,
       [NB, H, 2, W] (z and r) and [NB, H, 1, W] (candidate), because the second
       product waits for r * h
+    * `kernel_scales` [NB, G, W]: one for each kernel of i8, by which its columns are
+      multiplied
     * `recurrent_bias` [NB, 1, W]: only with `reset_after`
     * `mask`, `reset`, `recurrent_dropout_mask` [3, B, H]: as in `gru.gru`
 
@@ -368,7 +405,7 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
   }];
   let arguments = (ins Optional<GRU_ShapedOf<[5]>>:$projection,
     Optional<GRU_ShapedOf<[3]>>:$input, Optional<GRU_ShapedOf<[4]>>:$input_kernel, Optional<GRU_ShapedOf<[3]>>:$input_bias,
-    Variadic<GRU_ShapedOf<[4]>>:$kernels,
+    Variadic<GRU_StoredOf<[4]>>:$kernels, Variadic<GRU_ShapedOf<[3]>>:$kernel_scales,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_bias, Optional<GRU_MaskShaped>:$mask, Optional<GRU_MaskShaped>:$reset,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_dropout_mask,
     GRU_ShapedOf<[2]>:$state, Optional<GRU_ShapedOf<[3]>>:$sequence, Optional<GRU_ShapedOf<[2]>>:$last,
@@ -382,7 +419,8 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     (`input` `(` $input^ `:` type($input) `)` `input_kernel` `(` $input_kernel `:` type($input_kernel) `)`)?
     (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
     `kernels` `(` $kernels `:` type($kernels) `)`
-    oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
+    oilist(`kernel_scales` `(` $kernel_scales `:` type($kernel_scales) `)`
+      | `recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `mask` `(` $mask `:` type($mask) `)`
       | `reset` `(` $reset `:` type($reset) `)`
       | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`)
@@ -421,8 +459,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Computes the new state of one timestep for all rows of the batch.
 
     * `projection` [B, NB, 3, W], or `input` [B, F], `input_kernel` [NB, F, 3, W]
-      and `input_bias` [NB, 3, W]; `kernel` [NB, H, G, W], `recurrent_bias`
-      [NB, 1, W]: as in `gru.recur`
+      and `input_bias` [NB, 3, W]; `kernel` [NB, H, G, W], with i8 its
+      `kernel_scale` [NB, G, W], `recurrent_bias` [NB, 1, W]: as in `gru.recur`
     * `state` [B, NB W]: the state before the step, padded to whole blocks
     * `new_state` [B, NB W]: written
     * `output` [B, H]: optional, written: the step's output, not padded
@@ -447,7 +485,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
   let arguments = (ins GRU_StepPhaseAttr:$phase,
     Optional<MemRefRankOf<[GRU_Float], [4]>>:$projection,
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$input, Optional<MemRefRankOf<[GRU_Float], [4]>>:$input_kernel,
-    Optional<MemRefRankOf<[GRU_Float], [3]>>:$input_bias, MemRefRankOf<[GRU_Float], [4]>:$kernel,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$input_bias, MemRefRankOf<[GRU_Stored], [4]>:$kernel,
+    Optional<MemRefRankOf<[GRU_Float], [3]>>:$kernel_scale,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_dropout_mask,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$dropped_state,
@@ -469,7 +508,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     (`input` `(` $input^ `:` type($input) `)` `input_kernel` `(` $input_kernel `:` type($input_kernel) `)`)?
     (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
     `kernel` `(` $kernel `:` type($kernel) `)`
-    oilist(`recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
+    oilist(`kernel_scale` `(` $kernel_scale `:` type($kernel_scale) `)`
+      | `recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`
       | `dropped_state` `(` $dropped_state `:` type($dropped_state) `)`
       | `preactivations` `(` $preactivations `:` type($preactivations) `)`

@@ -9,13 +9,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "wav.h"
+
 #include "gru/gru.hpp"
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <random>
 
 static constexpr int sampleRate = 44100;
@@ -39,34 +38,6 @@ static std::vector<float> pluckString(double frequency, size_t samples) {
     value = 0.498f * (value + line[(i + 1) % line.size()]);
   }
   return sound;
-}
-
-/// Two channels of 16 bits.
-static bool writeWav(const char *path, const std::vector<float> &left,
-                     const std::vector<float> &right) {
-  std::ofstream file(path, std::ios::binary);
-  auto number = [&](uint32_t value, int bytes) {
-    for (int i = 0; i < bytes; ++i)
-      file.put(char(value >> (8 * i)));
-  };
-  uint32_t size = uint32_t(left.size() * 4);
-  file << "RIFF";
-  number(36 + size, 4);
-  file << "WAVEfmt ";
-  number(16, 4);
-  number(1, 2); // plain numbers
-  number(2, 2); // channels
-  number(sampleRate, 4);
-  number(sampleRate * 4, 4);
-  number(4, 2);
-  number(16, 2);
-  file << "data";
-  number(size, 4);
-  for (size_t i = 0; i < left.size(); ++i)
-    for (float value : {left[i], right[i]})
-      number(uint16_t(int16_t(std::lrint(std::clamp(value, -1.f, 1.f) * 32767))),
-             2);
-  return bool(file.flush());
 }
 
 int main(int argc, char **argv) {
@@ -98,7 +69,7 @@ int main(int argc, char **argv) {
               *std::max_element(dry.begin(), dry.end(), loudest), peak);
   if (!std::isfinite(peak) || peak == 0)
     return fail("the amplifier is silent");
-  if (argc > 2 && !writeWav(argv[2], dry, wet))
+  if (argc > 2 && !wav::write(argv[2], {sampleRate, {dry, wet}}))
     return fail(std::string(argv[2]) + ": cannot write");
   return 0;
 }

@@ -39,7 +39,9 @@ public:
 
   void addRow(int64_t weight, int64_t offset, Type element, int64_t srcOffset,
               ArrayRef<int64_t> extents, ArrayRef<int64_t> srcStrides,
-              ArrayRef<int64_t> dstStrides, bool accumulate = false) {
+              ArrayRef<int64_t> dstStrides, bool accumulate = false,
+              std::optional<int64_t> scaleOffset = std::nullopt,
+              ArrayRef<int64_t> scaleStrides = {}) {
     SmallVector<NamedAttribute> row{
         b.getNamedAttr("weight", b.getI64IntegerAttr(weight)),
         b.getNamedAttr("offset", b.getI64IntegerAttr(offset)),
@@ -50,17 +52,25 @@ public:
         b.getNamedAttr("strides", b.getDenseI64ArrayAttr(dstStrides))};
     if (accumulate)
       row.push_back(b.getNamedAttr("accumulate", b.getUnitAttr()));
+    if (scaleOffset) {
+      row.push_back(b.getNamedAttr("scale_offset",
+                                   b.getI64IntegerAttr(*scaleOffset)));
+      row.push_back(b.getNamedAttr("scale_strides",
+                                   b.getDenseI64ArrayAttr(scaleStrides)));
+    }
     rows.push_back(b.getDictionaryAttr(row));
   }
 
   /// Columns of `gates` gates, starting with `firstGate`, of the rows
   /// [firstRow, firstRow + numRows) of a weight [K, allGates * units], into
   /// the first gates of [NB, numRows, packedGates, W]. Whole blocks
-  /// and the last partial one are a row of the program each.
+  /// and the last partial one are a row of the program each. With a `scaleOffset`
+  /// they are quantized, and their scales [NB, packedGates, W] go there.
   void addBlocks(int64_t weight, int64_t offset, Type element, int64_t columns,
                  int64_t units, int64_t width, int64_t firstRow,
                  int64_t numRows, int64_t firstGate, int64_t gates,
-                 int64_t packedGates, bool accumulate) {
+                 int64_t packedGates, bool accumulate,
+                 std::optional<int64_t> scaleOffset = std::nullopt) {
     int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
     int64_t blockStride = numRows * packedGates * width;
     int64_t full = units / width, rest = units % width;
@@ -72,7 +82,11 @@ public:
              firstRow * columns + firstGate * units + block * width,
              {numBlocks, numRows, gates, lanes},
              {width, columns, units, 1},
-             {blockStride, packedGates * width, width, 1}, accumulate);
+             {blockStride, packedGates * width, width, 1}, accumulate,
+             scaleOffset ? std::optional(*scaleOffset +
+                                         block * packedGates * width * 4)
+                         : std::nullopt,
+             {packedGates * width, 0, width, 1});
     };
     add(0, full, width);
     add(full, 1, rest);
@@ -152,7 +166,18 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
           packs;
       bool usedPlain = false;
       for (Operation *user : argument.getUsers()) {
-        if (auto pack = dyn_cast<PackOp>(user))
+        if (auto pack = dyn_cast<QuantizedPackOp>(user)) {
+          auto scales = pack.getScale().getType();
+          int64_t scaleOffset = program.place(scales);
+          newArguments.push_back(
+              {scales, scaleOffset, argument.getLoc(), {pack.getScale()}});
+          auto packed = pack.getResult().getType();
+          newArguments.push_back({packed, program.place(packed),
+                                  argument.getLoc(), {pack.getResult()}});
+          addPack(program, weight, newArguments.back().offset, pack,
+                  scaleOffset);
+          ++numPacks;
+        } else if (auto pack = dyn_cast<PackOp>(user))
           packs[{int64_t(pack.getPart()), int64_t(pack.getGates()),
                  int64_t(pack.getWidth())}]
               .push_back(pack);
@@ -187,7 +212,10 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
       for (Value old : argument.replaced)
         old.replaceAllUsesWith(func.getArgument(index));
     }
-    func.walk([](PackOp op) { op.erase(); });
+    func.walk([](Operation *op) {
+      if (isa<PackOp, QuantizedPackOp>(op))
+        op->erase();
+    });
     oldArguments.resize(func.getNumArguments());
     if (failed(func.eraseArguments(oldArguments)))
       return signalPassFailure();
@@ -205,17 +233,18 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
                    strides, strides);
   }
 
+  template <typename Op>
   static void addPack(PackProgram &program, int64_t weight, int64_t offset,
-                      PackOp op) {
+                      Op op, std::optional<int64_t> scaleOffset = std::nullopt) {
     auto source = cast<RankedTensorType>(op.getSource().getType());
     int64_t columns = source.getShape().back();
     int64_t units = columns / int64_t(op.getGates());
     int64_t rows = source.getRank() == 2 ? source.getDimSize(0) : 1;
     auto add = [&](int64_t firstRow, int64_t numRows, int64_t firstGate,
                    int64_t gates, int64_t packedGates, bool accumulate) {
-      program.addBlocks(weight, offset, source.getElementType(), columns, units,
-                        op.getWidth(), firstRow, numRows, firstGate, gates,
-                        packedGates, accumulate);
+      program.addBlocks(weight, offset, getElementTypeOrSelf(op.getResult().getType()),
+                        columns, units, op.getWidth(), firstRow, numRows, firstGate, gates,
+                        packedGates, accumulate, scaleOffset);
     };
     switch (op.getPart()) {
     case PackPart::all:

@@ -55,8 +55,8 @@ struct LowerAccessesPass
     getOperation().walk([&](memref::DimOp dim) { lowerDim(dim); });
     SmallVector<Operation *> accesses;
     getOperation().walk([&](Operation *op) {
-      if (isa<memref::LoadOp, memref::StoreOp, vector::LoadOp, vector::StoreOp>(
-              op))
+      if (isa<memref::LoadOp, memref::StoreOp, memref::PrefetchOp,
+              vector::LoadOp, vector::StoreOp>(op))
         accesses.push_back(op);
     });
     for (Operation *op : accesses)
@@ -72,6 +72,9 @@ struct LowerAccessesPass
           })
           .Case<vector::StoreOp>([&](auto store) {
             lowerStore(store, store.getBase(), store.getValueToStore());
+          })
+          .Case<memref::PrefetchOp>([&](auto prefetch) {
+            lowerPrefetch(prefetch);
           });
     eraseUnused();
     lowerLeftViews();
@@ -135,6 +138,18 @@ private:
                           getAlignment(store, memref), /*isVolatile=*/false,
                           store.getNontemporal());
     store.erase();
+  }
+
+  void lowerPrefetch(memref::PrefetchOp prefetch) {
+    Value address =
+        getAddress(prefetch, prefetch.getMemref(), prefetch.getIndices());
+    if (!address)
+      return;
+    OpBuilder b(prefetch);
+    LLVM::Prefetch::create(b, prefetch.getLoc(), address,
+                           prefetch.getIsWrite(), prefetch.getLocalityHint(),
+                           prefetch.getIsDataCache());
+    prefetch.erase();
   }
 
   /// Vectors too are only aligned as their elements, unless somebody knows more.

@@ -91,6 +91,31 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
                            "::mlir::arith::ArithDialect"];
 }
 
+def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
+  let summary = "stores float32 kernels in fewer bytes";
+  let description = [{
+    A large layer at a small batch waits for its weights, so half the bytes are close
+    to half the time. Steps and products widen what they load and compute in f32 as
+    before; biases, states and activations keep their type.
+
+    `type=bf16`: recurrent kernels, and kernels of products of few rows, are rounded
+    to nearest even when a program is opened.
+
+    ```mlir
+    %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
+        : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
+    ```
+
+    `type=int8`: recurrent kernels become bytes with a scale for each column
+    (`gru.quantized_pack`), with which the step multiplies its sums.
+
+    Weights of other types and those that the program computes itself stay as they
+    are.
+  }];
+  let options = [Option<"type", "type", "std::string", "\"bf16\"", "bf16 or int8">];
+  let dependentDialects = ["::gru::GRUDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Weights and buffers
 //===----------------------------------------------------------------------===//
@@ -143,6 +168,19 @@ def TensorOpsToLinalgPass : Pass<"convert-gru-to-linalg", "::mlir::func::FuncOp"
   }];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::arith::ArithDialect"];
+}
+
+def FuseElementwisePass : Pass<"gru-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "makes one loop of elementwise operations that follow each other";
+  let description = [{
+    A `linalg.generic` without reductions that only one other one reads, element
+    by element, becomes part of that one: the bias, the normalisation and the
+    activation behind a convolution are one pass over its result. No number
+    changes. Nothing is fused that would then be computed more than once, such
+    as a factor per channel.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect"];
 }
 
 def RowwiseToLoopsPass : Pass<"convert-gru-rowwise-to-loops", "::mlir::func::FuncOp"> {
@@ -251,6 +289,44 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
                  Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns structured loops on buffers into vector code";
+  let description = [{
+    One loop of a `linalg` operation becomes the lanes of vectors, the others
+    stay loops; loops of one iteration vanish, and neighbours that run along one
+    dimension in memory become one.
+
+    * A parallel loop along which the results are contiguous. Sums of a
+      reduction stay in registers, for several rows of another loop at once
+      where the rows share an input's vector: the filters of a convolution, the
+      rows of a matrix product. They start from a `linalg.fill` without its being
+      written.
+    * Else a reduction loop along which the inputs are contiguous: a sum per
+      lane, and a tree in the end.
+
+    ```mlir
+    linalg.generic {indexing_maps = [(m, w, c) -> (c, w), (m, w, c) -> (m, c), (m, w, c) -> (m, w)],
+                    iterator_types = ["parallel", "parallel", "reduction"]} ...
+    // becomes, for 8 filters m and 33 positions w
+    scf.for %c = ... iter_args(...) {    // 24 sums
+      %x = vector.load ... : vector<16xf32>   // and one more, and one of width 1
+      %w = memref.load ...                    // 8 of them
+      vector.fma ...                          // 24 of them
+    ```
+
+    A product that is added to the sum is rounded once, with it. What is left
+    behind a multiple of the vector length is a vector of that many elements.
+
+    Left alone, for `convert-linalg-to-loops`: bodies that read memory, booleans
+    in memory, and moves that no vector fits, such as transpositions.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
+  let statistics = [Statistic<"numVectorized", "vectorized", "Operations turned into vector code">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def LowerCopiesPass : Pass<"gru-lower-copies", "::mlir::func::FuncOp"> {

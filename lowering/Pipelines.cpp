@@ -131,6 +131,8 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
   if (options.fuseProjection)
     pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
+  if (!options.weightType.empty())
+    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass({options.weightType}));
 }
 
 /// Weights leave the function, tensors become buffers.
@@ -138,6 +140,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  pm.addNestedPass<func::FuncOp>(createFuseElementwisePass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
@@ -166,6 +169,8 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
       createConvertStepToVectorPass({vectorBytes, registers, threads}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertLinalgToVectorPass({vectorBytes, registers}));
 }
 
 /// What every target ends with: scratch memory, the calling convention, LLVM.
@@ -313,6 +318,9 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<int64_t> threads{*this, "threads",
                           llvm::cl::desc("threads that may share an operation"),
                           llvm::cl::init(1)};
+  Option<std::string> weightType{
+      *this, "weight-type",
+      llvm::cl::desc("store float32 kernels as bf16 or int8")};
   Option<Phase> stopAfter{
       *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
       llvm::cl::init(Phase::LLVM),
@@ -331,6 +339,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
     options.timesteps = timesteps;
     options.width = width;
     options.rows = rows;
+    options.weightType = weightType;
     if (stopAfter.getNumOccurrences())
       options.stopAfter = stopAfter;
     return options;

@@ -161,29 +161,93 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
     return memref::DimOp::create(b, loc, func.getArgument(where[0]), where[1]);
   }
 
+  /// A product of symbols, times a number.
+  struct Product {
+    int64_t factor = 1;
+    Monomial symbols;
+  };
+
+  static void multiply(Product &product, const Product &by) {
+    product.factor *= by.factor;
+    llvm::append_range(product.symbols, by.symbols);
+  }
+
+  std::optional<Product> productOf(func::FuncOp func, OpFoldResult size) {
+    if (std::optional<int64_t> number = getConstantIntValue(size))
+      return Product{*number, {}};
+    Operation *op = cast<Value>(size).getDefiningOp();
+    if (auto multiplication = dyn_cast_or_null<arith::MulIOp>(op)) {
+      std::optional<Product> a = productOf(func, multiplication.getLhs()),
+                             b = productOf(func, multiplication.getRhs());
+      if (!a || !b)
+        return std::nullopt;
+      multiply(*a, *b);
+      return a;
+    }
+    auto dim = dyn_cast_or_null<memref::DimOp>(op);
+    std::optional<int64_t> index = dim ? dim.getConstantIndex() : std::nullopt;
+    if (!index)
+      return std::nullopt;
+    return productOfDim(func, dim.getSource(), *index);
+  }
+
+  /// Bufferisation asks views for their sizes, which follow from what they are
+  /// views of.
+  std::optional<Product> productOfDim(func::FuncOp func, Value buffer,
+                                      int64_t index) {
+    auto type = cast<MemRefType>(buffer.getType());
+    if (!type.isDynamicDim(index))
+      return Product{type.getDimSize(index), {}};
+    if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+      if (argument.getOwner()->getParentOp() != func)
+        return std::nullopt;
+      auto dims = func.getArgAttrOfType<DenseI64ArrayAttr>(
+          argument.getArgNumber(), kDimsAttr);
+      if (!dims || index >= dims.size() || dims[index] >= 0)
+        return std::nullopt;
+      return Product{1, {-1 - dims[index]}};
+    }
+    Operation *op = buffer.getDefiningOp();
+    Builder b(&getContext());
+    if (auto alloc = dyn_cast<memref::AllocOp>(op))
+      return productOf(func, alloc.getMixedSizes()[index]);
+    if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
+      return productOf(func, expand.getMixedOutputShape()[index]);
+    if (auto cast = dyn_cast<memref::CastOp>(op))
+      return productOfDim(func, cast.getSource(), index);
+    if (auto view = dyn_cast<memref::SubViewOp>(op)) {
+      llvm::SmallBitVector dropped = view.getDroppedDims();
+      for (auto [dim, size] : llvm::enumerate(view.getMixedSizes()))
+        if (!dropped.test(dim) && index-- == 0)
+          return productOf(func, size);
+    }
+    if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
+      Product product;
+      SmallVector<ReassociationIndices> groups =
+          collapse.getReassociationIndices();
+      for (int64_t dim : groups[index]) {
+        std::optional<Product> one = productOfDim(func, collapse.getSrc(), dim);
+        if (!one)
+          return std::nullopt;
+        multiply(product, *one);
+      }
+      return product;
+    }
+    return std::nullopt;
+  }
+
   FailureOr<std::pair<Monomial, int64_t>> sizeOfBuffer(func::FuncOp func,
                                                        memref::AllocOp alloc) {
-    MemRefType type = alloc.getType();
-    int64_t bytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
-    for (int64_t size : type.getShape())
-      if (!ShapedType::isDynamic(size))
-        bytes *= size;
+    int64_t bytes =
+        llvm::divideCeil(alloc.getType().getElementTypeBitWidth(), 8);
     Monomial monomial;
-    for (Value size : alloc.getDynamicSizes()) {
-      auto dim = size.getDefiningOp<memref::DimOp>();
-      auto argument =
-          dim ? dyn_cast<BlockArgument>(dim.getSource()) : BlockArgument();
-      std::optional<int64_t> index = dim ? dim.getConstantIndex() : std::nullopt;
-      int64_t symbol = -1;
-      auto dims = argument ? func.getArgAttrOfType<DenseI64ArrayAttr>(
-                                 argument.getArgNumber(), kDimsAttr)
-                           : DenseI64ArrayAttr();
-      if (dims && index && *index < dims.size())
-        symbol = -1 - dims[*index];
-      if (symbol < 0)
+    for (OpFoldResult size : alloc.getMixedSizes()) {
+      std::optional<Product> product = productOf(func, size);
+      if (!product)
         return alloc.emitError()
                << "size does not follow from the inputs' shapes";
-      monomial.push_back(symbol);
+      bytes *= product->factor;
+      llvm::append_range(monomial, product->symbols);
     }
     llvm::sort(monomial);
     if (monomial.size() > 3)

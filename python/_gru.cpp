@@ -73,13 +73,14 @@ nb::list describe(const std::vector<gru::TensorInfo> &tensors) {
 
 gru::Program compile(const gru::Model &model, int64_t batch, int64_t timesteps,
                      const std::string &target, const std::string &mcpu,
-                     int threads) {
+                     int threads, const std::string &weightType) {
   nb::gil_scoped_release unlocked;
   auto program = gru::compile(model, {.batch = batch,
                                       .timesteps = timesteps,
                                       .threads = threads,
                                       .target = target,
-                                      .mcpu = mcpu});
+                                      .mcpu = mcpu,
+                                      .weight_type = weightType});
   nb::gil_scoped_acquire locked;
   return take(std::move(program));
 }

@@ -13,6 +13,8 @@
 #include "Plan.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 using namespace gru::runtime;
 
@@ -37,6 +39,12 @@ struct Range {
 bool isFloat(gru_dtype dtype) {
   return dtype == GRU_F32 || dtype == GRU_F64 || dtype == GRU_F16 ||
          dtype == GRU_BF16;
+}
+
+bool quantizes(const gru_plan_pack &pack) {
+  return pack.mode == GRU_PACK_QUANTIZE && pack.src_dtype == GRU_F32 &&
+         pack.dst_dtype == GRU_I8 && pack.rank >= 2 &&
+         pack.scale_strides[1] == 0;
 }
 
 //===--- Rows ------------------------------------------------------------===//
@@ -142,6 +150,56 @@ RowFunction rowFunctionFor(gru_dtype src, gru_dtype dst, bool accumulate) {
   }
 }
 
+/// Calls body(source, destination, scale), all in elements, for each choice of
+/// indices in which dimension 1 is 0.
+template <typename Body>
+void forColumns(const gru_plan_pack &pack, Body body) {
+  int64_t index[GRU_MAX_RANK] = {};
+  while (true) {
+    int64_t src = 0, dst = 0, scale = 0;
+    for (uint32_t d = 0; d < pack.rank; ++d) {
+      src += index[d] * pack.src_strides[d];
+      dst += index[d] * pack.dst_strides[d];
+      scale += index[d] * pack.scale_strides[d];
+    }
+    body(src, dst, scale);
+    uint32_t d = pack.rank;
+    while (d != 0 && (d == 2 || ++index[d - 1] == pack.extents[d - 1]))
+      index[--d] = 0;
+    if (d == 0)
+      return;
+  }
+}
+
+void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
+  const char *from = static_cast<const char *>(weight);
+  auto *to = static_cast<int8_t *>(blob) + pack.dst_offset;
+  auto *scales = reinterpret_cast<float *>(static_cast<char *>(blob) +
+                                           pack.scale_offset);
+  forColumns(pack, [&](int64_t src, int64_t dst, int64_t scaleAt) {
+    auto read = [&](int64_t k) {
+      float value;
+      std::memcpy(&value,
+                  from + (pack.src_offset + src + k * pack.src_strides[1]) *
+                             int64_t(sizeof(float)),
+                  sizeof(float));
+      return value;
+    };
+    float largest = 0;
+    for (int64_t k = 0; k < pack.extents[1]; ++k)
+      largest = std::max(largest, std::abs(read(k)));
+    float scale = largest / 127;
+    scales[scaleAt] = scale;
+    for (int64_t k = 0; k < pack.extents[1]; ++k) {
+      // Not a number, and what a scale of zero leaves, are zero bytes.
+      double quotient = scale > 0 ? double(read(k)) / scale : 0;
+      to[dst + k * pack.dst_strides[1]] =
+          int8_t(std::nearbyint(std::clamp(quotient == quotient ? quotient : 0,
+                                           -127.0, 127.0)));
+    }
+  });
+}
+
 } // namespace
 
 gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
@@ -156,13 +214,15 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': wrong source type, found ", gru_dtype_name(pack.src_dtype),
                 ", expected ", gru_dtype_name(weight.dtype));
-  bool copies = pack.src_dtype == pack.dst_dtype && pack.accumulate == 0;
-  if (pack.accumulate > 1 || pack.reserved != 0 ||
-      !(copies || (isFloat(pack.src_dtype) && isFloat(pack.dst_dtype))))
+  bool copies = pack.src_dtype == pack.dst_dtype && pack.mode == GRU_PACK_STORE;
+  if (pack.mode > GRU_PACK_QUANTIZE || pack.reserved != 0 ||
+      !(copies || quantizes(pack) ||
+        (pack.mode != GRU_PACK_QUANTIZE && isFloat(pack.src_dtype) &&
+         isFloat(pack.dst_dtype))))
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': cannot be done, found ", gru_dtype_name(pack.src_dtype),
-                " to ", gru_dtype_name(pack.dst_dtype), ", accumulate ",
-                pack.accumulate, ", reserved ", pack.reserved);
+                " to ", gru_dtype_name(pack.dst_dtype), ", mode ", pack.mode,
+                ", reserved ", pack.reserved);
   if (pack.rank > GRU_MAX_RANK)
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': too many dimensions, found ", pack.rank,
@@ -204,6 +264,20 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
                 "': absurd extents, found ",
                 Shape{pack.extents, pack.rank, false}, ", expected at most ",
                 maxCount, " elements");
+  if (pack.mode == GRU_PACK_QUANTIZE) {
+    Range scale{int64_t(pack.scale_offset / sizeof(float)),
+                int64_t(pack.scale_offset / sizeof(float))};
+    bool fits = pack.scale_offset % sizeof(float) == 0 &&
+                pack.scale_offset <= blobBytes;
+    for (uint32_t d = 0; d < pack.rank; ++d)
+      fits = fits && scale.extend(pack.extents[d], pack.scale_strides[d]);
+    if (!fits || scale.first < 0 ||
+        uint64_t(scale.last) >= blobBytes / sizeof(float))
+      return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
+                  "': writes scales out of range, found byte ",
+                  pack.scale_offset, ", expected them in ", blobBytes,
+                  " bytes");
+  }
   if (src.first < 0 || uint64_t(src.last) >= srcCount)
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': reads out of range, found elements ", src.first, " to ",
@@ -220,10 +294,12 @@ void gru::runtime::runPack(const gru_plan_pack &pack, const void *weight,
   for (uint32_t d = 0; d < pack.rank; ++d)
     if (pack.extents[d] == 0)
       return;
+  if (pack.mode == GRU_PACK_QUANTIZE)
+    return quantize(pack, weight, blob);
   int64_t srcSize = gru_dtype_size(pack.src_dtype);
   int64_t dstSize = gru_dtype_size(pack.dst_dtype);
   RowFunction row =
-      rowFunctionFor(pack.src_dtype, pack.dst_dtype, pack.accumulate != 0);
+      rowFunctionFor(pack.src_dtype, pack.dst_dtype, pack.mode == GRU_PACK_ADD);
   const char *src =
       static_cast<const char *>(weight) + pack.src_offset * srcSize;
   char *dst = static_cast<char *>(blob) + pack.dst_offset;

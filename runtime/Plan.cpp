@@ -18,12 +18,13 @@ using namespace gru::runtime;
 static_assert(sizeof(gru_plan_header) == 80);
 static_assert(sizeof(gru_plan_tensor) == 72);
 static_assert(sizeof(gru_plan_symbol) == 8);
-static_assert(sizeof(gru_plan_pack) == 184);
+static_assert(sizeof(gru_plan_pack) == 240);
 static_assert(sizeof(gru_plan_scratch) == 24);
 static_assert(sizeof(gru_plan_part) == 64);
 static_assert(offsetof(gru_plan_header, weights_bytes) == 48);
 static_assert(offsetof(gru_plan_tensor, offset) == 64);
 static_assert(offsetof(gru_plan_pack, extents) == 40);
+static_assert(offsetof(gru_plan_pack, scale_offset) == 184);
 // Generated code reads this one by the pointers' numbers.
 static_assert(sizeof(gru_call) == 8 * sizeof(void *));
 
@@ -134,7 +135,7 @@ gru_status Plan::checkTensors(std::span<const gru_plan_tensor> tensors,
       return fail(GRU_DAMAGED, "plan: ", kind, " ", i,
                   ": name is out of range, found ", tensor.name,
                   ", expected below ", header().strings_size);
-    if (gru_dtype_size(tensor.dtype) == 0)
+    if (gru_dtype_size(tensor.dtype) == 0 || tensor.dtype == GRU_I8)
       return fail(GRU_DAMAGED, "plan: ", kind, " '", name(tensor),
                   "': unknown type, found ", tensor.dtype);
     if (tensor.rank > GRU_MAX_RANK)

@@ -7,6 +7,7 @@ uint32_t gru_abi_version(void) { return GRU_ABI_VERSION; }
 size_t gru_dtype_size(gru_dtype dtype) {
   switch (dtype) {
   case GRU_BOOL:
+  case GRU_I8:
     return 1;
   case GRU_F16:
   case GRU_BF16:
@@ -31,6 +32,8 @@ const char *gru_dtype_name(gru_dtype dtype) {
     return "f16";
   case GRU_BF16:
     return "bf16";
+  case GRU_I8:
+    return "i8";
   case GRU_BOOL:
     return "bool";
   case GRU_I32:

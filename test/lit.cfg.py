@@ -42,6 +42,8 @@ config.substitutions += [
     ("%gru-run", os.path.join(tools, "gru-run")),
     ("%gru-bench", os.path.join(tools, "gru-bench")),
     ("%gru-cache", os.path.join(tools, "gru-cache")),
+    ("%gru-lsp-server", os.path.join(tools, "gru-lsp-server")),
+    ("%gru-plugin", os.path.join(config.gru_obj_root, "lib", "gru-plugin.so")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
     ("%ptxas", config.gru_ptxas),

@@ -56,6 +56,7 @@ gru_status gru_compile(const gru_model *model,
       options.batch ? options.batch : model->source->getDefaultBatch();
   target.timesteps = options.timesteps;
   target.threads = std::max(options.threads, 1);
+  target.weightType = text(options.weight_type);
   target.activities = options.activities != 0;
   target.allowTF32 = options.allow_tf32 != 0;
   if (target.backend == "halide")

@@ -88,11 +88,17 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gru::createTargetMachine(const CompileTarget &target) {
   static std::once_flag initialised;
   std::call_once(initialised, [] {
-    llvm::InitializeAllTargetInfos();
-    llvm::InitializeAllTargets();
-    llvm::InitializeAllTargetMCs();
-    llvm::InitializeAllAsmPrinters();
-    llvm::InitializeAllAsmParsers();
+    // Only those that kernels are made for: all others would be half of a
+    // library that LLVM is linked into.
+#define GRU_INITIALIZE(NAME)                                                   \
+  LLVMInitialize##NAME##TargetInfo();                                          \
+  LLVMInitialize##NAME##Target();                                              \
+  LLVMInitialize##NAME##TargetMC();                                            \
+  LLVMInitialize##NAME##AsmPrinter();                                          \
+  LLVMInitialize##NAME##AsmParser()
+    GRU_INITIALIZE(X86);
+    GRU_INITIALIZE(AArch64);
+#undef GRU_INITIALIZE
   });
   auto [triple, cpu, features] = getMachine(target);
   std::string problem;
@@ -135,6 +141,23 @@ gru::getPipelineOptions(const CompileTarget &target,
   // The reference is the yardstick, plain and alone.
   if (target.backend == "cpu")
     options.target.threads = target.threads;
+  if (!target.weightType.empty() && target.weightType != "bf16" &&
+      target.weightType != "int8")
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', expected bf16, int8, or nothing");
+  // The drift of narrow weights is measured against the reference with the
+  // model's own.
+  if (target.backend == "halide" && !target.weightType.empty())
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', but Halide's kernels store weights as "
+                                   "the model does");
+  if ((target.backend == "cudnn" || target.backend == "gpu") &&
+      !target.weightType.empty())
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', but devices store weights as the model "
+                                   "does; use target cpu");
+  if (target.backend == "cpu")
+    options.weightType = target.weightType;
   options.batch = target.batch;
   options.timesteps = target.timesteps;
   options.width = target.width;

@@ -37,6 +37,7 @@ struct CompileTarget {
   int64_t timesteps = 0;       ///< 0: dynamic
   int64_t width = 0, rows = 0; ///< 0: the cost model chooses
   int64_t threads = 1;         ///< members of a team that share a run
+  std::string weightType; ///< bf16, int8: float32 kernels are stored so
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;

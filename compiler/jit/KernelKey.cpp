@@ -23,10 +23,11 @@ using namespace gru;
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   // A device's problems only explain refusals.
   const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
-               timesteps, width, rows, threads, f64Outputs, stopAfter, training,
-               masks, activities, allowTF32, halideSchedule] = target;
-  for (StringRef text :
-       {backend, requireBackend, triple, cpu, stopAfter, halideSchedule})
+               timesteps, width, rows, threads, weightType, f64Outputs,
+               stopAfter, training, masks, activities, allowTF32,
+               halideSchedule] = target;
+  for (StringRef text : {backend, requireBackend, triple, cpu, weightType,
+                         stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, threads,
                          int64_t(f64Outputs), int64_t(training),

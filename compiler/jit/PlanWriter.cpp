@@ -129,8 +129,15 @@ private:
       gru_plan_pack record{};
       record.weight = number(dict, "weight");
       record.src_dtype = dtype(weightTypes[record.weight]);
-      record.dst_dtype = dtype(dict.getAs<TypeAttr>("type").getValue());
-      record.accumulate = dict.contains("accumulate");
+      Type element = dict.getAs<TypeAttr>("type").getValue();
+      record.dst_dtype = element.isInteger(8) ? GRU_I8 : dtype(element);
+      record.mode =
+          dict.contains("accumulate") ? GRU_PACK_ADD : GRU_PACK_STORE;
+      if (auto strides = dict.getAs<DenseI64ArrayAttr>("scale_strides")) {
+        record.mode = GRU_PACK_QUANTIZE;
+        record.scale_offset = number(dict, "scale_offset");
+        copyDims(strides.asArrayRef(), record.scale_strides);
+      }
       ArrayRef<int64_t> extents =
           dict.getAs<DenseI64ArrayAttr>("extents").asArrayRef();
       record.rank = extents.size();

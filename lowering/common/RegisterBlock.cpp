@@ -16,7 +16,7 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
   gates = type.getDimSize(2);
   width = type.getDimSize(3);
   Type element = type.getElementType();
-  if (isHalf(element))
+  if (isHalf(element) || element.isInteger())
     element = Float32Type::get(type.getContext());
   int64_t elementBytes = element.getIntOrFloatBitWidth() / 8;
   // A block narrower than a register (a width given by hand) is one vector; one
@@ -63,6 +63,8 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   Value value = vector::LoadOp::create(b, loc, stored, buffer, indices);
   if (stored == type)
     return value;
+  if (element.isInteger())
+    return arith::SIToFPOp::create(b, loc, type, value);
   return arith::ExtFOp::create(b, loc, type, value);
 }
 
@@ -94,6 +96,32 @@ void gru::storeVector(OpBuilder &b, Location loc, Value value, Value buffer,
                           indices);
 }
 
+/// Asks for the weights of a later k. Several rows take so many instructions for
+/// one k that a processor does not see far enough ahead by itself where weights
+/// come from behind the second-level cache; a single row does.
+static void prefetchWeights(OpBuilder &b, Location loc,
+                            const PackedColumns &columns, Value block,
+                            Value k) {
+  auto type = cast<MemRefType>(columns.weight.getType());
+  constexpr int64_t kLine = 64, kAhead = 4608, kNearBytes = 256 << 10;
+  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  int64_t rowBytes = columns.gates * columns.width * elementBytes;
+  if (type.getNumElements() * elementBytes < kNearBytes)
+    return;
+  // Past the block's end the next one begins, which is what comes next.
+  Value ahead = plus(b, loc, k, llvm::divideCeil(kAhead, rowBytes));
+  for (int64_t byte = 0; byte < rowBytes; byte += kLine) {
+    int64_t column = byte / elementBytes;
+    Value gate =
+        indexConstant(b, loc, columns.firstGate + column / columns.width);
+    memref::PrefetchOp::create(
+        b, loc, columns.weight,
+        ValueRange{block, ahead, gate,
+                   indexConstant(b, loc, column % columns.width)},
+        /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
     int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
@@ -123,6 +151,8 @@ SmallVector<Value> gru::emitProduct(
           Value &sum = next[row * columns.vectorsPerRow() + vector];
           sum = vector::FMAOp::create(b, loc, f, w, sum);
         };
+        if (rows > 1)
+          prefetchWeights(b, loc, columns, block, k);
         // The side with fewer values stays in registers while the other passes
         // by one at a time: with all of both, accumulators would spill.
         SmallVector<Value> kept;

@@ -34,6 +34,10 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   // Panels are multiples of 64 bytes whatever the vector, so that artefacts for
   // several widths can share one blob of weights.
   int64_t panel = std::max<int64_t>(lanes, 64 / elementBytes);
+  bool manyRows = batch < 0 || batch >= 4;
+  // Rows of a few units share registers instead of padding one each.
+  if (manyRows && units < panel)
+    panel = std::max<int64_t>(4, llvm::bit_ceil(uint64_t(units)));
   // A quarter of the registers stays for weights, broadcasts and constants.
   int64_t accumulators = target.registers * 3 / 4;
   int64_t largest = std::max<int64_t>(
@@ -42,7 +46,6 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   // rows bring that by themselves and want narrow blocks, so that the weights
   // of a block stay near while all rows pass by.
   int64_t width = panel;
-  bool manyRows = batch < 0 || batch >= 4;
   if (!manyRows)
     for (int64_t candidate = panel; candidate <= largest; candidate += panel) {
       // What the thread with the most blocks computes, for all threads.
@@ -54,7 +57,7 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
       if (padded(candidate) <= padded(width))
         width = candidate;
     }
-  int64_t vectorsPerRow = gates * width / lanes;
+  int64_t vectorsPerRow = gates * llvm::divideCeil(width, lanes);
   int64_t rows = std::max<int64_t>(1, accumulators / vectorsPerRow);
   rows = std::min<int64_t>(rows, 8);
   if (batch > 0)

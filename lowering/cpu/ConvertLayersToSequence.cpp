@@ -216,9 +216,9 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
       types.push_back(value.getType());
     auto recur = RecurOp::create(
         rewriter, loc, types, projection, /*input=*/Value(),
-        /*input_kernel=*/Value(), /*input_bias=*/Value(), kernels, recurrentBias,
-        op.getMask(), op.getReset(), op.getRecurrentDropoutMask(), state,
-        sequence, last,
+        /*input_kernel=*/Value(), /*input_bias=*/Value(), kernels,
+        /*kernel_scales=*/ValueRange(), recurrentBias, op.getMask(),
+        op.getReset(), op.getRecurrentDropoutMask(), state, sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),
         TimeOrderAttr::get(rewriter.getContext(), order),
         op.getResetAfterAttr(), op.getTimeMajorAttr(),

@@ -175,20 +175,21 @@ private:
     Value output = op.getSequence() ? atTime(op.getSequence(), write) : Value();
     if (!output)
       emit = {};
-    ValueRange kernels = op.getKernels();
     Value turn;
     if (op.getBlocks() > 1)
       turn = arith::TruncIOp::create(
           b, loc, b.getI1Type(),
           arith::IndexCastOp::create(b, loc, b.getI32Type(), i));
     IntegerAttr unitsAttr = b.getI64IntegerAttr(units);
-    auto step = [&](StepPhase phase, Value kernel, Value bias, Value stateIn,
+    auto step = [&](StepPhase phase, size_t index, Value bias, Value stateIn,
                     Value stateOut, Value out, Value mask, Value emit) {
       bool all = phase == StepPhase::all;
       bool drops = phase != StepPhase::candidate;
+      Value scale = op.getKernelScales().empty() ? Value()
+                                                 : op.getKernelScales()[index];
       StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
                      projection, input, op.getInputKernel(), op.getInputBias(),
-                     kernel, bias, drops ? dropoutMask : Value(),
+                     op.getKernels()[index], scale, bias, drops ? dropoutMask : Value(),
                      drops ? droppedState : Value(), stateIn, preactivations,
                      all ? Value() : update, all ? Value() : resetState,
                      stateOut, out, mask, emit, turn, unitsAttr,
@@ -196,12 +197,12 @@ private:
                      op.getClipAttr(), op.getRowsAttr());
     };
     if (op.getResetAfter()) {
-      step(StepPhase::all, kernels[0], op.getRecurrentBias(), oldState,
+      step(StepPhase::all, 0, op.getRecurrentBias(), oldState,
            newState, output, mask, emit);
       return;
     }
-    step(StepPhase::gates, kernels[0], {}, oldState, {}, {}, {}, {});
-    step(StepPhase::candidate, kernels[1], {}, oldState, newState, output,
+    step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
+    step(StepPhase::candidate, 1, {}, oldState, newState, output,
          mask, emit);
   }
 

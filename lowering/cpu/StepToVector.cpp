@@ -35,6 +35,10 @@ public:
       : op(op), b(op), loc(op.getLoc()), target(target),
         columns(op.getKernel(), target.vectorBytes),
         inputColumns(columns), largestTile(target.registers >= 32 ? 4 : 2) {
+    // Of vectors that fill a register in part there are more in a tile.
+    int64_t bytes = columns.lanes *
+                    columns.vector.getElementTypeBitWidth() / 8;
+    largestTile *= std::max<int64_t>(1, target.vectorBytes / bytes);
     if (!op.getInput())
       return;
     inputColumns = PackedColumns(op.getInputKernel(), target.vectorBytes);
@@ -144,6 +148,12 @@ private:
                         sumIndices(b, loc, kProjectionSlot, row, v));
           sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
         }
+    // Bytes are summed by themselves and scaled once.
+    SmallVector<Value> others;
+    if (op.getKernelScale()) {
+      others = sums;
+      sums.assign(sums.size(), floatConstant(b, loc, columns.vector, 0));
+    }
     Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
@@ -158,6 +168,17 @@ private:
           return broadcastElement(b, loc, columns.vector, left,
                                   ValueRange{rowIndices[row], k});
         });
+    if (op.getKernelScale())
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+          Value scale =
+              loadBias(b, loc, op.getKernelScale(), block, gate, v);
+          for (int64_t row = 0; row < count; ++row) {
+            int64_t at = columns.position(row, gate, v);
+            sums[at] =
+                vector::FMAOp::create(b, loc, sums[at], scale, others[at]);
+          }
+        }
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
     else if (count == 1)
@@ -239,8 +260,16 @@ private:
             columnOf(b, loc, block, columns.width, piece.v * columns.lanes)};
   }
 
+  /// Rows of one vector each lie behind each other in padded buffers.
+  bool isContiguous(const Tile &tile) const {
+    return isOneRow(tile) || numBlocks * columns.width == columns.lanes;
+  }
+
   Value loadPadded(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
                    Value block) {
+    if (isContiguous(tile))
+      return loadVector(b, loc, tileType(tile.size()), buffer,
+                        paddedIndices(b, loc, tile.front(), block));
     return loadTile(b, loc, buffer, tile, [&](const Piece &piece) {
       return paddedIndices(b, loc, piece, block);
     });
@@ -248,7 +277,7 @@ private:
 
   void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
                    const Tile &tile, Value block) {
-    if (isOneRow(tile)) {
+    if (isContiguous(tile)) {
       storeVector(b, loc, value, buffer,
                   paddedIndices(b, loc, tile.front(), block));
       return;

@@ -146,10 +146,13 @@ class Model:
         self.outputs = model.outputs()
         self._programs = {}
 
-    def compile(self, batch=0, timesteps=0, target="auto", mcpu="", threads=1):
+    def compile(self, batch=0, timesteps=0, target="auto", mcpu="", threads=1,
+                weight_type=""):
         """A program for one batch size (0: the model's own, else 1). timesteps
-        stay open unless they are given."""
-        return Program(self._model.compile(batch, timesteps, target, mcpu, threads))
+        stay open unless they are given. weight_type: "bf16" or "int8" stores
+        float32 kernels in fewer bytes."""
+        return Program(self._model.compile(batch, timesteps, target, mcpu, threads,
+                                           weight_type))
 
     def predict(self, *args, **kwargs):
         """Runs whatever batch the first input has; each new batch is compiled

@@ -42,6 +42,12 @@ class Load(unittest.TestCase):
         with self.assertRaises(TypeError):
             program(self.x.astype(np.complex64))
 
+    def test_weight_type(self):
+        program = self.model.compile(batch=self.x.shape[0], weight_type="int8")
+        found = program(self.x)
+        np.testing.assert_allclose(found, self.expected, atol=2e-2)
+        self.assertGreater(np.abs(found - self.expected).max(), 1e-5)
+
     def test_predict_changes_batch_and_length(self):
         for batch in (1, 2, 5, 2):
             for steps in (3, 7):

@@ -783,3 +783,29 @@ func.func @gru_dropout_mask_c4(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
   %m = gru.dropout_mask %key like %x {dims = array<i64: -1, -2>, rate = 0.5, scale = 2.0, stream = -1} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @gru_quantized_pack_part(%x: tensor<2x12xf32>) {
+  // expected-error @+1 {{part is 'input_bias', expected all, gates or candidate}}
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<input_bias>, gates = 3, width = 16} : tensor<2x12xf32> -> tensor<1x2x3x16xi8>, tensor<1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_quantized_pack_scale(%x: tensor<4x12xf32>) {
+  // expected-error @+1 {{scale}}
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<gates>, gates = 3, width = 16} : tensor<4x12xf32> -> tensor<1x4x2x16xi8>, tensor<1x3x16xf32>
+  return
+}
+
+// -----
+
+// Only f32 may become narrower, and only bf16.
+func.func @gru_pack_narrow(%x: tensor<4x12xf64>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{are incompatible with return type(s)}}
+  %0 = gru.pack %x {part = #gru.part<all>, gates = 3, width = 16} : tensor<4x12xf64> -> tensor<1x4x3x16xbf16>
+  return
+}

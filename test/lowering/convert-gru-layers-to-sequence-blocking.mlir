@@ -116,3 +116,15 @@ func.func @units20_f16(%x: tensor<1x?x8xf16>, %W: tensor<8x60xf16>, %U: tensor<2
       : tensor<1x?x8xf16>, tensor<8x60xf16>, tensor<20x60xf16> -> tensor<1x?x20xf16>, tensor<1x20xf16>, tensor<1x20xf16>
   return %0#2 : tensor<1x20xf16>
 }
+
+// A few units at a batch: blocks of a quarter of 64 bytes on every machine.
+// CHECK-LABEL: func.func @units3
+func.func @units3(%x: tensor<9x?x8xf32>, %W: tensor<8x9xf32>, %U: tensor<3x9xf32>) -> tensor<9x3xf32> {
+  // AVX512: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x4xf32>) {{.*}} rows = 8 : i64
+  // AVX2: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x4xf32>) {{.*}} rows = 4 : i64
+  // NEON: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x4xf32>) {{.*}} rows = 8 : i64
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<9x?x8xf32>, tensor<8x9xf32>, tensor<3x9xf32> -> tensor<9x?x3xf32>, tensor<9x3xf32>, tensor<9x3xf32>
+  return %0#2 : tensor<9x3xf32>
+}

@@ -70,3 +70,20 @@ func.func @wide_destination(%x: memref<8x2x5xf32>, %W: memref<4x5x3x16xf32>, %y:
       {activation = #gru.act<linear>, rows = 8 : i64}
   return
 }
+
+// Weights of more than the nearest caches hold, used by several rows, are asked for
+// 24 rows of three lines ahead.
+// CHECK-LABEL: func.func @prefetch
+// CHECK-SAME: %{{.*}}: memref<1x4x400xf32>, %[[W:[a-z0-9]+]]: memref<6x400x3x16xf32>
+func.func @prefetch(%x: memref<1x4x400xf32>, %W: memref<6x400x3x16xf32>, %y: memref<1x4x6x3x16xf32>) {
+  // CHECK: scf.for %[[BLOCK:.+]] = %c0 to %c6
+  // CHECK: scf.for %[[K:.+]] = %c0 to %c400
+  // CHECK: %[[AHEAD:.+]] = arith.addi %[[K]], %c24
+  // CHECK: memref.prefetch %[[W]][%[[BLOCK]], %[[AHEAD]], %c0, %c0], read, locality<3>, data
+  // CHECK: memref.prefetch %[[W]][%[[BLOCK]], %[[AHEAD]], %c1, %c0]
+  // CHECK: memref.prefetch %[[W]][%[[BLOCK]], %[[AHEAD]], %c2, %c0]
+  // CHECK: vector.fma
+  gru.packed_dense ins(%x, %W : memref<1x4x400xf32>, memref<6x400x3x16xf32>) outs(%y : memref<1x4x6x3x16xf32>)
+      {activation = #gru.act<linear>, time_major, rows = 4 : i64}
+  return
+}

@@ -86,6 +86,18 @@ func.func @views(%p: !llvm.ptr, %i: index) -> f32 {
   return %x : f32
 }
 
+// CHECK-LABEL: @prefetch
+func.func @prefetch(%p: !llvm.ptr, %i: index) {
+  %none = llvm.mlir.poison : !matrix
+  %d = llvm.insertvalue %p, %none[1] : !matrix
+  %m = builtin.unrealized_conversion_cast %d : !matrix to memref<6x4xf32>
+  %c0 = arith.constant 0 : index
+  // CHECK: %[[Q:.+]] = llvm.getelementptr
+  // CHECK: "llvm.intr.prefetch"(%[[Q]]) <{cache = 1 : i32, hint = 3 : i32, rw = 0 : i32}>
+  memref.prefetch %m[%i, %c0], read, locality<3>, data : memref<6x4xf32>
+  return
+}
+
 // What does not lead back to an argument is left to the general way, and so are
 // vectors of several dimensions.
 // CHECK-LABEL: @left

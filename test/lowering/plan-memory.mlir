@@ -69,3 +69,26 @@ func.func @regions(%x: memref<2x?x8xf32> {gru.dims = array<i64: 2, -1, 8>, gru.n
 func.func @nothing(%x: memref<4xf32>) {
   return
 }
+
+// Bufferisation asks views for their sizes.
+// CHECK-LABEL: func.func @sizes_of_views
+// CHECK-SAME: gru.scratch_regions = [array<i64: 640, 0>]
+func.func @sizes_of_views(%x: memref<?x2x8xf32> {gru.dims = array<i64: -1, 2, 8>, gru.name = "x"})
+    attributes {gru.symbols = [array<i64: 0, 0>]} {
+  %c0 = arith.constant 0 : index
+  %f = arith.constant 0.0 : f32
+  %t = memref.dim %x, %c0 : memref<?x2x8xf32>
+  %a = memref.alloc(%t) : memref<?x2x8xf32>
+  %e = memref.expand_shape %a [[0], [1, 2], [3]] output_shape [%t, 1, 2, 8] : memref<?x2x8xf32> into memref<?x1x2x8xf32>
+  %u = memref.dim %e, %c0 : memref<?x1x2x8xf32>
+  %b = memref.alloc(%u) : memref<?x16xf32>
+  %c = memref.collapse_shape %a [[0, 1, 2]] : memref<?x2x8xf32> into memref<?xf32>
+  %v = memref.dim %c, %c0 : memref<?xf32>
+  %d = memref.alloc(%v) : memref<?x8xf32>
+  linalg.fill ins(%f : f32) outs(%a : memref<?x2x8xf32>)
+  linalg.fill ins(%f : f32) outs(%b : memref<?x16xf32>)
+  linalg.fill ins(%f : f32) outs(%d : memref<?x8xf32>)
+  linalg.fill ins(%f : f32) outs(%b : memref<?x16xf32>)
+  memref.copy %a, %x : memref<?x2x8xf32> to memref<?x2x8xf32>
+  return
+}

@@ -144,6 +144,39 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values(1, 5, 16, 33, 70), testing::Values(1, 3, 9),
                      testing::Values(1, 6), testing::Bool(), testing::Bool()));
 
+/// Rounded weights give other results, near the exact ones, and unknown types none.
+TEST(Compile, StoresKernelsInFewerBytes) {
+  int64_t units = 70, features = 5, batch = 2, time = 7;
+  Weights weights = makeWeights(features, units, true);
+  GRU layer{.units = units};
+  layer.return_sequences = true;
+  auto model = Model::build(layer, weights.view());
+  ASSERT_TRUE(model) << model.error().message();
+  std::vector<float> x = random(batch * time * features, 9, 1);
+  std::vector<double> expected =
+      reference(layer, weights, x, batch, time, features);
+  uint64_t bytes = ~uint64_t(0);
+  for (const char *type : {"", "bf16", "int8"}) {
+    auto program = compile(
+        *model, {.batch = batch, .target = "cpu", .weight_type = type});
+    ASSERT_TRUE(program) << program.error().message();
+    EXPECT_LT(program->weights_bytes(), bytes) << type;
+    bytes = program->weights_bytes();
+    Session session = program->session({.max_timesteps = time});
+    std::vector<float> y(batch * time * units);
+    auto done = session.run({{x.data(), {batch, time, features}}},
+                            {{y.data(), {batch, time, units}}});
+    ASSERT_TRUE(done) << done.error().message();
+    double error = largestError(y, expected);
+    EXPECT_LE(error, *type ? 0.02 : 3e-6) << type;
+    EXPECT_GE(error, *type ? 1e-5 : 0) << type;
+  }
+  auto unknown = compile(*model, {.target = "cpu", .weight_type = "int4"});
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().message(),
+            "weight-type: is 'int4', expected bf16, int8, or nothing");
+}
+
 TEST(Run, AllocatesNothing) {
   Weights weights = makeWeights(4, 24, true);
   GRU layer{.units = 24};

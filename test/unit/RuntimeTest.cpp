@@ -381,16 +381,34 @@ TEST(RuntimePack, AccumulatesAndReduces) {
   double w[2][3] = {{1, 2, 3}, {10, 20, 30}};
   gru_plan_pack sum =
       PlanBuilder::pack(0, GRU_F64, GRU_F32, 0, {2, 3}, {3, 1}, {0, 1});
-  sum.accumulate = 1;
+  sum.mode = GRU_PACK_ADD;
   // Once, and the first row again.
   gru_plan_pack again =
       PlanBuilder::pack(0, GRU_F64, GRU_F32, 0, {3}, {1}, {1});
-  again.accumulate = 1;
+  again.mode = GRU_PACK_ADD;
   std::vector<float> blob = runPacks<float>(GRU_F64, w, {2, 3}, {sum, again});
   EXPECT_EQ(blob[0], 12);
   EXPECT_EQ(blob[1], 24);
   EXPECT_EQ(blob[2], 36);
   EXPECT_EQ(blob[3], 0);
+}
+
+TEST(RuntimePack, Quantizes) {
+  // Columns: the largest is exact, ties (1.5) go to even, zeros have no scale.
+  float w[3][4] = {{127, -2.4f, 0, 1}, {1.5f, 5, 0, NAN}, {-2.5f, 1, 0, -4}};
+  gru_plan_pack pack = PlanBuilder::pack(0, GRU_F32, GRU_I8, 0, {1, 3, 1, 4},
+                                         {0, 4, 0, 1}, {0, 4, 0, 1});
+  pack.mode = GRU_PACK_QUANTIZE;
+  pack.scale_offset = 16;
+  pack.scale_strides[3] = 1;
+  std::vector<float> blob = runPacks<float>(GRU_F32, w, {3, 4}, {pack});
+  EXPECT_EQ(blob[4], 1);
+  EXPECT_EQ(blob[5], 5.f / 127);
+  EXPECT_EQ(blob[6], 0);
+  EXPECT_EQ(blob[7], 4.f / 127);
+  int8_t bytes[12];
+  std::memcpy(bytes, blob.data(), sizeof(bytes));
+  EXPECT_THAT(bytes, ElementsAre(127, -61, 0, 32, 2, 127, 0, 0, -2, 25, 0, -127));
 }
 
 TEST(RuntimePack, ScalarEmptyAndUnaligned) {
@@ -485,7 +503,7 @@ TEST(RuntimePack, EveryPairOfTypes) {
           {PlanBuilder::pack(0, GRU_F64, src, 0, {2}, {1}, {1})});
       gru_plan_pack pack = PlanBuilder::pack(0, src, dst, 0, {2}, {1}, {1});
       gru_plan_pack again = pack;
-      again.accumulate = 1;
+      again.mode = GRU_PACK_ADD;
       std::vector<char> packed =
           runPacks<char>(src, encoded.data(), {2}, {pack, again});
       std::vector<double> back = runPacks<double>(
@@ -677,7 +695,22 @@ TEST(RuntimePlan, Packs) {
   expectPack([](gru_plan_pack &p) { p.dst_dtype = GRU_I32; },
              "cannot be done, found f32 to i32");
   expectPack([](gru_plan_pack &p) { p.dst_dtype = 0; }, "cannot be done");
-  expectPack([](gru_plan_pack &p) { p.accumulate = 2; }, "cannot be done");
+  expectPack([](gru_plan_pack &p) { p.mode = GRU_PACK_QUANTIZE; }, "cannot be done");
+  auto quantized = [](uint64_t offset, int64_t stride) {
+    return [=](gru_plan_pack &p) {
+      p.mode = GRU_PACK_QUANTIZE;
+      p.dst_dtype = GRU_I8;
+      p.rank = 2;
+      p.extents[1] = 1;
+      p.scale_offset = offset;
+      p.scale_strides[0] = stride;
+    };
+  };
+  expectPack(quantized(2, 1), "writes scales out of range, found byte 2");
+  expectPack(quantized(~uint64_t(3), 1), "writes scales out of range");
+  expectPack(quantized(120, 1), "writes scales out of range");
+  expectPack(quantized(0, -1), "writes scales out of range");
+  expectPack(quantized(0, INT64_MAX), "writes scales out of range");
   expectPack([](gru_plan_pack &p) { p.rank = 7; }, "too many dimensions");
   expectPack([](gru_plan_pack &p) { p.dst_offset = 2; }, "wrong destination");
   expectPack([](gru_plan_pack &p) { p.dst_offset = ~uint64_t(3); },

@@ -43,6 +43,9 @@ struct Options {
       cl::desc("FILE [WORKLOAD [NAME [THREADS [SECONDS]]]]")};
   cl::opt<std::string> target{"target", cl::cat(category), cl::init("auto"),
                               cl::desc("cpu, halide, reference or auto")};
+  cl::opt<std::string> weightType{
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
+      cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("file"),
       cl::desc("Schedules, as gru-opt --emit=halide-schedule prints them")};
@@ -135,6 +138,7 @@ static llvm::Error run(const Options &options) {
   raw.timesteps = c.stream ? 1 : 0;
   raw.target = options.target.c_str();
   raw.mcpu = options.cpu.c_str();
+  raw.weight_type = options.weightType.c_str();
   // What compiling takes is part of what is measured.
   raw.cache_dir = "";
   std::string schedule;

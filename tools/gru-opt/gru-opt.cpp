@@ -63,6 +63,9 @@ struct Options {
   cl::opt<int64_t> threads{"threads", cl::cat(category), cl::init(1),
                            cl::desc("Threads that may share a run, where it "
                                     "pays")};
+  cl::opt<std::string> weightType{
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
+      cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<int64_t> width{"block-width", cl::cat(category),
                          cl::desc("Units per block, instead of the cost "
                                   "model's choice")};
@@ -174,6 +177,7 @@ struct Options {
     result.target.batch = batch;
     result.target.timesteps = timesteps;
     result.target.threads = std::max<int64_t>(threads, 1);
+    result.target.weightType = weightType;
     result.target.width = width;
     result.target.rows = rows;
     result.target.stopAfter = stopAfter;

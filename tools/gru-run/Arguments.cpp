@@ -76,6 +76,9 @@ struct Options {
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("NAME"),
       cl::desc("Fail if any recurrent layer runs elsewhere")};
+  cl::opt<std::string> weightType{
+      "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
+      cl::desc("Store float32 kernels in fewer bytes")};
   cl::opt<std::string> threads{"threads", cl::cat(category), cl::init("1"),
                                cl::value_desc("N"),
                                cl::desc("Threads of a run (1)")};
@@ -244,6 +247,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.constrain = options.constrain;
   arguments.training = options.training;
   arguments.allowTF32 = options.allowTF32;
+  arguments.weightType = options.weightType;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;

@@ -36,6 +36,7 @@ struct Arguments {
   double atol = 0, rtol = 0;
   std::string target, requireBackend;
   int threads = 1;
+  std::string weightType;
   /// 0 where not given.
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;

@@ -228,6 +228,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
     options.masks.push_back({name, mask.shape});
   options.target = arguments.target;
   options.threads = arguments.threads;
+  options.weight_type = arguments.weightType;
   options.require_backend = arguments.requireBackend;
   options.activities = arguments.losses && model.num_activities();
   options.cache_dir = arguments.cacheDir;

@@ -38,6 +38,13 @@ Tensor gru::onnx::makeScalar(double number, DataType type) {
   return tensor;
 }
 
+Error gru::onnx::checkFloat(Node &node, const Tensor &tensor) {
+  if (isFloat(tensor.type))
+    return Error::success();
+  return node.error("the input is " + getName(tensor.type) +
+                    ", expected a float type");
+}
+
 SmallVector<int64_t> gru::onnx::getStrides(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> strides(shape.size(), 1);
   for (int64_t i = int64_t(shape.size()) - 2; i >= 0; --i)

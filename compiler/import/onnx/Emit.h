@@ -77,6 +77,8 @@ llvm::Expected<Tensor> emitCast(Node &node, const Tensor &tensor,
 Tensor makeTensor(mlir::Value value, Sizes shape, DataType type);
 /// A known scalar.
 Tensor makeScalar(double number, DataType type);
+/// An error unless the elements are floats.
+llvm::Error checkFloat(Node &node, const Tensor &tensor);
 /// Strides of a row-major tensor.
 llvm::SmallVector<int64_t> getStrides(llvm::ArrayRef<int64_t> shape);
 /// Calls `visit` with the indices of all elements in row-major order.

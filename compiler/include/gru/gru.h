@@ -241,6 +241,12 @@ typedef struct gru_compile_options {
      them, one line per function that shall have another than the one chosen.
      NULL: none. */
   const char *halide_schedule;
+  /* With target cpu: "bf16" stores float32 recurrent kernels, and other kernels
+     where few rows use them, rounded to half the bytes; "int8" stores recurrent
+     kernels in a quarter, with a scale for each column. All is computed in float32
+     as before. Faster where a layer waits for its weights, less exact: gru-run
+     --verify tells how much. NULL: as in the model. */
+  const char *weight_type;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

@@ -332,6 +332,7 @@ struct CompileOptions {
   /// Of the program and its weights; null: the C library's. Copied.
   const gru_allocator *allocator = nullptr;
   std::string halide_schedule = {};
+  std::string weight_type = {};
   bool allow_tf32 = false;
 };
 
@@ -364,6 +365,7 @@ inline Result<Program> compile(const Model &model,
   raw.context = const_cast<CompileOptions *>(&options);
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   raw.halide_schedule = options.halide_schedule.c_str();
+  raw.weight_type = options.weight_type.c_str();
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);

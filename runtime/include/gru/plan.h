@@ -40,7 +40,8 @@ enum {
   GRU_BF16 = 4, /* the upper half of a binary32 */
   GRU_BOOL = 5, /* one byte, 0 or 1 */
   GRU_I32 = 6,
-  GRU_I64 = 7
+  GRU_I64 = 7,
+  GRU_I8 = 8 /* of packed weights only */
 };
 
 /* Threads that run one kernel together. All members run it and go through the
@@ -107,23 +108,35 @@ typedef struct gru_plan_symbol {
   uint32_t input, dim;
 } gru_plan_symbol;
 
+typedef enum gru_plan_pack_mode {
+  GRU_PACK_STORE = 0,
+  GRU_PACK_ADD = 1, /* in dst_dtype */
+  GRU_PACK_QUANTIZE = 2
+} gru_plan_pack_mode;
+
 /* One strided copy from a weight in Keras's form (dense, row-major) into the
    blob, which is zero before the first:
      for all i in extents:
        blob[dst_offset][sum i * dst_strides] (+)=
            cast(weight[src_offset + sum i * src_strides])
    Types may differ or be accumulated only between the four floating-point
-   types. The cast rounds to nearest even. */
+   types. The cast rounds to nearest even.
+   A quantizing pack goes from f32 to i8 and divides what it copies by a scale, f32,
+   one for each choice of indices but that of dimension 1: the largest magnitude of
+   the sources with these, divided by 127. Zero is divided by no scale. */
 typedef struct gru_plan_pack {
   uint32_t weight;                /* index of the source weight */
   gru_dtype src_dtype, dst_dtype; /* src_dtype is that weight's */
-  uint32_t accumulate;            /* 0: store; 1: add, in dst_dtype */
+  uint32_t mode;                  /* a gru_plan_pack_mode */
   uint32_t rank;
   uint32_t reserved;   /* 0 */
   uint64_t dst_offset; /* bytes into the blob, a multiple of the element */
   int64_t src_offset;  /* elements */
   int64_t extents[GRU_MAX_RANK];
   int64_t src_strides[GRU_MAX_RANK], dst_strides[GRU_MAX_RANK]; /* elements */
+  /* Quantizing only: where the scales go, otherwise 0. */
+  uint64_t scale_offset; /* bytes into the blob, a multiple of 4 */
+  int64_t scale_strides[GRU_MAX_RANK]; /* elements; of dimension 1: 0 */
 } gru_plan_pack;
 
 /* Scratch bytes = the sum over all records of

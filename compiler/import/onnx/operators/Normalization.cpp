@@ -1,12 +1,15 @@
 //===- Normalization.cpp - reductions and normalisations -------------------===//
 
 #include "compiler/import/onnx/Emit.h"
+#include "compiler/import/onnx/Graph.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/STLExtras.h"
 
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -304,6 +307,29 @@ static Error checkChannels(Node &node, const Tensor &input) {
                     ", expected floats with a dimension of channels");
 }
 
+/// scale / sqrt(variance + epsilon) of weights, rounded once; nothing for what
+/// is not in the file.
+static std::optional<Tensor> foldFactor(Node &node, const Tensor &scale,
+                                        const Tensor &variance,
+                                        double epsilon) {
+  if (!scale.literal || !variance.literal || getByteSize(scale.type) < 4)
+    return std::nullopt;
+  auto literal = std::make_shared<Literal>(*scale.literal);
+  literal->name = (node.getName() + "/factor").str();
+  for (int64_t i = 0, e = literal->getNumElements(); i < e; ++i) {
+    double factor = scale.literal->getDouble(i) /
+                    std::sqrt(variance.literal->getDouble(i) + epsilon);
+    float single = float(factor);
+    if (scale.type == DataType::f64)
+      std::memcpy(literal->bytes.data() + 8 * i, &factor, 8);
+    else
+      std::memcpy(literal->bytes.data() + 4 * i, &single, 4);
+  }
+  Tensor result = scale;
+  result.literal = node.graph.keep(std::move(literal));
+  return result;
+}
+
 Expected<Tensors> gru::onnx::importBatchNormalization(Node &node) {
   const Tensor &input = node.getInput(0);
   if (Error error = checkChannels(node, input))
@@ -319,15 +345,19 @@ Expected<Tensors> gru::onnx::importBatchNormalization(Node &node) {
   GRU_TAKE(mean, alongChannels(node, input, 3, "input_mean"));
   GRU_TAKE(variance, alongChannels(node, input, 4, "input_var"));
   Tensor factor;
-  GRU_TAKE(factor,
-           emitElementwise(
-               node, {scale, variance}, input.type,
-               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                 Value sum = AddFOp::create(
-                     b, loc, args[1], numberLike(b, loc, args[1], epsilon));
-                 return DivFOp::create(b, loc, args[0],
-                                       mlir::math::SqrtOp::create(b, loc, sum));
-               }));
+  if (std::optional<Tensor> folded = foldFactor(node, scale, variance, epsilon))
+    factor = *folded;
+  else
+    GRU_TAKE(factor,
+             emitElementwise(
+                 node, {scale, variance}, input.type,
+                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   Value sum = AddFOp::create(
+                       b, loc, args[1], numberLike(b, loc, args[1], epsilon));
+                   return DivFOp::create(
+                       b, loc, args[0],
+                       mlir::math::SqrtOp::create(b, loc, sum));
+                 }));
   Tensor result;
   GRU_TAKE(result,
            emitElementwise(

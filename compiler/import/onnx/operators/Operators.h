@@ -9,8 +9,9 @@ namespace gru::onnx {
 
 using ImportFunction = llvm::Expected<Tensors> (*)(Node &);
 
+/// Operators that one function imports.
 struct Operator {
-  llvm::StringLiteral name;
+  llvm::StringLiteral names; ///< With blanks between them.
   ImportFunction function;
   unsigned minInputs, maxInputs;
 };
@@ -38,9 +39,12 @@ llvm::Expected<Tensors> importCast(Node &node);
 llvm::Expected<Tensors> importIdentity(Node &node);
 llvm::Expected<Tensors> importDropout(Node &node);
 
-// Elementwise.cpp
+// Unary.cpp
 llvm::Expected<Tensors> importActivation(Node &node);
 llvm::Expected<Tensors> importUnary(Node &node);
+llvm::Expected<Tensors> importSoftmax(Node &node);
+
+// Elementwise.cpp
 llvm::Expected<Tensors> importArithmetic(Node &node);
 llvm::Expected<Tensors> importComparison(Node &node);
 llvm::Expected<Tensors> importLogical(Node &node);
@@ -48,7 +52,6 @@ llvm::Expected<Tensors> importPow(Node &node);
 llvm::Expected<Tensors> importPRelu(Node &node);
 llvm::Expected<Tensors> importClip(Node &node);
 llvm::Expected<Tensors> importWhere(Node &node);
-llvm::Expected<Tensors> importSoftmax(Node &node);
 
 // Shapes.cpp
 llvm::Expected<Tensors> importReshape(Node &node);
@@ -59,12 +62,16 @@ llvm::Expected<Tensors> importTranspose(Node &node);
 llvm::Expected<Tensors> importExpand(Node &node);
 llvm::Expected<Tensors> importTile(Node &node);
 
-// Indexing.cpp
+// Slicing.cpp
 llvm::Expected<Tensors> importSlice(Node &node);
 llvm::Expected<Tensors> importSplit(Node &node);
 llvm::Expected<Tensors> importConcat(Node &node);
+
+// Gather.cpp
 llvm::Expected<Tensors> importGather(Node &node);
 llvm::Expected<Tensors> importScatterND(Node &node);
+
+// Padding.cpp
 llvm::Expected<Tensors> importPad(Node &node);
 llvm::Expected<Tensors> importReverseSequence(Node &node);
 

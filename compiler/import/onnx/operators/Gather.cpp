@@ -1,0 +1,303 @@
+//===- Gather.cpp - Gather and ScatterND ----------------------------------===//
+
+#include "compiler/import/onnx/Emit.h"
+#include "compiler/import/onnx/operators/Operators.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace gru;
+using namespace gru::onnx;
+using namespace llvm;
+
+using mlir::Location;
+using mlir::OpBuilder;
+using mlir::Value;
+using mlir::ValueRange;
+
+static Value indexConstant(OpBuilder &b, Location loc, int64_t number) {
+  return mlir::arith::ConstantIndexOp::create(b, loc, number);
+}
+
+/// An element of a tensor of indices, as an index, counted from the front.
+static Value readIndex(OpBuilder &b, Location loc, Value indices,
+                       ValueRange at, Value length) {
+  using namespace mlir::arith;
+  Value raw = mlir::tensor::ExtractOp::create(b, loc, indices, at);
+  Value index = IndexCastOp::create(b, loc, b.getIndexType(), raw);
+  Value zero = indexConstant(b, loc, 0);
+  Value negative =
+      CmpIOp::create(b, loc, CmpIPredicate::slt, index, zero);
+  Value wrapped = AddIOp::create(b, loc, index, length);
+  index = SelectOp::create(b, loc, negative, wrapped, index);
+  // An index outside is the model's fault; it must not read foreign memory.
+  Value last = SubIOp::create(b, loc, length, indexConstant(b, loc, 1));
+  index = MaxSIOp::create(b, loc, index, zero);
+  return MinSIOp::create(b, loc, index, last);
+}
+
+/// The numbers of an index tensor as a sum of a constant and a factor per
+/// dimension, none of them negative: windows, and every n-th element.
+static std::optional<SmallVector<int64_t>> getFactors(ArrayRef<int64_t> numbers,
+                                                      ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> strides = getStrides(shape), factors;
+  for (auto [size, stride] : zip(shape, strides))
+    factors.push_back(size > 1 ? numbers[stride] - numbers[0] : 0);
+  bool fits =
+      numbers[0] >= 0 && all_of(factors, [](int64_t f) { return f >= 0; });
+  size_t next = 0;
+  forEachElement(shape, [&](ArrayRef<int64_t> index) {
+    int64_t sum = numbers[0];
+    for (auto [i, factor] : zip(index, factors))
+      sum += i * factor;
+    fits &= numbers[next++] == sum;
+  });
+  if (!fits)
+    return std::nullopt;
+  return factors;
+}
+
+Expected<Tensors> gru::onnx::importGather(Node &node) {
+  const Tensor &data = node.getInput(0), &indices = node.getInput(1);
+  int64_t axis = 0, rank = data.getRank(), inner = indices.getRank();
+  GRU_TAKE(axis, node.getAxis(node.getInt("axis", 0), rank));
+  if (indices.type != DataType::i32 && indices.type != DataType::i64)
+    return node.error("indices are " + getName(indices.type) +
+                      ", expected int32 or int64");
+  const Size &length = data.shape[axis];
+  std::optional<SmallVector<int64_t>> numbers;
+  if (indices.numbers)
+    numbers = getNumbers(*indices.numbers);
+  if (numbers)
+    for (int64_t &number : *numbers) {
+      if (length.isNumber() && (number < -length.getNumber() ||
+                                number >= length.getNumber()))
+        return node.error("indices hold " + Twine(number) + ", expected -" +
+                          Twine(length.getNumber()) + " to " +
+                          Twine(length.getNumber() - 1));
+      if (number < 0 && length.isNumber())
+        number += length.getNumber();
+    }
+  // Neighbours are a slice.
+  if (numbers && !numbers->empty() && length.isNumber()) {
+    bool run = true;
+    for (auto [i, number] : enumerate(*numbers))
+      run &= number == numbers->front() + int64_t(i);
+    if (run) {
+      Sizes offsets(rank), sizes = data.shape;
+      offsets[axis] = numbers->front();
+      sizes[axis] = int64_t(numbers->size());
+      Tensor slice;
+      GRU_TAKE(slice, emitSlice(node, data, offsets, sizes,
+                                SmallVector<int64_t>(rank, 1)));
+      Sizes shape(data.shape.begin(), data.shape.begin() + axis);
+      shape.append(indices.shape);
+      shape.append(data.shape.begin() + axis + 1, data.shape.end());
+      GRU_TAKE(slice, emitReshape(node, slice, shape));
+      return Tensors{slice};
+    }
+  }
+  // The last element of an open dimension, counted from its end.
+  if (numbers && inner == 0 && !length.isNumber()) {
+    std::optional<Size> position = Size(numbers->front());
+    if (numbers->front() < 0)
+      position = add(length, *position);
+    if (numbers->front() == 0 || numbers->front() == -1) {
+      Tensor result;
+      GRU_TAKE(result, emitSelect(node, data, axis, *position));
+      return Tensors{result};
+    }
+    return node.openSize("takes element " + Twine(numbers->front()) +
+                         " of a dimension of an open size");
+  }
+  Sizes shape(data.shape.begin(), data.shape.begin() + axis);
+  shape.append(indices.shape);
+  shape.append(data.shape.begin() + axis + 1, data.shape.end());
+  SmallVector<int64_t> strides;
+  if (std::optional<SmallVector<int64_t>> dims = getNumbers(data.shape))
+    strides = getStrides(*dims);
+  Tensor source = data;
+  if (source.isKnown() && !source.splat && (!numbers || strides.empty())) {
+    GRU_TAKE(source.value, node.getValue(data));
+    source.literal = nullptr;
+    source.numbers.reset();
+  }
+  std::optional<SmallVector<int64_t>> factors;
+  if (numbers && !numbers->empty() && length.isNumber())
+    factors = getFactors(*numbers, *getNumbers(indices.shape));
+  Tensor result;
+  GRU_TAKE(
+      result,
+      emitMove(
+          node, source, shape,
+          [&](ArrayRef<int64_t> index) {
+            int64_t linear = 0, position = 0;
+            for (int64_t dim = 0; dim < inner; ++dim)
+              position = position * indices.shape[dim].getNumber() +
+                         index[axis + dim];
+            for (int64_t dim = 0; dim < rank; ++dim)
+              linear += (dim < axis    ? index[dim]
+                         : dim == axis ? (*numbers)[position]
+                                       : index[dim + inner - 1]) *
+                        strides[dim];
+            return linear;
+          },
+          [&](Value value) -> Expected<Value> {
+            if (factors) {
+              Operand operand{value, {}};
+              for (int64_t dim = 0; dim < axis; ++dim)
+                operand.indices.push_back(node.b.getAffineDimExpr(dim));
+              mlir::AffineExpr at =
+                  node.b.getAffineConstantExpr(numbers->front());
+              for (auto [dim, factor] : enumerate(*factors))
+                at = at + node.b.getAffineDimExpr(axis + dim) * factor;
+              operand.indices.push_back(at);
+              for (int64_t dim = axis + inner; dim < int64_t(shape.size());
+                   ++dim)
+                operand.indices.push_back(node.b.getAffineDimExpr(dim));
+              return emitLoops(node, shape, 0, operand, data.type, 0,
+                               [](OpBuilder &, Location, ValueRange args) {
+                                 return args[0];
+                               })
+                  .value;
+            }
+            Value at;
+            GRU_TAKE(at, node.getValue(indices));
+            Value size = node.getIndex(length);
+            return emitLoops(
+                       node, shape, 0, {}, data.type, 0,
+                       [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                         SmallVector<Value> loops, from;
+                         for (size_t dim = 0; dim < shape.size(); ++dim)
+                           loops.push_back(
+                               mlir::linalg::IndexOp::create(b, loc, dim));
+                         ArrayRef all(loops);
+                         from.append(all.begin(), all.begin() + axis);
+                         from.push_back(readIndex(
+                             b, loc, at, all.slice(axis, inner), size));
+                         from.append(all.begin() + axis + inner, all.end());
+                         return mlir::tensor::ExtractOp::create(b, loc, value,
+                                                                from);
+                       })
+                .value;
+          }));
+  return Tensors{result};
+}
+
+/// A box of positions that counts up in row-major order, which is what
+/// exporters write for an assignment to a slice.
+static bool isBox(ArrayRef<int64_t> indices, ArrayRef<int64_t> shape,
+                  int64_t depth, SmallVectorImpl<int64_t> &offsets,
+                  SmallVectorImpl<int64_t> &sizes) {
+  int64_t count = indices.size() / depth;
+  offsets.assign(indices.begin(), indices.begin() + depth);
+  ArrayRef<int64_t> last = indices.take_back(depth);
+  int64_t total = 1;
+  for (int64_t dim = 0; dim < depth; ++dim) {
+    sizes.push_back(last[dim] - offsets[dim] + 1);
+    if (offsets[dim] < 0 || sizes[dim] < 1 || last[dim] >= shape[dim])
+      return false;
+    total *= sizes[dim];
+  }
+  if (total != count)
+    return false;
+  int64_t position = 0;
+  bool box = true;
+  forEachElement(sizes, [&](ArrayRef<int64_t> index) {
+    for (int64_t dim = 0; dim < depth; ++dim)
+      box &= indices[position++] == offsets[dim] + index[dim];
+  });
+  return box;
+}
+
+Expected<Tensors> gru::onnx::importScatterND(Node &node) {
+  const Tensor &data = node.getInput(0), &indices = node.getInput(1),
+               &updates = node.getInput(2);
+  if (node.getString("reduction", "none") != "none")
+    return node.error("reduction is not 'none', which is not supported");
+  SmallVector<int64_t> numbers;
+  if (indices.literal && !isFloat(indices.type)) // One per element of a slice.
+    for (int64_t i = 0, e = indices.literal->getNumElements(); i < e; ++i)
+      numbers.push_back(indices.literal->getInteger(i));
+  else
+    GRU_TAKE(numbers, node.getNumbers(indices, "indices"));
+  int64_t rank = data.getRank();
+  int64_t depth = indices.shape.empty() ? 0 : indices.shape.back().getNumber();
+  if (depth < 1 || depth > rank || data.type != updates.type)
+    return node.error("the input is " + shapeText(data.shape) + " of " +
+                      getName(data.type) + ", indices are " +
+                      shapeText(indices.shape) + " and updates " +
+                      getName(updates.type));
+  Sizes expected(indices.shape.begin(), indices.shape.end() - 1);
+  expected.append(data.shape.begin() + depth, data.shape.end());
+  if (!(expected == updates.shape))
+    return node.error("updates are " + shapeText(updates.shape) +
+                      ", expected " + shapeText(expected));
+  std::optional<SmallVector<int64_t>> dims = getNumbers(data.shape);
+  if (!dims)
+    return node.openSize("writes into a tensor of an open size");
+  if (numbers.empty())
+    return Tensors{data};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    int64_t length = (*dims)[i % depth];
+    if (numbers[i] < -length || numbers[i] >= length)
+      return node.error("indices hold " + Twine(numbers[i]) + ", expected -" +
+                        Twine(length) + " to " + Twine(length - 1));
+    if (numbers[i] < 0)
+      numbers[i] += length;
+  }
+  Value into, from;
+  GRU_TAKE(into, node.getValue(data));
+  GRU_TAKE(from, node.getValue(updates));
+  SmallVector<int64_t> offsets, sizes;
+  auto insert = [&](Value what, ArrayRef<int64_t> at,
+                    ArrayRef<int64_t> size) {
+    SmallVector<mlir::OpFoldResult> offsets, sizes, ones(rank,
+                                                         node.b.getIndexAttr(1));
+    for (int64_t dim = 0; dim < rank; ++dim) {
+      offsets.push_back(node.b.getIndexAttr(dim < depth ? at[dim] : 0));
+      sizes.push_back(
+          node.b.getIndexAttr(dim < depth ? size[dim] : (*dims)[dim]));
+    }
+    into = mlir::tensor::InsertSliceOp::create(node.b, node.loc, what, into,
+                                               offsets, sizes, ones);
+  };
+  auto toShape = [&](const Tensor &tensor,
+                     ArrayRef<int64_t> size) -> Expected<Value> {
+    Sizes shape;
+    for (int64_t dim = 0; dim < rank; ++dim)
+      shape.push_back(dim < depth ? size[dim] : (*dims)[dim]);
+    Tensor shaped;
+    GRU_TAKE(shaped, emitReshape(node, tensor, shape));
+    return node.getValue(shaped);
+  };
+  if (isBox(numbers, *dims, depth, offsets, sizes)) {
+    Value part;
+    GRU_TAKE(part, toShape(updates, sizes));
+    insert(part, offsets, sizes);
+    return Tensors{makeTensor(into, data.shape, data.type)};
+  }
+  // One after the other, so that the last of equal ones stays.
+  int64_t count = numbers.size() / depth;
+  constexpr int64_t most = 64;
+  if (count > most)
+    return node.error("writes " + Twine(count) +
+                      " parts that form no box, expected at most " +
+                      Twine(most));
+  Sizes flat{Size(count)};
+  flat.append(data.shape.begin() + depth, data.shape.end());
+  Tensor list;
+  GRU_TAKE(list, emitReshape(node, makeTensor(from, updates.shape, data.type),
+                             flat));
+  SmallVector<int64_t> ones(depth, 1);
+  for (int64_t i = 0; i < count; ++i) {
+    Tensor one;
+    GRU_TAKE(one, emitSelect(node, list, 0, i));
+    Value part;
+    GRU_TAKE(part, toShape(one, ones));
+    insert(part, ArrayRef(numbers).slice(i * depth, depth), ones);
+  }
+  return Tensors{makeTensor(into, data.shape, data.type)};
+}
