@@ -2,11 +2,7 @@
 
 #include "Error.h"
 #include "FloatEnvironment.h"
-#include "Program.h"
-#include "Team.h"
-#include "cuda/Device.h"
-
-#include "gru/dropout.h"
+#include "Session.h"
 
 #include <algorithm>
 #include <array>
@@ -14,57 +10,6 @@
 #include <new>
 
 using namespace gru::runtime;
-
-/// The state that seeds and counts dropout masks; it belongs to no layer.
-static bool isDropoutKey(const Plan &plan, const gru_plan_tensor &state) {
-  return state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
-         !std::strcmp(plan.name(state), "dropout_key");
-}
-
-/// What a tensor of the last run looked like, apart from where it was.
-struct Bound {
-  gru_dtype dtype;
-  uint32_t rank;
-  int64_t dims[GRU_MAX_RANK];
-  uint64_t bytes;
-};
-
-/// Everything that a run needs is allocated when the session is created.
-struct gru_session {
-  gru_program *program = nullptr;
-  gru_allocator allocator{};
-  int64_t maxTimesteps = 0;
-  Block memory; ///< State, then scratch.
-  Block tables; ///< The three arrays below.
-  const void **in = nullptr;
-  void **out = nullptr;
-  int64_t *dims = nullptr;
-  uint64_t scratchOffset = 0;
-  Block boundTensors;      ///< Inputs, then outputs.
-  Bound *bound = nullptr;  ///< In there.
-  bool hasBound = false;   ///< Whether a run has been checked.
-  std::unique_ptr<cuda::Device> device; ///< Where the plan has parts.
-  Team *team = nullptr;    ///< Null: one thread.
-  Workers *workers = nullptr; ///< Null: one thread, or the host's pool.
-  gru_thread_pool pool{};
-
-  ~gru_session() {
-    if (workers)
-      destroy(allocator, workers);
-    if (team)
-      destroy(allocator, team);
-    gru_program_release(program);
-  }
-
-  /// Seed, draws of masks and of recurrent masks; null where none are drawn.
-  uint64_t *dropoutKey() const {
-    const Plan &plan = program->plan;
-    for (const gru_plan_tensor &state : plan.states())
-      if (isDropoutKey(plan, state))
-        return reinterpret_cast<uint64_t *>(memory.get() + state.offset);
-    return nullptr;
-  }
-};
 
 namespace {
 
@@ -548,23 +493,6 @@ gru_status gru_session_reset_states_to(gru_session *session,
       copy(session->memory.get() + state.offset, value.data, bytes);
     return GRU_OK;
   });
-}
-
-void gru_session_set_seed(gru_session *session, uint64_t seed) {
-  if (uint64_t *key = session ? session->dropoutKey() : nullptr) {
-    key[0] = seed;
-    key[1] = key[2] = 0;
-  }
-}
-
-void gru_session_reset_dropout_mask(gru_session *session) {
-  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
-    ++key[1];
-}
-
-void gru_session_reset_recurrent_dropout_mask(gru_session *session) {
-  if (uint64_t *key = session ? session->dropoutKey() : nullptr)
-    ++key[2];
 }
 
 gru_status gru_session_get_state(const gru_session *session, size_t index,

@@ -118,3 +118,26 @@ gru_status gru_compile(const gru_model *model,
     (void)holder.release();
   return status;
 }
+
+gru_status gru_session_prepare_training(gru_session *session,
+                                        const gru_model *model,
+                                        const gru_compile_options *given) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "session: is null");
+  if (gru_session_training_program(session))
+    return GRU_OK;
+  gru_compile_options options{};
+  if (given)
+    if (gru_status status = runtime::readVersioned(given, "options", options))
+      return status;
+  options.struct_size = sizeof(options);
+  options.training = 1;
+  options.masks = nullptr;
+  options.num_masks = 0;
+  gru_program *program;
+  if (gru_status status = gru_compile(model, &options, &program))
+    return status;
+  gru_status status = gru_session_set_training_program(session, program);
+  gru_program_release(program);
+  return status;
+}

@@ -1,15 +1,13 @@
 //===- ReferenceLoops.cpp - the yardstick: plain scalar loops --------------===//
 //
-// Every gru operation as the loops that its formula says. What the operations
-// read is given by small accessors, so that the layer, the recurrence over
-// packed weights and the step share one text of the formula.
+// Every gru operation as the loops that its formula says; that of a step stands in
+// Recurrence.h.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
-#include "lowering/common/Activations.h"
-#include "lowering/common/Buffers.h"
+#include "lowering/reference/Recurrence.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -23,248 +21,9 @@ namespace gru {
 
 using namespace mlir;
 using namespace gru;
+using namespace gru::reference;
 
 namespace {
-/// Scalar arithmetic at an insertion point that loops move.
-class Scalar {
-public:
-  Scalar(OpBuilder &b, Location loc) : b(b), loc(loc) {}
-
-  Value index(int64_t value) { return indexConstant(b, loc, value); }
-  Value number(Type type, double value) {
-    return arith::ConstantOp::create(b, loc, b.getFloatAttr(type, value));
-  }
-  Value load(Value buffer, ValueRange at) {
-    return memref::LoadOp::create(b, loc, buffer, at);
-  }
-  void store(Value value, Value buffer, ValueRange at) {
-    memref::StoreOp::create(b, loc, value, buffer, at);
-  }
-  Value add(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
-  Value addIndex(Value x, Value y) {
-    return arith::AddIOp::create(b, loc, x, y);
-  }
-  Value select(Value c, Value x, Value y) {
-    return arith::SelectOp::create(b, loc, c, x, y);
-  }
-  Value alloc(ArrayRef<int64_t> shape, Type type) {
-    return memref::AllocOp::create(b, loc, MemRefType::get(shape, type));
-  }
-
-  /// for i in [0, size): body(i), with this object's builder inside the loop.
-  void loop(Value size, function_ref<void(Value)> body) {
-    forEach(b, loc, size, [&](OpBuilder &inner, Location, Value i) {
-      OpBuilder::InsertionGuard guard(b);
-      b.restoreInsertionPoint(inner.saveInsertionPoint());
-      body(i);
-    });
-  }
-
-  /// first + sum over i in [0, size) of term(i).
-  Value sum(Value first, Value size, function_ref<Value(Value)> term) {
-    auto loop = scf::ForOp::create(
-        b, loc, index(0), size, index(1), ValueRange{first},
-        [&](OpBuilder &inner, Location, Value i, ValueRange sums) {
-          OpBuilder::InsertionGuard guard(b);
-          b.restoreInsertionPoint(inner.saveInsertionPoint());
-          Value next = add(sums[0], term(i));
-          scf::YieldOp::create(b, loc, next);
-        });
-    return loop.getResult(0);
-  }
-
-  Value clipped(FloatAttr clip, Value x) {
-    if (!clip)
-      return x;
-    double bound = clip.getValueAsDouble();
-    x = arith::MinimumFOp::create(b, loc, x, number(x.getType(), bound));
-    return arith::MaximumFOp::create(b, loc, x, number(x.getType(), -bound));
-  }
-
-  /// row[u] = activation(clip(row[u])) for u < units.
-  void activate(ActAttr activation, FloatAttr clip, Value row, Value units) {
-    if (clip || !activation.isRowwise())
-      loop(units, [&](Value u) {
-        Value x = clipped(clip, load(row, u));
-        if (!activation.isRowwise())
-          x = ActivationOp::create(b, loc, x.getType(), x, activation);
-        store(x, row, u);
-      });
-    if (activation.isRowwise())
-      emitRowwiseActivation(b, loc, activation, row, units);
-  }
-
-  OpBuilder &b;
-  Location loc;
-};
-
-/// What a step reads; rows, units and gates are indices.
-struct StepReads {
-  /// Input part of a gate with all biases but the candidate's recurrent one.
-  std::function<Value(int64_t gate, Value unit)> input;
-  /// State as the product of a gate sees it.
-  std::function<Value(int64_t gate, Value k)> state;
-  /// Recurrent weight of a gate.
-  std::function<Value(int64_t gate, Value k, Value unit)> weight;
-  /// Recurrent bias of the candidate; null where there is none.
-  std::function<Value(Value unit)> candidateBias;
-  /// Unmasked, undropped old state.
-  std::function<Value(Value unit)> oldState;
-};
-
-/// One row's gates and candidate, in buffers of H elements each.
-class RowEmitter {
-public:
-  RowEmitter(Scalar &s, int64_t units, Type element, ActAttr activation,
-             ActAttr recurrentActivation, FloatAttr clip, bool resetAfter)
-      : s(s), element(element), activation(activation),
-        recurrentActivation(recurrentActivation), clip(clip),
-        resetAfter(resetAfter) {
-    z = s.alloc({units}, element);
-    r = s.alloc({units}, element);
-    candidate = s.alloc({units}, element);
-    numUnits = s.index(units);
-  }
-
-  void emitGates(const StepReads &reads) {
-    for (auto [gate, row] : {std::pair<int64_t, Value>{0, z}, {1, r}}) {
-      s.loop(numUnits, [&, gate = gate, row = row](Value u) {
-        Value sum = s.sum(reads.input(gate, u), numUnits, [&](Value k) {
-          return s.mul(reads.state(gate, k), reads.weight(gate, k, u));
-        });
-        s.store(sum, row, u);
-      });
-      s.activate(recurrentActivation, clip, row, numUnits);
-    }
-  }
-
-  void emitCandidate(const StepReads &reads) {
-    s.loop(numUnits, [&](Value u) {
-      Value sum;
-      if (resetAfter) {
-        Value bias = reads.candidateBias ? reads.candidateBias(u)
-                                         : s.number(element, 0);
-        Value recurrent = s.sum(bias, numUnits, [&](Value k) {
-          return s.mul(reads.state(2, k), reads.weight(2, k, u));
-        });
-        sum = s.add(reads.input(2, u), s.mul(s.load(r, u), recurrent));
-      } else {
-        sum = s.sum(reads.input(2, u), numUnits, [&](Value k) {
-          return s.mul(s.mul(s.load(r, k), reads.state(2, k)),
-                       reads.weight(2, k, u));
-        });
-      }
-      s.store(sum, candidate, u);
-    });
-    s.activate(activation, clip, candidate, numUnits);
-  }
-
-  /// z h + (1 - z) hh.
-  Value blend(Value update, Value old, Value u) {
-    Value one = s.number(element, 1);
-    return s.add(s.mul(update, old),
-                 s.mul(s.sub(one, update), s.load(candidate, u)));
-  }
-
-  Scalar &s;
-  Type element;
-  ActAttr activation, recurrentActivation;
-  FloatAttr clip;
-  bool resetAfter;
-  Value z, r, candidate, numUnits;
-};
-
-/// The time loop that gru.gru and gru.recur share.
-struct Recurrence {
-  int64_t units;
-  Type element;
-  Value batch, time;
-  ActAttr activation, recurrentActivation;
-  FloatAttr clip;
-  bool resetAfter, backwards, writeWhereRead, zeroOutputForMask, zeroByPosition;
-  Value state;          ///< [B, H] in and out
-  Value sequence, last; ///< optional
-  bool timeMajor;
-  /// Valid step? Null where nothing is masked.
-  std::function<Value(Value row, Value t)> mask;
-  std::function<Value(Value row, Value t)> reset;
-  std::function<Value(Value row, Value t, int64_t gate, Value unit)> input;
-  std::function<Value(int64_t gate, Value k, Value unit)> weight;
-  std::function<Value(Value unit)> candidateBias;
-  /// Recurrent dropout factor of a gate; null where there is none.
-  std::function<Value(Value row, int64_t gate, Value k)> stateFactor;
-
-  void emit(Scalar &s) {
-    RowEmitter row(s, units, element, activation, recurrentActivation, clip,
-                   resetAfter);
-    auto batchSize = cast<MemRefType>(state.getType()).getDimSize(0);
-    Value seen = ShapedType::isDynamic(batchSize)
-                     ? Value(memref::AllocOp::create(
-                           s.b, s.loc,
-                           MemRefType::get({batchSize}, s.b.getI1Type()),
-                           ValueRange{batch}))
-                     : s.alloc({batchSize}, s.b.getI1Type());
-    Value no = arith::ConstantOp::create(s.b, s.loc, s.b.getBoolAttr(false));
-    Value yes = arith::ConstantOp::create(s.b, s.loc, s.b.getBoolAttr(true));
-    s.loop(batch, [&](Value b) { s.store(no, seen, b); });
-
-    s.loop(time, [&](Value i) {
-      Value t = i;
-      if (backwards)
-        t = arith::SubIOp::create(
-            s.b, s.loc, arith::SubIOp::create(s.b, s.loc, time, s.index(1)), i);
-      Value position = writeWhereRead ? t : i;
-      s.loop(batch, [&](Value b) {
-        Value zero = s.number(element, 0);
-        if (reset) {
-          Value clear = reset(b, t);
-          s.loop(row.numUnits, [&](Value u) {
-            Value h = s.load(state, {b, u});
-            s.store(s.select(clear, zero, h), state, {b, u});
-          });
-        }
-        StepReads reads;
-        reads.input = [&](int64_t gate, Value u) {
-          return input(b, t, gate, u);
-        };
-        reads.weight = weight;
-        reads.candidateBias = candidateBias;
-        reads.oldState = [&](Value u) { return s.load(state, {b, u}); };
-        reads.state = [&](int64_t gate, Value k) {
-          Value h = s.load(state, {b, k});
-          return stateFactor ? s.mul(h, stateFactor(b, gate, k)) : h;
-        };
-        row.emitGates(reads);
-        row.emitCandidate(reads);
-
-        Value valid = mask ? mask(b, t) : yes;
-        Value before = s.load(seen, b);
-        Value now = arith::OrIOp::create(s.b, s.loc, before, valid);
-        s.store(now, seen, b);
-        Value emit = now;
-        if (zeroOutputForMask && mask)
-          emit = mask(b, zeroByPosition ? i : t);
-        s.loop(row.numUnits, [&](Value u) {
-          Value old = s.load(state, {b, u});
-          Value h = row.blend(s.load(row.z, u), old, u);
-          h = s.select(valid, h, old);
-          s.store(h, state, {b, u});
-          Value output = s.select(emit, h, s.number(element, 0));
-          if (sequence)
-            s.store(output, sequence,
-                    timeMajor ? ValueRange{position, b, u}
-                              : ValueRange{b, position, u});
-          // Overwritten until the last step has written it.
-          if (last)
-            s.store(output, last, {b, u});
-        });
-      });
-    });
-  }
-};
-
 class ReferenceLowering {
 public:
   explicit ReferenceLowering(func::FuncOp func) : func(func) {}
@@ -272,7 +31,7 @@ public:
   LogicalResult run() {
     SmallVector<Operation *> ops;
     func.walk([&](Operation *op) {
-      if (isa<GRUOp, CellOp, DenseOp, PackOp, PackedDenseOp, RecurOp, StepOp>(
+      if (isa<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, PackedDenseOp, RecurOp, StepOp>(
               op))
         ops.push_back(op);
     });
@@ -280,7 +39,7 @@ public:
       OpBuilder b(op);
       Scalar s(b, op->getLoc());
       llvm::TypeSwitch<Operation *>(op)
-          .Case<GRUOp, CellOp, DenseOp, PackOp, PackedDenseOp, RecurOp, StepOp>(
+          .Case<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, PackedDenseOp, RecurOp, StepOp>(
               [&](auto typed) { lower(s, typed); });
       op->erase();
     }
@@ -542,9 +301,9 @@ private:
     Value source = asBuffer(s.b, s.loc, op.getSource());
     auto sourceType = cast<MemRefType>(source.getType());
     auto type = cast<RankedTensorType>(op.getType());
-    Type element = type.getElementType();
+    Type element = sourceType.getElementType();
     Value result = memref::AllocOp::create(
-        s.b, s.loc, MemRefType::get(type.getShape(), element));
+        s.b, s.loc, MemRefType::get(type.getShape(), type.getElementType()));
     int64_t units = sourceType.getShape().back() / int64_t(op.getGates());
     int64_t width = op.getWidth();
     PackPart part = op.getPart();
@@ -584,9 +343,71 @@ private:
             s.b, s.loc, arith::CmpIPredicate::slt, gate, s.index(2));
         value = s.add(value, s.select(both, second, s.number(element, 0)));
       }
-      s.store(s.select(inside, value, s.number(element, 0)), result, at);
+      value = s.select(inside, value, s.number(element, 0));
+      if (element != type.getElementType())
+        value = arith::TruncFOp::create(s.b, s.loc, type.getElementType(), value);
+      s.store(value, result, at);
     });
     op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, result));
+  }
+
+  void lower(Scalar &s, QuantizedPackOp op) {
+    Value source = asBuffer(s.b, s.loc, op.getSource());
+    auto type = cast<RankedTensorType>(op.getResult().getType());
+    Type element = getElementTypeOrSelf(op.getSource().getType());
+    Type byte = type.getElementType();
+    auto alloc = [&](Value of) {
+      auto shape = cast<RankedTensorType>(of.getType());
+      return memref::AllocOp::create(
+          s.b, s.loc,
+          MemRefType::get(shape.getShape(), shape.getElementType()));
+    };
+    Value result = alloc(op.getResult()), scale = alloc(op.getScale());
+    int64_t units =
+        cast<MemRefType>(source.getType()).getDimSize(1) / int64_t(op.getGates());
+    Value numRows = s.index(type.getDimSize(1));
+    SmallVector<Value> sizes{s.index(type.getDimSize(0)),
+                             s.index(type.getDimSize(2)),
+                             s.index(type.getDimSize(3))};
+    forEachIndex(s.b, s.loc, sizes, [&](OpBuilder &inner, Location,
+                                        ValueRange at) {
+      OpBuilder::InsertionGuard guard(s.b);
+      s.b.restoreInsertionPoint(inner.saveInsertionPoint());
+      Value block = at[0], gate = at[1], lane = at[2];
+      Value unit = s.addIndex(
+          arith::MulIOp::create(s.b, s.loc, block, s.index(type.getDimSize(3))),
+          lane);
+      Value inside = arith::CmpIOp::create(
+          s.b, s.loc, arith::CmpIPredicate::slt, unit, s.index(units));
+      // Padding reads a valid place and takes zero instead.
+      Value safe = arith::MinSIOp::create(s.b, s.loc, unit, s.index(units - 1));
+      Value sourceGate =
+          op.getPart() == PackPart::candidate ? s.index(2) : gate;
+      Value column = s.addIndex(
+          arith::MulIOp::create(s.b, s.loc, sourceGate, s.index(units)), safe);
+      Value zero = s.number(element, 0);
+      auto read = [&](Value k) {
+        return s.select(inside, s.load(source, {k, column}), zero);
+      };
+      Value largest = s.fold(zero, numRows, [&](Value so, Value k) -> Value {
+        return arith::MaximumFOp::create(
+            s.b, s.loc, so, math::AbsFOp::create(s.b, s.loc, read(k)));
+      });
+      Value step = arith::DivFOp::create(s.b, s.loc, largest,
+                                         s.number(element, 127));
+      s.store(step, scale, at);
+      Value none = arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OEQ,
+                                         step, zero);
+      Value divisor = s.select(none, s.number(element, 1), step);
+      s.loop(numRows, [&](Value k) {
+        Value quotient = math::RoundEvenOp::create(
+            s.b, s.loc, arith::DivFOp::create(s.b, s.loc, read(k), divisor));
+        s.store(arith::FPToSIOp::create(s.b, s.loc, byte, quotient), result,
+                {block, k, gate, lane});
+      });
+    });
+    op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, result));
+    op.getScale().replaceAllUsesWith(asTensor(s.b, s.loc, scale));
   }
 
   /// [NB, ..., W] at unit u: block u / W, lane u % W.
@@ -625,7 +446,7 @@ private:
           },
           [&](Value k, Value n) -> Value {
             auto [block, lane] = blockAndLane(s, n, width);
-            return s.load(kernel, {block, k, s.index(0), lane});
+            return s.loadAs(element, kernel, {block, k, s.index(0), lane});
           });
     } else {
       Value inner = sizeOf(s.b, s.loc, x, 2);
@@ -648,7 +469,7 @@ private:
           if (op.getTimeMajor())
             std::swap(from[0], from[1]);
           return s.mul(s.load(x, from),
-                       s.load(kernel, {block, k, at[3], lane}));
+                       s.loadAs(element, kernel, {block, k, at[3], lane}));
         });
         Value value = ActivationOp::create(s.b, s.loc, element, sum,
                                            op.getActivation());
@@ -661,31 +482,46 @@ private:
 
   /// Recurrent weight of a gate out of one kernel of three gates or of two
   /// kernels (z and r; candidate).
-  static Value packedWeight(Scalar &s, ValueRange kernels, int64_t gate,
-                            Value k, Value unit, int64_t width) {
+  static Value packedWeight(Scalar &s, Type element, ValueRange kernels,
+                            ValueRange scales, int64_t gate, Value k,
+                            Value unit, int64_t width) {
     auto [block, lane] = blockAndLane(s, unit, width);
     bool second = kernels.size() == 2 && gate == 2;
-    return s.load(kernels[second ? 1 : 0],
-                  {block, k, s.index(second ? 0 : gate), lane});
+    return scaledWeight(s, element, kernels[second ? 1 : 0],
+                        scales.empty() ? Value() : scales[second ? 1 : 0], block,
+                        k, s.index(second ? 0 : gate), lane);
+  }
+
+  /// A kernel's element, times the scale of its column where it has one.
+  static Value scaledWeight(Scalar &s, Type element, Value kernel, Value scale,
+                            Value block, Value k, Value gate, Value lane) {
+    Value weight = s.loadAs(element, kernel, {block, k, gate, lane});
+    if (!scale)
+      return weight;
+    return s.mul(weight, s.loadAs(element, scale, {block, gate, lane}));
   }
 
   /// Input part of a gate: bias + sum over k of x[k] * kernel[k].
-  static Value packedProjection(Scalar &s, Value kernel, Value bias,
+  static Value packedProjection(Scalar &s, Type element, Value kernel,
+                                Value bias,
                                 int64_t gate, Value unit, int64_t width,
                                 function_ref<Value(Value k)> x) {
     auto [block, lane] = blockAndLane(s, unit, width);
-    auto type = cast<MemRefType>(kernel.getType());
+    Value size = s.index(cast<MemRefType>(kernel.getType()).getDimSize(1));
     Value first = bias ? s.load(bias, {block, s.index(gate), lane})
-                       : s.number(type.getElementType(), 0);
-    return s.sum(first, s.index(type.getDimSize(1)), [&](Value k) {
-      return s.mul(x(k), s.load(kernel, {block, k, s.index(gate), lane}));
+                       : s.number(element, 0);
+    return s.sum(first, size, [&](Value k) {
+      return s.mul(x(k),
+                   s.loadAs(element, kernel, {block, k, s.index(gate), lane}));
     });
   }
 
   void lower(Scalar &s, RecurOp op) {
-    SmallVector<Value> kernels;
+    SmallVector<Value> kernels, scales;
     for (Value kernel : op.getKernels())
       kernels.push_back(asBuffer(s.b, s.loc, kernel));
+    for (Value scale : op.getKernelScales())
+      scales.push_back(asBuffer(s.b, s.loc, scale));
     auto buffer = [&](Value value) {
       return value ? asBuffer(s.b, s.loc, value) : Value();
     };
@@ -727,7 +563,7 @@ private:
     loop.input = [&](Value row, Value t, int64_t gate, Value unit) {
       if (input)
         return packedProjection(
-            s, inputKernel, inputBias, gate, unit, width, [&](Value k) {
+            s, loop.element, inputKernel, inputBias, gate, unit, width, [&](Value k) {
               SmallVector<Value> from = at(row, t);
               from.push_back(k);
               return s.load(input, from);
@@ -736,7 +572,8 @@ private:
       return s.load(projection, {t, row, block, s.index(gate), lane});
     };
     loop.weight = [&](int64_t gate, Value k, Value unit) {
-      return packedWeight(s, kernels, gate, k, unit, width);
+      return packedWeight(s, loop.element, kernels, scales, gate, k, unit,
+                          width);
     };
     if (bias)
       loop.candidateBias = [&](Value unit) {
@@ -785,7 +622,7 @@ private:
       reads.input = [&](int64_t gate, Value u) {
         if (op.getInput())
           return packedProjection(
-              s, op.getInputKernel(), op.getInputBias(), gate, u, width,
+              s, element, op.getInputKernel(), op.getInputBias(), gate, u, width,
               [&](Value k) { return s.load(op.getInput(), {b, k}); });
         auto [block, lane] = blockAndLane(s, u, width);
         return s.load(op.getProjection(), {b, block, s.index(gate), lane});
@@ -801,7 +638,8 @@ private:
       reads.weight = [&](int64_t gate, Value k, Value u) {
         auto [block, lane] = blockAndLane(s, u, width);
         int64_t g = op.getPhase() == StepPhase::candidate ? 0 : gate;
-        return s.load(op.getKernel(), {block, k, s.index(g), lane});
+        return scaledWeight(s, element, op.getKernel(), op.getKernelScale(),
+                            block, k, s.index(g), lane);
       };
       if (op.getRecurrentBias())
         reads.candidateBias = [&](Value u) {

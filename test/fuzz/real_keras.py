@@ -58,8 +58,10 @@ class Case:
         self.pick = self.rng.choice
         self.count = 0
         self.notes = []
-        self.policy = self.pick(["float32"] * 8 + ["float64", "mixed_bfloat16",
-                                                   "mixed_float16", "float16"])
+        self.policy = self.pick(["float32"] * 8 + ["float64", "mixed_bfloat16", "mixed_float16",
+                                                   "float16", "bfloat16"])
+        # Halves drift apart from call to call.
+        self.stateful = self.flag(0.12) and self.compute in ("float32", "float64")
 
     @property
     def compute(self):
@@ -113,9 +115,12 @@ class Case:
             recurrent_constraint=self.constraint(),
             **self.rules(layer_too=False),
         )
-        if options["activation"] in ("log_softmax", "exponential", "squareplus"):
-            options["recurrent_activation"] = "sigmoid"
-        # Saturation of half types is nobody's business.
+        # TensorFlow has no QR in bfloat16.
+        if self.policy == "bfloat16":
+            options["recurrent_initializer"] = "glorot_uniform"
+        # Gates below zero let such states grow, and rounding with them.
+        if options["activation"] not in BOUNDED:
+            options["recurrent_activation"] = self.pick(["sigmoid", "hard_sigmoid", "softmax"])
         return options
 
     def loop_options(self, sequences):
@@ -124,6 +129,7 @@ class Case:
             go_backwards=self.flag(0.25),
             unroll=self.flag(0.2),
             zero_output_for_mask=self.flag(0.25) and self.can_zero(sequences),
+            stateful=self.stateful,
         )
 
     def can_zero(self, sequences):
@@ -165,9 +171,9 @@ class Case:
             sizes = [options["units"]] * 2
             inner = L.GRU(**options, **loop, activity_regularizer=self.regularizer(False),
                           name=self.name("b"), **extra)
-            merge = self.pick(["concat", "concat", "sum", "ave", "mul"])
+            merge = self.pick(["concat", "concat", "sum", "ave", "mul", None])
             other = None
-            if merge == "concat" and self.flag(0.3):
+            if merge in ("concat", None) and self.flag(0.3):
                 options = self.cell_options()
                 sizes = [sizes[0], options["units"]]
                 other = L.GRU(**options, **dict(loop, go_backwards=True),
@@ -178,19 +184,17 @@ class Case:
             states = [self.input(self.name("h"), (size,), "state") for size in sizes]
             kwargs["initial_state"] = states[0] if len(states) == 1 and self.flag() else states
         y = layer(x, **kwargs)
-        self.notes.append(f"{kind} {loop}")
-        if not state:
-            return y, []
-        return y[0], list(y[1:])
+        self.notes.append(f"{kind} {loop} {sorted(kwargs)}")
+        y = list(y) if isinstance(y, (list, tuple)) else [y]
+        if kind == "bidi" and merge is None:
+            y[:2] = [L.Concatenate(name=self.name("m"), **extra)(y[:2])]
+        return y[0], y[1:]
 
     def between(self, x):
         """A layer from a sequence to a sequence of about the same length."""
         L, steps, features = self.L, x.shape[1], x.shape[2]
         extra = dict(dtype=self.policy)
         n = self.name
-        heads = lambda: L.MultiHeadAttention(
-            num_heads=self.pick([1, 2, 3]), key_dim=self.pick([1, 3, 4]),
-            value_dim=self.pick([None, 2]), use_bias=self.flag(), name=n("mha"), **extra)
         kinds = {
             "dense": lambda: L.Dense(self.pick([1, 3, 6]), activation=self.activation(),
                                      use_bias=self.flag(), name=n("d"), **self.rules(), **extra)(x),
@@ -221,7 +225,16 @@ class Case:
                 name=n("at"), **extra)([x, x] if self.flag() else [x, x, x],
                                        use_causal_mask=self.flag(0.3)),
             "additive": lambda: L.AdditiveAttention(use_scale=self.flag(), name=n("aa"), **extra)([x, x]),
-            "mha": lambda: heads()(x, x, use_causal_mask=self.flag(0.3)),
+            "mha": lambda: self.heads(x, extra),
+            "residual": lambda: L.Add(name=n("m"), **extra)([x, self.heads(x, extra)]),
+            "shared": lambda: self.shared(x, features, extra),
+            "dot": lambda: L.Dot(axes=(1, 2), normalize=self.flag(0.3), name=n("do"), **extra)(
+                [x, L.Dense(steps, name=n("d"), **extra)(
+                    L.Permute((2, 1), name=n("pm"), **extra)(x))]),
+            "join": lambda: L.Concatenate(axis=1, name=n("m"), **extra)(
+                [x, L.Dense(features, name=n("d"), **extra)(x)]),
+            "masking": lambda: L.Masking(0.0, name=n("ma"), **extra)(x),
+            "deep": lambda: self.nested_deep(steps, features, extra)(x),
             "td": lambda: self.time_distributed(features, extra)(x),
             "merge": lambda: self.merge(x, extra),
             "permute": lambda: L.Permute((2, 1), name=n("pm"), **extra)(
@@ -234,11 +247,40 @@ class Case:
         # Half types sum in other orders than TensorFlow's kernels.
         kind = self.pick(sorted(kinds))
         if self.compute in ("float16", "bfloat16") and kind in ("norm", "bn", "attention", "additive",
-                                                                "mha", "conv", "nested", "ln"):
+                                                                "mha", "conv", "nested", "ln", "residual",
+                                                                "dot", "deep"):
             kind = "dense"
         y = kinds[kind]()
         self.notes.append(f"{kind} {x.shape}")
         return y
+
+    def heads(self, x, extra):
+        options = dict(num_heads=self.pick([1, 2, 3]), key_dim=self.pick([1, 3, 4]),
+                       value_dim=self.pick([None, 2]), use_bias=self.flag(),
+                       dropout=self.pick([0.0, 0.2]), **self.rules(layer_too=False))
+        if self.version == 3:
+            options.update(use_gate=self.flag(0.2), sliding_window=self.pick([None, None, 2]))
+        layer = self.L.MultiHeadAttention(name=self.name("mha"), **options, **extra)
+        kwargs = dict(use_causal_mask=True) if self.flag(0.3) else {}
+        if self.flag(0.3):
+            kwargs["key"] = self.L.Dense(x.shape[2], name=self.name("d"), **extra)(x)
+        if self.flag(0.2):
+            shape = (x.shape[1], x.shape[1])
+            kwargs["attention_mask"] = self.input(self.name("am"), shape, "mask")
+        if self.flag(0.2):
+            y, scores = layer(x, x, return_attention_scores=True, **kwargs)
+            self.extra_outputs.append(scores)
+            return y
+        return layer(x, x, **kwargs)
+
+    def shared(self, x, features, extra):
+        """One layer called twice, on a tensor and on what it has made of it."""
+        layer = self.pick([
+            lambda: self.L.GRU(features, return_sequences=True, name=self.name("g"),
+                               stateful=self.stateful, activity_regularizer=self.regularizer(False),
+                               recurrent_initializer="glorot_uniform", **extra),
+            lambda: self.L.Dense(features, name=self.name("d"), **self.rules(), **extra)])()
+        return self.L.Add(name=self.name("m"), **extra)([layer(x), layer(layer(x))])
 
     def relu(self, extra):
         L, n = self.L, self.name
@@ -290,25 +332,42 @@ class Case:
                            L.Concatenate])
         return layer(name=n("m"), **extra)([x, other])
 
-    def nested(self, steps, features, extra):
-        """A model inside the model."""
+    def nested_deep(self, steps, features, extra):
+        self.deep = True
+        return self.nested(steps, features, extra, depth=2)
+
+    def nested(self, steps, features, extra, depth=1):
+        """A model inside the model, called once or twice."""
         K, L, n = self.K, self.L, self.name
-        if self.flag():
-            return K.Sequential([L.Input((steps, features)),
-                                 L.Dense(4, activation="tanh", name=n("d"), **extra),
-                                 L.GRU(3, return_sequences=True, name=n("g"), **extra)],
-                                name=n("seq"))
-        i = L.Input((steps, features), name=n("in"))
-        a = L.GRU(3, return_sequences=True, name=n("g"), **extra)(i)
-        b = L.Bidirectional(L.GRU(2, return_sequences=True, **extra), name=n("bi"), **extra)(i)
-        return K.Model(i, L.Concatenate(name=n("m"), **extra)([a, b]), name=n("fun"))
+        gru = lambda units: L.GRU(units, return_sequences=True, name=n("g"),
+                                  activity_regularizer=self.regularizer(False),
+                                  recurrent_initializer="glorot_uniform", **extra)
+        kind = self.pick(["sequential", "unbuilt", "functional"])
+        inner = [self.nested(steps, features, extra, depth - 1)] if depth > 1 else []
+        if kind != "functional":
+            layers = [*inner, L.Dense(4, activation="tanh", name=n("d"), **self.rules(), **extra),
+                      gru(features)]
+            if kind == "sequential":
+                layers.insert(0, L.Input((steps, features)))
+            model = K.Sequential(layers, name=n("seq"))
+        else:
+            i = L.Input((steps, features), name=n("in"))
+            x = inner[0](i) if inner else i
+            b = L.Bidirectional(gru(2), name=n("bi"), **extra)(i)
+            joined = L.Concatenate(name=n("m"), **extra)([gru(3)(x), b])
+            model = K.Model(i, L.Dense(features, name=n("d"), **extra)(joined), name=n("fun"))
+        twice = self.flag(0.3)
+        return (lambda x: model(model(x))) if twice and depth == 1 and not self.deep else model
 
     # --- the model --------------------------------------------------------
 
+    @property
+    def plain(self):
+        """The type of an input."""
+        return "float32" if self.policy.startswith("mixed_") else self.policy
+
     def input(self, name, shape, role, dtype=None):
-        dtype = dtype or (self.policy if role != "mask" else "bool")
-        if dtype.startswith("mixed_"):
-            dtype = "float32"
+        dtype = dtype or (self.plain if role != "mask" else "bool")
         tensor = self.L.Input(batch_shape=(self.batch, *shape), dtype=dtype, name=name)
         self.inputs.append((name, tensor, (self.batch, *shape), role, dtype))
         return tensor
@@ -317,7 +376,9 @@ class Case:
         L, n = self.L, self.name
         self.batch = self.pick([1, 2, 3, 5])
         self.steps = self.pick([1, 2, 3, 5, 8])
-        self.inputs, outputs = [], []
+        self.inputs, outputs, self.extra_outputs, self.deep = [], [], [], False
+        if self.version == 2 and self.flag(0.06):
+            return self.build_time_major()
         features = self.pick([1, 2, 3, 4, 6])
         mask = None
         start = self.pick(["x", "x", "x", "mask", "embedding", "masking"])
@@ -350,7 +411,25 @@ class Case:
                         **self.rules())(x)
         if not self.K.backend.is_keras_tensor(x) if self.version == 2 else False:
             raise ValueError("no tensor")
-        model = self.K.Model([i[1] for i in self.inputs], [x] + outputs)
+        model = self.K.Model([i[1] for i in self.inputs], [x] + outputs + self.extra_outputs)
+        self.fill(model)
+        return model
+
+    def build_time_major(self):
+        """Layers on [timesteps, batch, features], which only they understand."""
+        steps = self.steps
+        x = self.L.Input(batch_shape=(steps, self.batch, 3), dtype=self.plain, name="x")
+        self.inputs.append(("x", x, (steps, self.batch, 3), "input", self.plain))
+        outputs = []
+        for sequences in (True, self.flag()):
+            loop = self.loop_options(sequences)
+            options = self.cell_options()
+            layer = self.L.GRU(**options, **loop, time_major=True, return_state=True,
+                               name=self.name("g"), dtype=self.policy)
+            x, state = layer(x)
+            outputs.append(state)
+            self.notes.append(f"time_major {loop}")
+        model = self.K.Model([self.inputs[0][1]], [x] + outputs)
         self.fill(model)
         return model
 
@@ -369,11 +448,14 @@ class Case:
                 drawn = 0.5 + abs(drawn)
             values.append(drawn.astype(w.dtype))
         model.set_weights(values)
+        for layer in model._flatten_layers():
+            if hasattr(layer, "finalize_state"):
+                layer.finalize_state()
 
-    def values(self):
+    def values(self, call=0):
         """An array for each input."""
         np = self.np
-        generator = np.random.default_rng(self.seed + 1)
+        generator = np.random.default_rng(self.seed + 1 + call)
         result = {}
         for name, _, shape, role, dtype in self.inputs:
             if role == "ids":
@@ -382,7 +464,7 @@ class Case:
                     value[0] = 0
             elif role == "mask":
                 value = generator.random(shape) < self.pick([0.3, 0.7])
-                kind = self.pick(["holes", "right", "left", "none"])
+                kind = self.pick(["holes", "right", "left", "none"] if len(shape) == 2 else ["holes"])
                 if kind in ("right", "left"):
                     lengths = generator.integers(0, shape[1] + 1, (shape[0], 1))
                     value = np.arange(shape[1])[None] < lengths
@@ -408,50 +490,127 @@ def run_case(gru_run, K, version, seed, keep=None):
     K.utils.set_random_seed(seed)
     try:
         model = case.build()
-        values = case.values()
-        call = [values[i[0]] for i in case.inputs]
-        outputs = model(call, training=False)
+        calls = []
+        for number in range(3 if case.stateful else 1):
+            values = case.values(number)
+            reset = number > 0 and case.flag(0.3)
+            if reset:
+                reset_states(model)
+            outputs = model([values[i[0]] for i in case.inputs], training=False)
+            calls.append((reset, values, flatten(outputs)))
         losses = [float(np.asarray(K.backend.get_value(l) if version == 2 else l, "float64"))
                   for l in model.losses]
     except Exception as error:  # Keras's own limits
         return None, f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
-    if not isinstance(outputs, (list, tuple)):
-        outputs = [outputs]
     atol, rtol = TOLERANCES[case.compute]
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep or scratch
         os.makedirs(folder, exist_ok=True)
-        extension = case.pick(["keras", "h5"])
-        path = os.path.join(folder, "model." + extension)
         try:
-            model.save(path)
+            form, files = save(model, case, folder)
         except Exception as error:
             return None, f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
-        arguments = ["--losses", "--atol", str(atol), "--rtol", str(rtol)]
-        for name, value in values.items():
-            np.save(os.path.join(folder, f"in_{name}.npy"), value)
-            arguments += ["--input", f"{name}={folder}/in_{name}.npy"]
-        limit = 0
-        for index, output in enumerate(outputs):
-            output = np.asarray(output, "float64")
-            if not np.isfinite(output).all() or (output.size and abs(output).max() > 1e4):
-                return None, "Keras's own numbers grow without bound"
-            np.save(os.path.join(folder, f"out_{index}.npy"), output)
-            arguments += ["--expected", f"output_{index}={folder}/out_{index}.npy"]
+        arguments = files + ["--losses", "--atol", str(atol), "--rtol", str(rtol)]
+        for number, (reset, values, outputs) in enumerate(calls):
+            if number:
+                arguments += ["--next-call"] + ["--reset-states"] * reset
+            for name, value in values.items():
+                path = os.path.join(folder, f"in{number}_{name}.npy")
+                np.save(path, value)
+                arguments += ["--input", f"{name}={path}"]
+            for index, output in enumerate(outputs):
+                output = np.asarray(output).astype("float64")
+                if not np.isfinite(output).all() or (output.size and abs(output).max() > 1e4):
+                    return None, "Keras's own numbers grow without bound"
+                path = os.path.join(folder, f"out{number}_{index}.npy")
+                np.save(path, output)
+                arguments += ["--expected", f"output_{index}={path}"]
         total = float(sum(losses))
         # Keras keeps some factors as float32, also where the losses are float64.
-        if np.isfinite(total) and case.compute == "float32":
+        if np.isfinite(total) and case.compute == "float32" and len(calls) == 1:
             np.save(os.path.join(folder, "losses.npy"), np.asarray(losses, "float64"))
             arguments += ["--expected", f"losses={folder}/losses.npy"]
         for target in ("cpu", "reference"):
-            command = [gru_run, path, "--target", target] + arguments
+            command = [gru_run, arguments[0], "--target", target] + arguments[1:]
+            if keep:
+                print(shlex.join(command))
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             if done.returncode:
                 text = (done.stdout + done.stderr).strip().splitlines()
                 worst = [line for line in text if "not within" in line]
                 return (f"{target}: " + " | ".join(worst[:2] + text[-1:]) + "\n    "
-                        + "; ".join([case.policy, extension] + case.notes)), None
+                        + "; ".join([case.policy, form] + case.notes)), None
     return None, None
+
+
+def flatten(outputs):
+    if isinstance(outputs, (list, tuple)):
+        return [leaf for output in outputs for leaf in flatten(output)]
+    return [outputs]
+
+
+def reset_states(model):
+    for layer in model.layers:
+        if getattr(layer, "stateful", False) and hasattr(layer, "reset_states"):
+            layer.reset_states()
+
+
+def save(model, case, folder):
+    """Writes the model in one of its forms; returns the form's name, and what
+    gru-run needs to read it."""
+    forms = ["keras", "keras", "h5", "h5", "json"]
+    if case.version == 2:
+        forms.append("cudnn")
+    form = case.pick(forms)
+    path = os.path.join(folder, "model." + {"cudnn": "h5"}.get(form, form))
+    if form == "json":
+        with open(path, "w") as file:
+            file.write(model.to_json())
+        weights = os.path.join(folder, "model.weights.h5")
+        model.save_weights(weights)
+        return form, [path, "--weights", weights]
+    model.save(path)
+    if form == "cudnn":
+        form = f"h5 with {to_cudnn(path)} CuDNNGRU"
+    return form, [path]
+
+
+def to_cudnn(path):
+    """Turns the GRUs of a Keras 2 file that cuDNN computes alike into CuDNNGRU
+    layers, which only run on a GPU; returns how many."""
+    import json
+
+    import h5py
+    from tf_keras.src.saving.legacy import hdf5_format
+
+    class CuDNNGRU:
+        pass
+
+    kept = """name trainable batch_input_shape dtype return_sequences return_state go_backwards
+        stateful units kernel_initializer recurrent_initializer bias_initializer kernel_regularizer
+        recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint
+        recurrent_constraint bias_constraint""".split()
+    count = 0
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"]:
+            c = layer["config"]
+            if layer["class_name"] != "GRU" or not (
+                    c["activation"] == "tanh" and c["recurrent_activation"] == "sigmoid"
+                    and c["use_bias"] and c["reset_after"] and not c.get("time_major")
+                    and not c.get("zero_output_for_mask")):
+                continue
+            group = file["model_weights"][c["name"]]
+            names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
+            weights = hdf5_format._convert_rnn_weights(CuDNNGRU(), [group[n][()] for n in names])
+            for name, weight in zip(names, weights):
+                del group[name]
+                group[name] = weight
+            layer["class_name"] = "CuDNNGRU"
+            layer["config"] = {key: c[key] for key in kept if key in c}
+            count += 1
+        file.attrs["model_config"] = json.dumps(config)
+    return count
 
 
 def load(version):

@@ -333,6 +333,78 @@ std::vector<float> runOn(Session &session, std::vector<float> &x) {
   return y;
 }
 
+// training is a flag of the call: both kinds of calls go on with the same states,
+// and draw and compute what programs of their own would.
+TEST(TrainingCall, IsAFlag) {
+  GRU layer{.units = kUnits};
+  layer.dropout = 0.4;
+  layer.return_sequences = true;
+  layer.stateful = true;
+  BuiltModel built(layer, kFeatures);
+  CompileOptions options;
+  options.batch = kBatch;
+  Result<Program> program = compile(*built.model, options);
+  ASSERT_TRUE(program) << program.error().message();
+  Session session = program->session({.max_timesteps = kTime});
+  std::vector<float> x = BuiltModel::random(kBatch * kTime * kFeatures);
+  std::vector<float> y(kBatch * kTime * kUnits);
+  auto train = [&] {
+    return session.run({{x.data(), {kBatch, kTime, kFeatures}}},
+                       {{y.data(), {kBatch, kTime, kUnits}}},
+                       {.training = true});
+  };
+  Result<void> unprepared = train();
+  ASSERT_FALSE(unprepared);
+  EXPECT_NE(unprepared.error().message().find("gru_session_prepare_training"),
+            std::string::npos)
+      << unprepared.error().message();
+
+  set_seed(session, 7); // before there is anything to draw
+  Result<void> prepared = prepare_training(session, *built.model, options);
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  gru_program *training = gru_session_training_program(session.get());
+  ASSERT_TRUE(prepare_training(session, *built.model, options));
+  EXPECT_EQ(gru_session_training_program(session.get()), training);
+
+  options.training = true;
+  Result<Program> trained = compile(*built.model, options);
+  ASSERT_TRUE(trained) << trained.error().message();
+  Session a = program->session(), b = trained->session();
+  set_seed(b, 7);
+  std::vector<std::byte> state(kBatch * kUnits * sizeof(float));
+  for (bool isTraining : {false, true, true, false, true}) {
+    Session &own = isTraining ? b : a, &other = isTraining ? a : b;
+    std::vector<float> expected = runOn(own, x);
+    ASSERT_TRUE(own.get_state(0, state));
+    ASSERT_TRUE(other.set_state(0, state));
+    if (isTraining) {
+      Result<void> ran = train();
+      ASSERT_TRUE(ran) << ran.error().message();
+    } else {
+      y = runOn(session, x);
+    }
+    EXPECT_EQ(y, expected);
+  }
+  session.reset_states();
+  a.reset_states();
+  EXPECT_EQ(runOn(session, x), runOn(a, x));
+}
+
+TEST(TrainingCall, WrongProgram) {
+  GRU layer{.units = kUnits};
+  layer.return_sequences = true;
+  BuiltModel built(layer, kFeatures), wider(layer, kFeatures + 1);
+  CompileOptions options;
+  options.batch = kBatch;
+  Session session = compile(*built.model, options)->session();
+  options.training = true;
+  Result<void> done = session.set_training_program(*compile(*wider.model, options));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().message(),
+            "training program: input 0: found 'x' f32 [3, ?, 6], expected 'x' f32 "
+            "[3, ?, 5] as in the session's program");
+}
+
 // A program that draws, against one that is given the masks which the runtime
 // draws for a cell of the same seed: once per call, the same for its timesteps.
 TEST(TrainedLayer, DrawsWhatACellDraws) {

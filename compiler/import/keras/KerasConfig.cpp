@@ -223,8 +223,9 @@ static bool isOperation(const json::Object &layer, unsigned version) {
   if (std::optional<StringRef> module = layer.getString("module"))
     return module->starts_with("keras.src.ops.");
   static constexpr StringLiteral names[] = {
-      "Any",      "Concatenate", "ExpandDims", "LogicalAnd",
-      "LogicalOr", "NotEqual",    "OnesLike",   "ZerosLike"};
+      "Any",        "Concatenate", "ConvertToTensor",
+      "ExpandDims", "LogicalAnd",  "LogicalOr",
+      "NotEqual",   "OnesLike",    "ZerosLike"};
   const json::Object *config = layer.getObject("config");
   return version == 3 && config && !config->get("dtype") &&
          is_contained(names, layer.getString("class_name").value_or(""));
@@ -350,6 +351,11 @@ static void mapTensors(Node &node,
     mapTensors(argument, map);
 }
 
+/// An input of floats, whose type is known.
+static bool isCastingInput(const Layer &layer) {
+  return layer.config.getString("dtype").value_or("").contains("float");
+}
+
 /// Connects the layers of `inner` for each call of the model `name`: call k of
 /// a layer that the model calls n times has number k n + i.
 static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
@@ -358,10 +364,18 @@ static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
   auto innerName = [&](StringRef layer) { return (name + "/" + layer).str(); };
   StringMap<int64_t> numNodes;
   for (const Layer &layer : inner.layers) {
-    if (layer.className == "InputLayer")
+    if (layer.className == "InputLayer" && !isCastingInput(layer))
       continue;
     numNodes[layer.name] = layer.nodes.size();
     Layer &copy = layers.emplace_back(layer);
+    // An input of an inner model takes the type that it says, and the mask that
+    // the model is called with.
+    if (layer.className == "InputLayer") {
+      numNodes[layer.name] = 1;
+      copy.className = "Activation";
+      copy.config = json::Object{{"activation", "linear"},
+                                 {"dtype", *layer.config.get("dtype")}};
+    }
     copy.name = innerName(layer.name);
     copy.parent = layer.parent.empty() ? name.str() : innerName(layer.parent);
     copy.nodes.clear();
@@ -372,8 +386,12 @@ static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
     for (const Argument &argument : call.positional)
       if (Error error = collectTensors(argument, inputs))
         return importError(layerWhere, toString(std::move(error)));
+    std::vector<TensorRef> masks;
     for (const auto &[key, argument] : call.named)
-      if (argument.kind != Argument::Literal && !argument.isNone())
+      if (key == "mask") {
+        if (Error error = collectTensors(argument, masks))
+          return importError(layerWhere, toString(std::move(error)));
+      } else if (argument.kind != Argument::Literal && !argument.isNone())
         return importError(layerWhere,
                            "a model inside the model is called with '" +
                                printable(key) + "', which is not supported");
@@ -381,17 +399,32 @@ static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
       return importError(layerWhere, "is called with " + Twine(inputs.size()) +
                                          " inputs, expected " +
                                          Twine(inner.inputs.size()));
+    if (!masks.empty() && masks.size() != inputs.size())
+      return importError(layerWhere, "is called with " + Twine(masks.size()) +
+                                         " masks, expected " +
+                                         Twine(inputs.size()));
     auto map = [&](const TensorRef &ref) {
       for (auto [input, outer] : llvm::zip(inner.inputs, inputs))
-        if (input.layer == ref.layer)
+        if (input.layer == ref.layer && !numNodes.contains(ref.layer))
           return outer;
       int64_t base = int64_t(index) * numNodes.lookup(ref.layer);
       return TensorRef{innerName(ref.layer), base + ref.node, ref.tensor};
     };
     size_t position = first;
     for (const Layer &layer : inner.layers) {
-      if (layer.className == "InputLayer")
+      if (layer.className == "InputLayer") {
+        if (!numNodes.contains(layer.name))
+          continue;
+        Node &node = layers[position++].nodes.emplace_back();
+        for (auto [number, input] : llvm::enumerate(inner.inputs)) {
+          if (input.layer != layer.name)
+            continue;
+          node.positional.push_back(tensorArgument(inputs[number]));
+          if (!masks.empty())
+            node.named.emplace_back("mask", tensorArgument(masks[number]));
+        }
         continue;
+      }
       Layer &copy = layers[position++];
       for (const Node &node : layer.nodes) {
         copy.nodes.push_back(node);
@@ -445,6 +478,25 @@ static Error inlineModels(StringRef where, const StringMap<Model> &inner,
   return Error::success();
 }
 
+/// Counts the calls of the models in `inner` from 0, as those of layers. A model
+/// that begins with an input has been called once when it is made. Keras 2 counts
+/// that call, Keras 3 where a functional model is an output.
+static void renumberCalls(const StringMap<Model> &inner, Model &model) {
+  auto isCounted = [&](const TensorRef &ref, bool isOutput) {
+    auto found = inner.find(ref.layer);
+    return found != inner.end() && ref.node > 0 &&
+           (model.version == 2 || (isOutput && !found->second.sequential));
+  };
+  for (Layer &layer : model.layers)
+    for (Node &node : layer.nodes)
+      mapTensors(node, [&](TensorRef ref) {
+        ref.node -= isCounted(ref, false);
+        return ref;
+      });
+  for (TensorRef &output : model.outputs)
+    output.node -= isCounted(output, true);
+}
+
 Expected<Model> gru::keras::parseModel(StringRef where,
                                        const json::Object &root,
                                        unsigned version) {
@@ -476,7 +528,6 @@ Expected<Model> gru::keras::parseModel(StringRef where,
     if (!names.insert(layer->name).second)
       return importError(where, "two layers have the name '" +
                                     printable(layer->name) + "'");
-    layer->implicitMasks = model.version == 2 || model.sequential;
     if (isModelClass(layer->className)) {
       Expected<Model> parsed =
           parseModel((where + ": model '" + printable(layer->name) + "'").str(),
@@ -504,6 +555,7 @@ Expected<Model> gru::keras::parseModel(StringRef where,
     if (ends->empty())
       return importError(where, "config: " + Twine(key) + " is empty");
   }
+  renumberCalls(inner, model);
   if (Error error = inlineModels(where, inner, model))
     return error;
   return model;

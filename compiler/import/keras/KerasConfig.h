@@ -53,8 +53,8 @@ struct Layer {
   std::vector<Node> nodes;
   /// One of Keras 3's operations on tensors, which stand among the layers.
   bool isOperation = false;
-  /// Masks travel with the tensors. Functional models of Keras 3 have them as
-  /// plain tensors of the graph instead.
+  /// Masks travel with the tensors, as Keras has it. Functional models of Keras 3
+  /// may have them as plain tensors of the graph besides.
   bool implicitMasks = true;
   /// A model inside the model. Its layers follow it with `parent` set to its
   /// name, their calls connected to the outer graph; it is never called itself.
@@ -74,6 +74,9 @@ struct Model {
   unsigned version = 3;
   bool sequential = false;
   std::vector<Layer> layers;
+  /// Shapes follow only from a known number of timesteps for a reason that no
+  /// layer's class tells; a first walk over the graph finds out.
+  bool fixedTime = false;
   std::vector<TensorRef> inputs, outputs;
   /// Names of the outputs; output_0, output_1, ... where it is empty.
   std::vector<std::string> outputNames;

@@ -27,6 +27,9 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
+#include <algorithm>
+#include <functional>
+#include <limits>
 #include <map>
 #include <tuple>
 
@@ -52,6 +55,7 @@ ShapeRules gru::keras::getShapeRules(const Model &model,
   ShapeRules rules;
   rules.batch = options.batch;
   rules.timesteps = options.timesteps;
+  rules.fixedTime = model.fixedTime;
   for (const Layer &layer : model.layers) {
     const LayerClass *layerClass = findLayerClass(layer);
     if (!layerClass)
@@ -205,6 +209,7 @@ public:
                       ElementType type) override;
   Error addActivities(ArrayRef<Tensor> outputs) override;
   Expected<Tensor> getDropoutMask(const MaskRequest &request) override;
+  void tellTimeIsFixed() override;
   std::unique_ptr<LayerContext> makeInner(const Layer &inner, StringRef folder,
                                           StringRef part) override;
 
@@ -286,9 +291,9 @@ private:
   StringMap<Tensor> weightTensors;
   std::vector<State> states;
   std::vector<State> activities;
-  /// Numbers of the layers that the weights and activities of `contents` belong
-  /// to, and whether the weights are trained.
-  SmallVector<size_t> weightLayers, activityLayers;
+  /// What the weights and activities of `contents` belong to: the number of a
+  /// layer and the part of it. And whether the weights are trained.
+  SmallVector<std::pair<size_t, std::string>> weightOwners, activityOwners;
   SmallVector<bool> isTrained;
   /// The names of all masks that layers ask for in training, and those of them
   /// that are given.
@@ -472,7 +477,7 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
     weight->name = name;
     walk.contents.weights.push_back(std::move(*weight));
     walk.contents.weightRules.push_back(std::move(*rules));
-    walk.weightLayers.push_back(&owner - walk.model.layers.data());
+    walk.weightOwners.emplace_back(&owner - walk.model.layers.data(), part);
     walk.isTrained.push_back(owner.config.getBoolean("trainable") != false &&
                              layer.config.getBoolean("trainable") != false);
   }
@@ -587,10 +592,12 @@ Error CallContext::addActivities(ArrayRef<Tensor> outputs) {
                        (count ? "_" + std::to_string(count) : std::string());
     walk.activities.push_back({name, output});
     walk.contents.activities.push_back({name, *regularizer});
-    walk.activityLayers.push_back(&owner - walk.model.layers.data());
+    walk.activityOwners.emplace_back(&owner - walk.model.layers.data(), part);
   }
   return Error::success();
 }
+
+void CallContext::tellTimeIsFixed() { walk.contents.fixedTime = true; }
 
 /// The dimensions of a mask for the layer's input.
 static SmallVector<int64_t> getMaskShape(const MaskRequest &request,
@@ -875,7 +882,11 @@ Error Walk::readArguments(LayerContext &context, const Node &node,
   for (const auto &[name, argument] : node.named)
     if (Error error = takeNamed(name, argument))
       return error;
-  if (layer.implicitMasks && !hasMask)
+  if (!layer.implicitMasks || layer.isOperation || context.inputs.empty())
+    return Error::success();
+  context.passedMask = hasMask ? context.getMask() : context.inputs[0].mask;
+  bool areHidden = context.version == 3 && !context.initialState.empty();
+  if (!hasMask && !areHidden)
     for (const Tensor &input : context.inputs)
       context.masks.push_back(input.mask);
   return Error::success();
@@ -903,11 +914,12 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
                                        ? context.namedValues.begin()->first
                                        : context.namedTensors.begin()->first) +
                          "', which is not supported");
+  bool passes = layerClass->mask == MaskRule::passes ||
+                (layerClass->mask == MaskRule::passesInKeras3 &&
+                 model.version == 3);
   for (Tensor &output : *outputs)
     if (layerClass->mask != MaskRule::uses)
-      output.mask = layerClass->mask == MaskRule::passes && layer.implicitMasks
-                        ? context.getMask()
-                        : nullptr;
+      output.mask = passes ? context.passedMask : nullptr;
   // The type inferred by the operation is the last word.
   for (Tensor &output : *outputs)
     if (output.value)
@@ -916,6 +928,13 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
           cast<mlir::ShapedType>(output.value.getType()).getShape().end());
   if (Error error = context.addActivities(*outputs))
     return error;
+  // Keras 3 takes the masks away from what this layer is called on, for all that
+  // comes after it.
+  if (model.version == 3 && layer.className == "MultiHeadAttention")
+    allTensors(node, [&](const TensorRef &ref) {
+      results[{ref.layer, ref.node}][ref.tensor].mask = nullptr;
+      return true;
+    });
   results[{layer.name, index}] = std::move(*outputs);
   return Error::success();
 }
@@ -1008,29 +1027,61 @@ Error Walk::run() {
   return Error::success();
 }
 
-/// Keras 3 lists the losses of all activities and then those of all weights that
-/// are trained; Keras 2 goes layer by layer and takes all weights.
-void Walk::orderLosses() {
-  struct Entry {
-    size_t layer;
-    LossTerm term;
+/// The place of each layer in Keras 3's walk over a model and the models in it,
+/// which goes through the layers of an inner one backwards.
+static std::vector<size_t> getFlatOrder(const Model &model) {
+  std::vector<size_t> places(model.layers.size());
+  size_t place = 0;
+  std::function<void(StringRef)> visit = [&](StringRef parent) {
+    SmallVector<size_t> children;
+    for (auto [index, layer] : llvm::enumerate(model.layers))
+      if (layer.parent == parent)
+        children.push_back(index);
+    if (!parent.empty())
+      std::reverse(children.begin(), children.end());
+    for (size_t index : children) {
+      places[index] = place++;
+      if (model.layers[index].isModel)
+        visit(model.layers[index].name);
+    }
   };
-  std::vector<Entry> entries;
-  for (auto [index, layer] : llvm::enumerate(activityLayers))
-    entries.push_back({layer, {true, index}});
-  for (auto [index, rules] : llvm::enumerate(contents.weightRules))
-    if (rules.regularizer && (model.version == 2 || isTrained[index]))
-      entries.push_back({weightLayers[index], {false, index}});
-  llvm::sort(entries, [&](const Entry &a, const Entry &b) {
-    auto key = [&](const Entry &entry) {
-      bool isWeight = !entry.term.isActivity;
-      return std::tuple(model.version != 2 && isWeight, entry.layer, isWeight,
-                        entry.term.index);
-    };
-    return key(a) < key(b);
-  });
-  for (const Entry &entry : entries)
-    contents.lossTerms.push_back(entry.term);
+  visit("");
+  return places;
+}
+
+/// Keras 2 lists the losses layer by layer and part by part (the directions of a
+/// Bidirectional), of activities in front of those of weights. Keras 3 lists those
+/// of all activities, coming to the parts of a layer backwards, and then those of
+/// all weights that are trained.
+void Walk::orderLosses() {
+  bool isKeras3 = model.version == 3;
+  std::vector<size_t> places = getFlatOrder(model);
+  std::map<std::pair<size_t, std::string>, int64_t> parts;
+  // The layer itself comes before its parts.
+  auto getPart = [&](const std::pair<size_t, std::string> &owner) {
+    int64_t next = owner.second.empty() ? 0 : 1 + parts.size();
+    return parts.insert({owner, next}).first->second;
+  };
+  using Key = std::tuple<bool, size_t, int64_t, bool, size_t>;
+  std::vector<std::pair<Key, LossTerm>> entries;
+  for (auto [index, rules] : llvm::enumerate(contents.weightRules)) {
+    int64_t part = getPart(weightOwners[index]);
+    if (rules.regularizer && (!isKeras3 || isTrained[index]))
+      entries.push_back({Key(isKeras3, weightOwners[index].first,
+                             isKeras3 ? 0 : part, true, index),
+                         {false, index}});
+  }
+  for (auto [index, owner] : llvm::enumerate(activityOwners)) {
+    int64_t part = getPart(owner);
+    if (isKeras3 && part > 0)
+      part = std::numeric_limits<int64_t>::max() - part;
+    entries.push_back({Key(false, isKeras3 ? places[owner.first] : owner.first,
+                           part, false, index),
+                       {true, index}});
+  }
+  llvm::sort(entries, [](auto &a, auto &b) { return a.first < b.first; });
+  for (const auto &[key, term] : entries)
+    contents.lossTerms.push_back(term);
 }
 
 /// Checks the outputs; when emitting, ends the function.

@@ -28,6 +28,8 @@ struct GraphContents {
   std::vector<LossTerm> lossTerms;
   std::vector<LayerSpec> layers;
   std::string layerWithoutBatch;
+  /// See Model.
+  bool fixedTime = false;
   std::vector<TensorSpec> inputs, outputs;
 };
 

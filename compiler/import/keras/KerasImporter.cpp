@@ -54,6 +54,8 @@ public:
     Expected<GraphContents> contents = checkGraph(file, model, store);
     if (!contents)
       return contents.takeError();
+    model.fixedTime = contents->fixedTime;
+    fixedTime |= contents->fixedTime;
     weights = std::move(contents->weights);
     weightRules = std::move(contents->weightRules);
     activities = std::move(contents->activities);

@@ -73,6 +73,10 @@ public:
   /// The masks of the inputs, explicit or implicit; null where there is none.
   /// Shorter than `inputs` where the rest has none.
   llvm::SmallVector<std::shared_ptr<const Tensor>> masks;
+  /// The mask that goes on from the first input to the outputs. It may be there
+  /// where `masks` is empty: Keras 3 hides the masks of its inputs from a layer
+  /// that is called with an initial state.
+  std::shared_ptr<const Tensor> passedMask;
   /// Arguments that only the layer itself understands. What it leaves here is
   /// an error.
   std::map<std::string, Tensor> namedTensors;
@@ -161,6 +165,10 @@ public:
   /// drawn for each call. Only in training.
   virtual llvm::Expected<Tensor> getDropoutMask(const MaskRequest &request) = 0;
 
+  /// Tells that the layer's shapes follow only from a known number of timesteps,
+  /// where its class does not say so (LayerClass::fixedTime).
+  virtual void tellTimeIsFixed() = 0;
+
   /// A context for a layer inside this one, without arguments. Its weights lie
   /// in `folder` of this layer's; their roles and states have `part` in front.
   virtual std::unique_ptr<LayerContext> makeInner(const Layer &inner,
@@ -190,6 +198,7 @@ using ImportFunction = llvm::Expected<Tensors> (*)(LayerContext &);
 enum class MaskRule {
   drops,  ///< The outputs have none, and the layer does not look at it.
   passes, ///< The first input's mask is the outputs' too.
+  passesInKeras3, ///< Keras 2 drops it.
   uses,   ///< The layer's function looks at it and decides.
 };
 

@@ -257,6 +257,16 @@ GRU_API gru_status gru_compile(const gru_model *model,
                                const gru_compile_options *options,
                                gru_program **program);
 
+/* Readies a session for calls with training=True (gru_session_run_training):
+   compiles `model` with `options` but for training, or takes that kernel from the
+   cache, and gives the session the program. `model` and `options` are those that
+   the session's program was compiled from; masks are drawn, none are given. Slow:
+   not on a thread with a deadline, and not while the session runs. Does nothing
+   for a session that is ready. */
+GRU_API gru_status gru_session_prepare_training(
+    gru_session *session, const gru_model *model,
+    const gru_compile_options *options);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

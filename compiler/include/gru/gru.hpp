@@ -336,8 +336,11 @@ struct CompileOptions {
   bool allow_tf32 = false;
 };
 
-inline Result<Program> compile(const Model &model,
-                               const CompileOptions &options = {}) {
+namespace detail {
+/// Calls `function` with the options in the form of the C interface, which refers
+/// to `options`.
+template <typename Function>
+gru_status with_options(const CompileOptions &options, Function function) {
   gru_compile_options raw{};
   raw.struct_size = sizeof(raw);
   raw.threads = options.threads;
@@ -374,10 +377,29 @@ inline Result<Program> compile(const Model &model,
     raw.on_remark = [](void *context, const char *text) {
       static_cast<CompileOptions *>(context)->on_remark(text);
     };
+  return function(raw);
+}
+} // namespace detail
+
+inline Result<Program> compile(const Model &model,
+                               const CompileOptions &options = {}) {
   gru_program *program;
-  if (gru_status status = gru_compile(model.get(), &raw, &program))
+  if (gru_status status = detail::with_options(
+          options, [&](const gru_compile_options &raw) {
+            return gru_compile(model.get(), &raw, &program);
+          }))
     return Error::last(status);
   return Program::adopt(program);
+}
+
+/// Readies a session for `run(in, out, {.training = true})`, with the model and
+/// the options of its program; see gru_session_prepare_training.
+inline Result<void> prepare_training(Session &session, const Model &model,
+                                     const CompileOptions &options = {}) {
+  return Result<void>::of(detail::with_options(
+      options, [&](const gru_compile_options &raw) {
+        return gru_session_prepare_training(session.get(), model.get(), &raw);
+      }));
 }
 
 } // namespace gru

@@ -328,6 +328,29 @@ GRU_API gru_status gru_session_run(gru_session *session,
                                    const gru_buffer *outputs,
                                    size_t num_outputs);
 
+/* Keras's training=True as a flag of the call. A program for training is another
+   program than one for inference; a session takes one of the same model beside
+   its own and keeps it for later calls, with scratch memory of its own. NULL gives
+   it back. gru_session_prepare_training (gru/gru.h) compiles it as well. Not while
+   the session runs, and not on a thread with a deadline: it allocates.
+   Errors: GRU_INVALID_ARGUMENT where inputs, outputs or states of the layers are
+   not those of the session's program, and those of gru_session_create. */
+GRU_API gru_status gru_session_set_training_program(gru_session *session,
+                                                    gru_program *program);
+
+/* That program; NULL where there is none. No reference is added. */
+GRU_API gru_program *gru_session_training_program(const gru_session *session);
+
+/* gru_session_run with training=True: dropout acts. States of layers are those of
+   the session, before and after. As real-time as gru_session_run; it copies the
+   states. Errors: GRU_INVALID_ARGUMENT where the session has no such program, and
+   those of gru_session_run. */
+GRU_API gru_status gru_session_run_training(gru_session *session,
+                                            const gru_buffer *inputs,
+                                            size_t num_inputs,
+                                            const gru_buffer *outputs,
+                                            size_t num_outputs);
+
 /* Makes all states zero: a new sequence starts.
    Errors: GRU_INVALID_ARGUMENT for a program without states, whose layers are
    not stateful: Keras 2's AttributeError, where Keras 3 is silent. */

@@ -215,6 +215,13 @@ struct SessionOptions {
   const gru_thread_pool *pool = nullptr;
 };
 
+/// Of one call.
+struct RunOptions {
+  /// Keras's training=True; the session must have been prepared for it
+  /// (gru::prepare_training, Session::set_training_program).
+  bool training = false;
+};
+
 class Program;
 
 /// The state and scratch memory of one stream. Used by one thread at a time.
@@ -254,7 +261,8 @@ public:
   /// Advances the state by the inputs and writes the outputs, both in the
   /// program's order. Allocates nothing unless it fails.
   Result<void> run(std::span<const TensorView> in,
-                   std::span<const TensorView> out) {
+                   std::span<const TensorView> out,
+                   const RunOptions &options = {}) {
     if (!handle)
       return error();
     for (size_t i = 0; i < out.size(); ++i)
@@ -268,13 +276,16 @@ public:
     std::transform(out.begin(),
                    out.begin() + std::min(out.size(), outputs.size()),
                    outputs.begin(), toBuffer);
-    return Result<void>::of(gru_session_run(handle, inputs.data(), in.size(),
-                                            outputs.data(), out.size()));
+    auto function =
+        options.training ? gru_session_run_training : gru_session_run;
+    return Result<void>::of(function(handle, inputs.data(), in.size(),
+                                     outputs.data(), out.size()));
   }
   Result<void> run(std::initializer_list<TensorView> in,
-                   std::initializer_list<TensorView> out) {
+                   std::initializer_list<TensorView> out,
+                   const RunOptions &options = {}) {
     return run(std::span(in.begin(), in.size()),
-               std::span(out.begin(), out.size()));
+               std::span(out.begin(), out.size()), options);
   }
 
   /// Makes all states zero; an error where no layer is stateful.
@@ -297,6 +308,8 @@ public:
 
   /// Goes on with other weights: see gru_session_set_program.
   inline Result<void> set_program(const Program &program);
+  /// What runs with training; see gru_session_set_training_program.
+  inline Result<void> set_training_program(const Program &program);
 
   /// Copies one state out or in, as bytes of exactly its size.
   Result<void> get_state(size_t index, std::span<std::byte> data) const {
@@ -443,6 +456,11 @@ private:
 
 inline Result<void> Session::set_program(const Program &program) {
   return Result<void>::of(gru_session_set_program(handle, program.get()));
+}
+
+inline Result<void> Session::set_training_program(const Program &program) {
+  return Result<void>::of(
+      gru_session_set_training_program(handle, program.get()));
 }
 
 } // namespace gru

@@ -23,11 +23,6 @@ using mlir::OpBuilder;
 using mlir::Value;
 using mlir::ValueRange;
 
-/// What masked scores lose: nothing remains of them in the softmax.
-static double largeNumber(ElementType type) {
-  return type == ElementType::f16 ? 65504.0 : 1e9;
-}
-
 static Tensor emitSoftmax(LayerContext &context, const Tensor &scores) {
   Tensor result = scores;
   if (context.isEmitting()) {
@@ -39,38 +34,89 @@ static Tensor emitSoftmax(LayerContext &context, const Tensor &scores) {
   return result;
 }
 
-/// scores - large * !mask, where the mask has the loops `loops` of the scores.
-static Tensor emitMaskScores(LayerContext &context, const Tensor &scores,
-                             const Tensor &mask, ArrayRef<int64_t> loops) {
-  Operand values{scores, {}}, flags{mask, SmallVector<int64_t>(loops)};
-  for (size_t dim = 0; dim < scores.shape.size(); ++dim)
-    values.loops.push_back(dim);
+namespace {
+/// Which keys a query sees: those that all of it lets it see. Queries and keys
+/// are the last two dimensions of the scores.
+struct ScoreMask {
+  /// Tensors of bits, by loops of the scores.
+  SmallVector<Operand> tensors;
+  /// Keys up to the query's own number.
+  bool causal = false;
+  /// Keys less than so many steps away; 0: all.
+  int64_t window = 0;
+
+  bool seesAll() const { return tensors.empty() && !causal && window == 0; }
+};
+} // namespace
+
+/// Scores where keys are seen; `hide` makes the others.
+static Tensor
+emitWhereSeen(LayerContext &context, const ScoreMask &mask,
+              const Tensor &scores,
+              function_ref<Value(OpBuilder &, Location, Value)> hide) {
+  if (mask.seesAll())
+    return scores;
+  int64_t rank = scores.shape.size();
+  SmallVector<Operand> operands{{scores, {}}};
+  for (int64_t dim = 0; dim < rank; ++dim)
+    operands.front().loops.push_back(dim);
+  operands.append(mask.tensors.begin(), mask.tensors.end());
   return emitLoops(
-      context, getSizes(scores), 0, {values, flags}, scores.type, 0,
+      context, getSizes(scores), 0, operands, scores.type, 0,
       [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value lower = add(b, loc, args[0],
-                          numberLike(b, args[0], -largeNumber(scores.type)));
-        return mlir::arith::SelectOp::create(b, loc, args[1], args[0], lower);
+        Value seen;
+        auto require = [&](Value flag) {
+          seen = seen ? mlir::arith::AndIOp::create(b, loc, seen, flag)
+                            .getResult()
+                      : flag;
+        };
+        for (Value flag : args.drop_front().take_front(mask.tensors.size()))
+          require(flag);
+        if (mask.causal || mask.window > 0) {
+          Value query = mlir::linalg::IndexOp::create(b, loc, rank - 2);
+          Value key = mlir::linalg::IndexOp::create(b, loc, rank - 1);
+          using Predicate = mlir::arith::CmpIPredicate;
+          auto compare = [&](Predicate predicate, Value x, Value y) {
+            require(mlir::arith::CmpIOp::create(b, loc, predicate, x, y));
+          };
+          auto behind = [&](Value x) -> Value {
+            return mlir::arith::AddIOp::create(
+                b, loc, x, indexConstant(b, loc, mask.window));
+          };
+          if (mask.causal)
+            compare(Predicate::ule, key, query);
+          if (mask.window > 0) {
+            compare(Predicate::ult, key, behind(query));
+            compare(Predicate::ult, query, behind(key));
+          }
+        }
+        return mlir::arith::SelectOp::create(b, loc, seen, args[0],
+                                             hide(b, loc, args[0]));
       });
 }
 
-/// Masks keys behind the query; both are the last two dimensions.
-static Tensor emitCausal(LayerContext &context, const Tensor &scores) {
-  int64_t rank = scores.shape.size();
-  Operand values{scores, {}};
-  for (int64_t dim = 0; dim < rank; ++dim)
-    values.loops.push_back(dim);
-  return emitLoops(
-      context, getSizes(scores), 0, values, scores.type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value query = mlir::linalg::IndexOp::create(b, loc, rank - 2);
-        Value key = mlir::linalg::IndexOp::create(b, loc, rank - 1);
-        Value seen = mlir::arith::CmpIOp::create(
-            b, loc, mlir::arith::CmpIPredicate::ule, key, query);
-        Value lower = add(b, loc, args[0],
-                          numberLike(b, args[0], -largeNumber(scores.type)));
-        return mlir::arith::SelectOp::create(b, loc, seen, args[0], lower);
-      });
+static Tensor emitReplaced(LayerContext &context, const ScoreMask &mask,
+                           const Tensor &scores, double number) {
+  return emitWhereSeen(context, mask, scores,
+                       [&](OpBuilder &b, Location, Value score) {
+                         return numberLike(b, score, number);
+                       });
+}
+
+/// The softmax of the scores less `number` where keys are hidden: nothing remains
+/// of them, unless all are.
+static Tensor emitLoweredSoftmax(LayerContext &context, const ScoreMask &mask,
+                                 const Tensor &scores, double number) {
+  // Nothing of a score remains beside the number but in float64, so that a query
+  // that sees no key sees all of them alike. Which holds on every target.
+  if (scores.type != ElementType::f64)
+    return emitSoftmax(context, emitReplaced(context, mask, scores, -number));
+  return emitSoftmax(
+      context, emitWhereSeen(context, mask, scores,
+                             [&](OpBuilder &b, Location loc, Value score) {
+                               return add(b, loc, score,
+                                          numberLike(b, score, -number));
+                             }));
 }
 
 static Value sumOfProducts(OpBuilder &b, Location loc, ValueRange args) {
@@ -168,12 +214,14 @@ Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
                          "and key");
   Tensor scores;
   GRU_ASSIGN(scores, emitScores(context, type, query, key));
+  ScoreMask mask;
   if (context.masks.size() > 1 && context.masks[1])
-    scores = emitMaskScores(context, scores, *context.masks[1], {0, 2});
-  if (isFlagSet(context.layer.config, "causal") ||
-      context.takeFlag("use_causal_mask"))
-    scores = emitCausal(context, scores);
-  Tensor weights = emitSoftmax(context, scores);
+    mask.tensors.push_back({*context.masks[1], {0, 2}});
+  mask.causal = isFlagSet(context.layer.config, "causal");
+  mask.causal |= context.takeFlag("use_causal_mask");
+  Tensor weights = emitLoweredSoftmax(
+      context, mask, scores,
+      scores.type == ElementType::f16 ? 65504.0 : 1e9);
   Tensor result = emitLoops(
       context,
       {Size(query, 0), Size(query, 1), Size(value, 2), Size(value, 1)}, 1,
@@ -220,9 +268,11 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
   OpBuilder &b = *context.builder;
   Location loc = context.getLocation();
   Tensor flat{{x.shape[0], x.shape[1], heads * size}, x.type, {}, {}, {}};
-  flat.value = DenseOp::create(
-      b, loc, x.value, kernel.value, bias.value,
-      Activation(ActivationKind::linear).getAttr(b.getContext()));
+  ActivationKind activation =
+      name == "gate" ? ActivationKind::sigmoid : ActivationKind::linear;
+  flat.value =
+      DenseOp::create(b, loc, x.value, kernel.value, bias.value,
+                      Activation(activation).getAttr(b.getContext()));
   // Not a reshape, whose dynamic sizes would be limited to the batch.
   return emitGenerate(
       context, {Size(flat, 0), Size(flat, 1), Size(heads), Size(size)}, x.type,
@@ -234,6 +284,20 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
             i[3]);
         return extract(b, loc, flat, {i[0], i[1], column});
       });
+}
+
+/// Attention runs over the steps, the only dimension between batch and features.
+static Error checkAttentionAxes(LayerContext &context) {
+  const json::Value *axes = findEntry(context.layer.config, "attention_axes");
+  if (!axes)
+    return Error::success();
+  std::optional<int64_t> axis = axes->getAsInteger();
+  if (const json::Array *list = axes->getAsArray(); list && list->size() == 1)
+    axis = list->front().getAsInteger();
+  if (axis == 1 || axis == -2)
+    return Error::success();
+  return context.error("attention_axes is " + jsonText(*axes) +
+                       ", expected null or [1]");
 }
 
 Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
@@ -263,12 +327,19 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
     return context.error("expected 2 or 3 inputs of 3 dimensions: query, value "
                          "and key");
   int64_t features = query.shape[2];
-  Tensor q, k, v, kernel, bias;
+  bool useGate = false;
+  GRU_ASSIGN(useGate, context.getBool(config, "use_gate", false));
+  if (Error error = checkAttentionAxes(context))
+    return std::move(error);
+  Tensor q, k, v, gate, kernel, bias;
   GRU_ASSIGN(q, emitHeads(context, type, "query", query, heads, keySize,
                           useBias));
   GRU_ASSIGN(k, emitHeads(context, type, "key", key, heads, keySize, useBias));
   GRU_ASSIGN(v, emitHeads(context, type, "value", value, heads, valueSize,
                           useBias));
+  if (useGate)
+    GRU_ASSIGN(gate, emitHeads(context, type, "gate", query, heads, valueSize,
+                               useBias));
   if (findEntry(config, "output_shape")) {
     const json::Value &shape = *findEntry(config, "output_shape");
     std::optional<int64_t> size = shape.getAsInteger();
@@ -289,8 +360,45 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
     GRU_ASSIGN(bias, context.getWeight("attention_output/bias", "output_dense",
                                        1, type, {features}, "outputs"));
 
+  ScoreMask mask;
+  auto addMask = [&](StringRef name, const Tensor &source,
+                     ArrayRef<int64_t> loops) {
+    std::optional<Tensor> tensor = context.takeTensor(name);
+    if (!tensor && source.mask)
+      tensor = *source.mask;
+    if (tensor)
+      mask.tensors.push_back({*tensor, SmallVector<int64_t>(loops)});
+  };
+  addMask("query_mask", query, {0, 2});
+  addMask("value_mask", value, {0, 3});
+  addMask("key_mask", inputs->size() > 2 ? key : Tensor(), {0, 3});
+  // The numbers of steps that it has are fixed, so the sequences' are too.
+  if (context.namedTensors.count("attention_mask"))
+    context.tellTimeIsFixed();
+  bool hasHeads = context.namedTensors.count("attention_mask") &&
+                  context.namedTensors["attention_mask"].shape.size() == 4;
+  addMask("attention_mask", Tensor(),
+          hasHeads ? ArrayRef<int64_t>{0, 1, 2, 3}
+                   : ArrayRef<int64_t>{0, 2, 3});
+  for (const Operand &operand : mask.tensors)
+    if (operand.tensor.type != ElementType::i1 ||
+        operand.tensor.shape.size() != operand.loops.size())
+      return context.error("a mask is " + shapeText(operand.tensor.shape) +
+                           " " + getElementTypeName(operand.tensor.type) +
+                           ", expected bool, batch x steps or as "
+                           "attention_mask batch x queries x keys");
+  mask.causal = context.takeFlag("use_causal_mask");
+  GRU_ASSIGN(mask.window, context.getInteger(config, "sliding_window", 0));
+  bool returnScores = context.takeFlag("return_attention_scores");
+  if (returnScores)
+    context.tellTimeIsFixed();
+  double dropout = 0;
+  GRU_ASSIGN(dropout, context.getNumber(config, "dropout", 0));
   // Scores [batch, heads, queries, keys].
   double scale = 1 / std::sqrt(double(keySize));
+  // What Keras 3 hands to its own operations is a float32 first.
+  if (context.version == 3 && (returnScores || dropout > 0))
+    scale = float(scale);
   Tensor scores = emitLoops(
       context, {Size(q, 0), Size(heads), Size(q, 1), Size(k, 1), Size(keySize)},
       1, {{q, {0, 2, 1, 4}}, {k, {0, 3, 1, 4}}}, q.type, 0,
@@ -298,26 +406,32 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
         Value scaled = multiply(b, loc, args[0], numberLike(b, args[0], scale));
         return add(b, loc, args[2], multiply(b, loc, scaled, args[1]));
       });
-  auto applyMask = [&](StringRef name, const Tensor &source,
-                       ArrayRef<int64_t> loops) {
-    std::optional<Tensor> mask = context.takeTensor(name);
-    if (!mask && source.mask)
-      mask = *source.mask;
-    if (mask)
-      scores = emitMaskScores(context, scores, *mask, loops);
-  };
-  applyMask("query_mask", query, {0, 2});
-  applyMask("value_mask", value, {0, 3});
-  applyMask("key_mask", inputs->size() > 2 ? key : Tensor(), {0, 3});
-  applyMask("attention_mask", Tensor(), {0, 2, 3});
-  if (context.takeFlag("use_causal_mask"))
-    scores = emitCausal(context, scores);
-  Tensor weights = emitSoftmax(context, scores);
+  Tensor weights;
+  bool isHalf = scores.type == ElementType::f16;
+  if (context.version == 2) {
+    weights =
+        emitLoweredSoftmax(context, mask, scores, isHalf ? 32752.0 : 1e9);
+  } else if (!returnScores && dropout == 0) {
+    weights = emitSoftmax(context, emitReplaced(context, mask, scores,
+                                                isHalf ? -45850.0
+                                                       : -2.372671e38));
+  } else {
+    // Nothing is left of a query that sees no key.
+    weights = emitSoftmax(
+        context, emitReplaced(context, mask, scores, isHalf ? -3e4 : -1e9));
+    weights = emitReplaced(context, mask, weights, 0);
+  }
   // [batch, queries, heads * size], ready for the last product.
   Tensor joined = emitLoops(
       context,
       {Size(q, 0), Size(q, 1), Size(heads), Size(valueSize), Size(v, 1)}, 1,
       {{weights, {0, 2, 1, 4}}, {v, {0, 4, 2, 3}}}, q.type, 0, sumOfProducts);
+  if (useGate)
+    GRU_ASSIGN(joined, emitElementwise(
+                           context, {joined, gate}, q.type,
+                           [](OpBuilder &b, Location loc, ValueRange args) {
+                             return multiply(b, loc, args[0], args[1]);
+                           }));
   Tensor result{{query.shape[0], query.shape[1], features}, q.type, {}, {}, {}};
   if (context.isEmitting()) {
     OpBuilder &b = *context.builder;
@@ -333,9 +447,9 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
         b, context.getLocation(), flat.value, kernel.value, bias.value,
         Activation(ActivationKind::linear).getAttr(b.getContext()));
   }
-  result.mask = query.mask;
+  result.mask = context.passedMask;
   Tensors outputs{result};
-  if (context.takeFlag("return_attention_scores"))
+  if (returnScores)
     outputs.push_back(weights);
   return outputs;
 }

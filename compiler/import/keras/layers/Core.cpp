@@ -58,6 +58,10 @@ Expected<Tensors> gru::keras::importActivation(LayerContext &context) {
       parseActivationLayer(layer.className, layer.config, context.version);
   if (!*parsed)
     return context.error(toString(parsed->takeError()));
+  if (layer.className == "Softmax" && context.getMask())
+    return context.error("is called on a masked sequence, whose mask of batch x "
+                         "timesteps Keras cannot apply to features; an "
+                         "Activation with softmax passes the mask on");
   Activation activation = **parsed;
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(layer.config));

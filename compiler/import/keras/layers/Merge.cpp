@@ -29,9 +29,14 @@ using mlir::ValueRange;
 
 using Mask = std::shared_ptr<const Tensor>;
 
-/// A step is unmasked where no input masks it: the rule of Keras 2, the only
-/// one whose masks travel through layers with several inputs.
-static Expected<Mask> emitAllMasks(LayerContext &context) {
+/// The mask of several tensors that become one. A step is unmasked in Keras 2
+/// where no input masks it, in Keras 3 where some input does not.
+static Expected<Mask> emitJoinedMask(LayerContext &context) {
+  // An input without a mask is unmasked throughout.
+  if (context.version == 3 &&
+      (context.masks.size() < context.inputs.size() ||
+       is_contained(context.masks, nullptr)))
+    return Mask();
   Mask result;
   for (const Mask &mask : context.masks) {
     if (!mask || !result) {
@@ -39,12 +44,16 @@ static Expected<Mask> emitAllMasks(LayerContext &context) {
       continue;
     }
     Tensor both;
-    GRU_ASSIGN(both, emitElementwise(context, {*result, *mask}, ElementType::i1,
-                                     [](OpBuilder &b, Location loc,
-                                        ValueRange args) -> Value {
-                                       return mlir::arith::AndIOp::create(
-                                           b, loc, args[0], args[1]);
-                                     }));
+    GRU_ASSIGN(both,
+               emitElementwise(
+                   context, {*result, *mask}, ElementType::i1,
+                   [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                     if (context.version == 3)
+                       return mlir::arith::OrIOp::create(b, loc, args[0],
+                                                         args[1]);
+                     return mlir::arith::AndIOp::create(b, loc, args[0],
+                                                        args[1]);
+                   }));
     result = std::make_shared<const Tensor>(both);
   }
   return result;
@@ -110,7 +119,7 @@ static Expected<Tensors> importMerge(LayerContext &context, Combine step,
                          numberLike(b, value, 1.0 / inputs->size()));
                    return value;
                  }));
-  GRU_ASSIGN(result.mask, emitAllMasks(context));
+  GRU_ASSIGN(result.mask, emitJoinedMask(context));
   return Tensors{result};
 }
 
@@ -196,7 +205,7 @@ static Expected<Mask> emitConcatMasks(LayerContext &context, int64_t dim) {
   if (all_of(context.masks, [](const Mask &mask) { return !mask; }))
     return Mask();
   if (dim != 1)
-    return emitAllMasks(context);
+    return emitJoinedMask(context);
   Tensors masks;
   for (auto [index, input] : enumerate(context.inputs)) {
     if (index < context.masks.size() && context.masks[index]) {
@@ -236,6 +245,8 @@ Expected<Tensors> gru::keras::importConcatenate(LayerContext &context) {
                          shapeText(inputs.front().shape) + " behind the batch");
   Tensor result;
   GRU_ASSIGN(result, emitConcat(context, inputs, dim));
+  if (rank > 2 && dim == 1 && inputs.size() > 1)
+    context.tellTimeIsFixed();
   GRU_ASSIGN(result.mask, emitConcatMasks(context, dim));
   return Tensors{result};
 }

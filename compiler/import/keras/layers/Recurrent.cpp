@@ -394,15 +394,49 @@ static void describeLayer(LayerContext &context,
                          getElementType(config.cells.front().type));
 }
 
+/// `kept` where any of the layer's states is not zero, else `given`: a stateful
+/// layer of Keras 2 begins with what it is given only once its states are reset.
+static Expected<Tensor> emitKeptOrGiven(LayerContext &context,
+                                        ArrayRef<Tensor> states,
+                                        const Tensor &kept,
+                                        const Tensor &given) {
+  Tensor isKept, zero;
+  zero.number = 0;
+  for (const Tensor &state : states) {
+    Tensor flag;
+    GRU_ASSIGN(flag, emitNotEqual(context, state, zero));
+    flag = emitReduce(context, flag, 1, Reduction::any);
+    flag = emitReduce(context, flag, 0, Reduction::any);
+    if (isKept.type != ElementType::i1) {
+      isKept = flag;
+      continue;
+    }
+    GRU_ASSIGN(isKept, emitElementwise(context, {isKept, flag}, ElementType::i1,
+                                       [](mlir::OpBuilder &b, mlir::Location loc,
+                                          mlir::ValueRange args) {
+                                         return mlir::arith::OrIOp::create(
+                                                    b, loc, args[0], args[1])
+                                             .getResult();
+                                       }));
+  }
+  return emitElementwise(
+      context, {kept, given, isKept}, kept.type,
+      [](mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange args) {
+        return mlir::arith::SelectOp::create(b, loc, args[2], args[0], args[1])
+            .getResult();
+      });
+}
+
 /// The state that cell `index` starts with; no value and no shape for zeros.
+/// `kept` are the states of all cells of a stateful layer.
 static Expected<Tensor> getInitialState(LayerContext &context,
                                         const RecurrentConfig &config,
-                                        size_t index, int64_t batch) {
+                                        ArrayRef<Tensor> kept, size_t index,
+                                        int64_t batch) {
   const CellConfig &cell = config.cells[index];
-  ElementType type = getElementType(cell.type);
   Tensor state;
   if (config.stateful)
-    state = context.getState(cell.part, {batch, cell.units}, type);
+    state = kept[index];
   if (context.initialState.empty())
     return state;
   GRU_ASSIGN(state, context.castInput(context.initialState[index], cell.type));
@@ -411,6 +445,8 @@ static Expected<Tensor> getInitialState(LayerContext &context,
     return context.error("initial_state is " + shapeText(state.shape) +
                          ", expected " + shapeText({batch, cell.units}) +
                          " (batch x units)");
+  if (config.stateful && context.version == 2)
+    return emitKeptOrGiven(context, kept, kept[index], state);
   return state;
 }
 
@@ -490,6 +526,11 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
   RecurrentResult result;
   bool goBackwards = config.goBackwards;
   Tensor originalMask = mask;
+  Tensors kept;
+  if (config.stateful)
+    for (const CellConfig &cell : config.cells)
+      kept.push_back(context.getState(cell.part, {batch, cell.units},
+                                      getElementType(cell.type)));
   for (auto [index, cell] : enumerate(config.cells)) {
     bool isLast = index + 1 == config.cells.size();
     Expected<CellWeights> weights =
@@ -497,7 +538,7 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
     if (!weights)
       return weights.takeError();
     Tensor initial;
-    GRU_ASSIGN(initial, getInitialState(context, config, index, batch));
+    GRU_ASSIGN(initial, getInitialState(context, config, kept, index, batch));
     std::string suffix =
         config.cells.size() > 1 ? "_" + cell.part : std::string();
     CellMasks masks;
@@ -546,7 +587,7 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
     goBackwards = false;
   }
   if (config.returnSequences)
-    result.output.mask = context.getMask();
+    result.output.mask = context.passedMask;
   return result;
 }
 
@@ -642,6 +683,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
                  : context.makeInner(*layer, "forward_layer", "forward");
     inner->inputs = context.inputs;
     inner->masks = context.masks;
+    inner->passedMask = context.passedMask;
     size_t half = initial.size() / 2;
     inner->initialState = Tensors(initial.slice(backward ? half : 0, half));
     RecurrentConfig &config = configs[backward];
@@ -677,7 +719,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
   Tensor forward = results[0].output, backward = results[1].output;
   if (sequences)
     backward = emitReverse(context, backward, configs[0].timeMajor ? 0 : 1);
-  std::shared_ptr<const Tensor> mask = sequences ? context.getMask() : nullptr;
+  std::shared_ptr<const Tensor> mask = sequences ? context.passedMask : nullptr;
   forward.mask = backward.mask = mask;
 
   const json::Value *mode = context.layer.config.get("merge_mode");
