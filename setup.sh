@@ -4,7 +4,8 @@
 # May be run again at any time; it does only what is missing.
 #
 #   ./setup.sh                   packages, build, run
-#   ./setup.sh --packages-only   only packages and Halide (test.sh and CI use this)
+#   ./setup.sh --packages-only   only packages, Halide and CUDA's headers
+#                                (test.sh and CI use this)
 set -euo pipefail
 export LC_ALL=C # apt's answers are read below
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -15,11 +16,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 packages=(
   clang-22 lld-22 libclang-rt-22-dev llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
-  cmake ninja-build ccache pkg-config git python3
+  cmake ninja-build ccache pkg-config git python3 python3-pip
   libhdf5-dev libzip-dev libxtensor-dev libprotobuf-dev protobuf-compiler
   libgtest-dev libgmock-dev libbenchmark-dev
   python3-dev python3-venv # the Python bindings
   qemu-user # runs objects made for other CPUs in the tests
+)
+
+# Where no CUDA toolkit is: headers of CUDA and cuDNN, and the assembler that tests
+# run on generated PTX. Nothing of it is linked or needed by programs; of the
+# wheels only these files are kept.
+cuda_dir=build/cuda
+cuda_wheels=(
+  nvidia-cuda-runtime==13.5.37 nvidia-cuda-crt==13.5.37
+  nvidia-cuda-nvcc==13.5.37 nvidia-cudnn-cu13==9.28.0.42
 )
 
 say() { printf '\n== %s\n' "$*"; }
@@ -135,6 +145,36 @@ install_packages() {
   apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
+has_cuda_toolkit() {
+  [ -e /usr/local/cuda/bin/ptxas ] && {
+    [ -e /usr/local/cuda/include/cudnn.h ] || [ -e /usr/include/cudnn.h ]
+  }
+}
+
+install_cuda_files() {
+  if [ -e "$cuda_dir/complete" ] || has_cuda_toolkit; then return; fi
+  case "$(uname -m)" in
+    x86_64 | aarch64) ;;
+    *) say "no CUDA headers for $(uname -m): building without device targets"
+       return ;;
+  esac
+  say "fetching the headers of CUDA and cuDNN, and ptxas (600 MB of wheels)"
+  rm -rf "$cuda_dir"
+  mkdir -p "$cuda_dir"
+  local wheel
+  # One after the other, to need room for one.
+  for wheel in "${cuda_wheels[@]}"; do
+    if ! python3 -m pip --disable-pip-version-check -q --timeout 30 --retries 2 \
+      download --no-deps --only-binary :all: -d "$cuda_dir" "$wheel" ||
+      ! python3 cmake/unpack_cuda_wheels.py "$cuda_dir"; then
+      say "no $wheel: building without the targets cudnn and gpu"
+      rm -rf "$cuda_dir"
+      return
+    fi
+  done
+  touch "$cuda_dir/complete"
+}
+
 # Halide is no package of Debian 12 in the version that we need; PyPI's has the
 # C++ library. Only the target halide needs it, so nothing fails without it.
 halide=21.0.0
@@ -188,10 +228,12 @@ case "${1:-}" in
   --packages-only)
     install_packages
     install_halide
+    install_cuda_files
     ;;
   '')
     install_packages
     install_halide
+    install_cuda_files
     build
     run_main_job
     ;;

@@ -1,6 +1,6 @@
 //===- GRUDialect.cpp - registration and attributes of the gru dialect ----===//
 
-#include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
 
 #include "dialect/GRUDropoutOps.h"
 
@@ -34,6 +34,10 @@ void GRUDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialect/GRUDropoutOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/GRUDeviceOps.cpp.inc"
       >();
 }
 

@@ -54,6 +54,15 @@ def GRU_Dialect : Dialect {
       -1-s stands for symbol s of `gru.symbols`.
     * `gru.pack_program` on a function: what fills that blob (see
       `gru-hoist-packs`).
+
+    * `gru.device` on an argument: the session's device; `gru.device_parts` on a
+      function: what it runs (see `convert-gru-device-to-calls`).
+
+    ### Discardable attributes on layers
+
+    * `gru.time_distributed`: the layer stood inside a TimeDistributed, where
+      Keras never takes cuDNN.
+    * `gru.backend = "cudnn"`: who runs the layer (see `gru-choose-backends`).
   }];
   let useDefaultAttributePrinterParser = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];

@@ -1,11 +1,12 @@
 //===- BindBuffers.cpp - gives arguments and results the caller's buffers --===//
 
-#include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
 #include "lowering/Passes.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/ShapedOpInterfaces.h"
 #include "llvm/ADT/EquivalenceClasses.h"
@@ -122,6 +123,10 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
         if (flags)
           unite(layer.getInput(), layer.getTimeDim(), flags,
                 layer.getTimeDim());
+    } else if (auto device = dyn_cast<DeviceRnnOp>(op)) {
+      if (device.getMask())
+        unite(device.getInput(), device.getTimeDim(), device.getMask(),
+              device.getTimeDim());
     } else if (auto recur = dyn_cast<RecurOp>(op)) {
       auto [timeSource, timeDim] = recur.getTimeDim();
       for (Value flags : {recur.getMask(), recur.getReset()})
@@ -186,6 +191,10 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
     Operation *op = result.getOwner();
     if (auto destination = dyn_cast<DestinationStyleOpInterface>(op))
       return symbolOfDim(destination.getTiedOpOperand(result)->get(), dim);
+    // Both branches give the same sizes.
+    if (auto branch = dyn_cast<scf::IfOp>(op))
+      return symbolOfDim(
+          branch.thenYield().getOperand(result.getResultNumber()), dim);
     if (isa<bufferization::ToTensorOp, bufferization::ToBufferOp>(op))
       return symbolOfDim(op->getOperand(0), dim);
     if (auto alloc = dyn_cast<memref::AllocOp>(op))

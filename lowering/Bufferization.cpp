@@ -2,7 +2,7 @@
 
 #include "lowering/Bufferization.h"
 
-#include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
 
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
@@ -59,6 +59,7 @@ struct DestinationStyleModel
 void gru::registerBufferizableOpInterfaceModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, GRUDialect *) {
     RecurOp::attachInterface<DestinationStyleModel<RecurOp>>(*context);
+    DeviceRnnOp::attachInterface<DestinationStyleModel<DeviceRnnOp>>(*context);
     PackedDenseOp::attachInterface<DestinationStyleModel<PackedDenseOp>>(
         *context);
   });

@@ -44,6 +44,7 @@ struct CellToGRU : OpRewritePattern<CellOp> {
         op.getImplementationAttr(),
         /*dropout=*/rewriter.getF64FloatAttr(0),
         /*recurrent_dropout=*/rewriter.getF64FloatAttr(0), op.getClipAttr());
+    layer->setDiscardableAttrs(op->getDiscardableAttrDictionary());
     rewriter.replaceOp(op, layer.getState());
     return success();
   }

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
 #include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
 
@@ -23,7 +23,7 @@ using namespace gru;
 
 namespace {
 /// Positions of the fields of gru_call.
-enum CallField { In, Out, Weights, State, Scratch, Dims, Team };
+enum CallField { In, Out, Weights, State, Scratch, Dims, Team, Device };
 
 struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
   using LowerEntryPassBase::LowerEntryPassBase;
@@ -49,7 +49,7 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
     Location loc = func.getLoc();
     auto pointer = LLVM::LLVMPointerType::get(context);
     auto callType = LLVM::LLVMStructType::getLiteral(
-        context, SmallVector<Type>(7, pointer));
+        context, SmallVector<Type>(8, pointer));
 
     unsigned numOld = func.getNumArguments();
     Block &body = func.getBody().front();
@@ -97,6 +97,8 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         address = byteOffset(weights, offset.getInt());
       } else if (attrs.contains(kScratchAttr)) {
         address = scratch;
+      } else if (attrs.contains(kDeviceAttr)) {
+        address = field(Device);
       } else if (attrs.contains(kStateAttr)) {
         address = byteOffset(state, stateBytes);
         states.push_back(describe(attrs, type, shape,
@@ -120,7 +122,9 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         }
       }
       Value buffer = makeBuffer(b, loc, converter, type, shape, address,
-                                symbolValues, attrs.contains(kScratchAttr));
+                                symbolValues,
+                                attrs.contains(kScratchAttr) ||
+                                    attrs.contains(kDeviceAttr));
       argument.replaceAllUsesWith(buffer);
     }
 
@@ -149,10 +153,12 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         attributes.getNamedAttr("symbols",
                                 attributes.getArrayAttr(symbolAttrs)),
         attributes.getNamedAttr("scratch", array(kScratchRegionsAttr)),
+        attributes.getNamedAttr("parts", array(kDevicePartsAttr)),
     });
     for (StringRef name : {StringRef("gru.weights"), StringRef("gru.weights_bytes"),
                            StringRef(kPackProgramAttr), StringRef(kSymbolsAttr),
-                           StringRef(kScratchRegionsAttr)})
+                           StringRef(kScratchRegionsAttr),
+                           StringRef(kDevicePartsAttr)})
       func->removeAttr(name);
     body.eraseArguments(0, numOld);
     func.removeArgAttrsAttr();

@@ -9,6 +9,7 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Bufferization.h"
+#include "lowering/DevicePasses.h"
 #include "lowering/Passes.h"
 #include "lowering/halide/Passes.h"
 
@@ -85,8 +86,18 @@ static void cleanUp(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
-/// Shapes become those of this program.
+static bool usesDevice(const PipelineOptions &options) {
+  return options.backend == "cudnn" || options.backend == "gpu";
+}
+
+/// Shapes become those of this program. Before that, while layers are as they
+/// were imported, backends are chosen.
 static void specialize(OpPassManager &pm, const PipelineOptions &options) {
+  if (usesDevice(options) || !options.requireBackend.empty())
+    pm.addNestedPass<func::FuncOp>(createChooseBackendsPass(
+        {options.deviceProblems.any() ? "auto" : options.backend,
+         options.requireBackend, options.deviceProblems.cudnn,
+         options.deviceProblems.gpu}));
   SpecializePassOptions pass;
   pass.batch = options.batch;
   pass.timesteps = options.timesteps;
@@ -98,6 +109,16 @@ static void legalize(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createLegalizePass());
   // Drops neutral operands and double reversals before anything is sized.
   cleanUp(pm);
+}
+
+/// Layers that a device takes leave the cpu pipeline here.
+static void placeOnDevice(OpPassManager &pm, const PipelineOptions &options) {
+  if (!usesDevice(options))
+    return;
+  pm.addNestedPass<func::FuncOp>(createConvertToCudnnPass());
+  pm.addNestedPass<func::FuncOp>(createConvertToGPUPass());
+  pm.addPass(createMakeGPUKernelsPass());
+  pm.addPass(createEmitPTXPass());
 }
 
 /// Layers become packed weights, projections and recurrences.
@@ -136,7 +157,9 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
 }
 
 /// Recurrences become time loops around steps; all memory is placed.
-static void loops(OpPassManager &pm, const PipelineOptions &) {
+static void loops(OpPassManager &pm, const PipelineOptions &options) {
+  if (usesDevice(options))
+    pm.addNestedPass<func::FuncOp>(createConvertDeviceToCallsPass({options.allowTF32}));
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass());
 }
 
@@ -202,8 +225,10 @@ static void convertToLLVM(OpPassManager &pm) {
 /// Runs the cpu phases up to `last`.
 static void runCPUPhases(OpPassManager &pm, const PipelineOptions &options,
                          Phase last) {
-  if (last >= Phase::Legalize)
+  if (last >= Phase::Legalize) {
     legalize(pm, options);
+    placeOnDevice(pm, options);
+  }
   if (last >= Phase::Sequence)
     sequence(pm, options);
   if (last >= Phase::Buffers)
@@ -264,6 +289,15 @@ void gru::buildReferencePipeline(OpPassManager &pm,
   convertToLLVM(pm);
 }
 
+void gru::buildPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  if (options.backend == "reference")
+    buildReferencePipeline(pm, options);
+  else if (options.backend == "halide")
+    buildHalidePipeline(pm, options);
+  else
+    buildCPUPipeline(pm, options);
+}
+
 //===----------------------------------------------------------------------===//
 // Registration
 //===----------------------------------------------------------------------===//
@@ -320,6 +354,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
+  registerGRUDevicePasses();
   registerPass(createDropoutMasksToLoopsPass);
   registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(

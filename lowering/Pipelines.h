@@ -3,6 +3,7 @@
 #ifndef GRU_LOWERING_PIPELINES_H
 #define GRU_LOWERING_PIPELINES_H
 
+#include "lowering/backends/DeviceProblems.h"
 #include "lowering/common/TargetDescription.h"
 
 #include "mlir/IR/DialectRegistry.h"
@@ -24,6 +25,9 @@ std::optional<Phase> parsePhase(llvm::StringRef name);
 llvm::StringRef phaseNames();
 
 struct PipelineOptions {
+  std::string backend = "cpu";
+  std::string requireBackend; ///< not empty: of every recurrent layer
+  DeviceProblems deviceProblems; ///< of auto; for messages
   TargetDescription target;
   int64_t batch = 0;     ///< 0: as in the program
   int64_t timesteps = 0; ///< 0: as in the program
@@ -32,12 +36,15 @@ struct PipelineOptions {
   bool fuseProjection = true; ///< let steps project their inputs where it pays
   std::string weightType; ///< cpu: bf16 or int8, as float32 kernels are stored
   bool f64Outputs = false; ///< reference only: outputs in float64
+  bool allowTF32 = false; ///< cudnn only
   std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.
   std::optional<Phase> stopAfter;
 };
 
+/// The pipeline of `options.backend`.
+void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildCPUPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildHalidePipeline(mlir::OpPassManager &pm,
                          const PipelineOptions &options);

@@ -6,6 +6,7 @@
 
 #include "mlir/Analysis/AliasAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -42,7 +43,8 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
     llvm::MapVector<Monomial, SmallVector<Buffer>> regions;
     regions[{}]; // the fixed region comes first, even when empty
     WalkResult result = func.walk([&](memref::AllocOp alloc) {
-      if (alloc->getBlock() != &body) {
+      // Inside a branch is no harm: it runs at most once.
+      if (alloc->getParentOfType<LoopLikeOpInterface>()) {
         alloc.emitError() << "allocates inside a loop";
         return WalkResult::interrupt();
       }

@@ -84,6 +84,8 @@ const char *gru_status_name(gru_status status) {
     return "out of memory";
   case GRU_DAMAGED:
     return "damaged";
+  case GRU_DEVICE_FAILED:
+    return "device failed";
   case GRU_INTERNAL:
     return "internal error";
   }

@@ -15,17 +15,18 @@
 using namespace gru::runtime;
 
 // Compilers write these structs field by field: their layout is fixed.
-static_assert(sizeof(gru_plan_header) == 72);
+static_assert(sizeof(gru_plan_header) == 80);
 static_assert(sizeof(gru_plan_tensor) == 72);
 static_assert(sizeof(gru_plan_symbol) == 8);
 static_assert(sizeof(gru_plan_pack) == 240);
 static_assert(sizeof(gru_plan_scratch) == 24);
+static_assert(sizeof(gru_plan_part) == 64);
 static_assert(offsetof(gru_plan_header, weights_bytes) == 48);
 static_assert(offsetof(gru_plan_tensor, offset) == 64);
 static_assert(offsetof(gru_plan_pack, extents) == 40);
 static_assert(offsetof(gru_plan_pack, scale_offset) == 184);
 // Generated code reads this one by the pointers' numbers.
-static_assert(sizeof(gru_call) == 7 * sizeof(void *));
+static_assert(sizeof(gru_call) == 8 * sizeof(void *));
 
 bool gru::runtime::staticBytes(const gru_plan_tensor &tensor, uint64_t &bytes) {
   bytes = gru_dtype_size(tensor.dtype);
@@ -88,6 +89,8 @@ gru_status Plan::read(const void *bytes, uint64_t size,
     return status;
   if (gru_status status = checkScratch())
     return status;
+  if (gru_status status = checkParts())
+    return status;
   for (size_t i = 0; i < packs().size(); ++i)
     if (gru_status status = checkPack(packs()[i], i, *this))
       return status;
@@ -112,6 +115,9 @@ gru_status Plan::split(uint64_t size) {
   take(symbol, head.num_symbols);
   take(pack, head.num_packs);
   take(region, head.num_scratch);
+  take(part, head.num_parts);
+  take(offset64, head.num_offsets);
+  take(codes, head.code_size);
   take(strings, head.strings_size);
   if (offset != size)
     return fail(GRU_DAMAGED, "plan: its counts do not fit its size, found ",
@@ -231,6 +237,56 @@ gru_status Plan::checkScratch() const {
                 "plan: absurd size of the scratch memory, "
                 "expected at most ",
                 kMaxBytes);
+  return GRU_OK;
+}
+
+/// Sizes are sane and all weights lie within their blob.
+gru_status Plan::checkParts() const {
+  constexpr int64_t most = int64_t(1) << 31;
+  if (uint32_t size = header().code_size; size && codes[size - 1] != 0)
+    return fail(GRU_DAMAGED, "plan: its code does not end with a zero");
+  for (size_t i = 0; i < parts().size(); ++i) {
+    const gru_plan_part &part = parts()[i];
+    auto wrong = [&](const char *what, int64_t found) {
+      return fail(GRU_DAMAGED, "plan: part ", i, ": ", what,
+                  " is out of range, found ", found);
+    };
+    if (part.library != GRU_PART_CUDNN && part.library != GRU_PART_GPU)
+      return wrong("library", part.library);
+    if (part.dtype < GRU_F32 || part.dtype > GRU_BF16)
+      return wrong("type", part.dtype);
+    if (part.layers < 1 || part.layers > 4096)
+      return wrong("layers", part.layers);
+    if (part.directions < 1 || part.directions > 2)
+      return wrong("directions", part.directions);
+    if (part.weights_per_cell < 2 || part.weights_per_cell > 3)
+      return wrong("weights_per_cell", part.weights_per_cell);
+    for (int64_t size : {part.features, part.units, part.batch})
+      if (size < 1 || size > most)
+        return wrong("a size", size);
+    if (part.timesteps < 0 || part.timesteps > most)
+      return wrong("timesteps", part.timesteps);
+    if (part.library == GRU_PART_GPU && part.code >= header().code_size)
+      return wrong("code", part.code);
+    uint64_t count =
+        uint64_t(part.layers) * part.directions * part.weights_per_cell;
+    if (part.first_offset > header().num_offsets ||
+        count > header().num_offsets - part.first_offset)
+      return wrong("first_offset", part.first_offset);
+    for (uint64_t w = 0; w < count; ++w) {
+      uint64_t begin = offset64[part.first_offset + w];
+      uint64_t bytes = gru_dtype_size(part.dtype) * 3;
+      uint64_t cell = w / part.weights_per_cell, kind = w % part.weights_per_cell;
+      uint64_t rows = kind == 1   ? part.units
+                      : kind == 2 ? (part.flags & GRU_PART_RESET_AFTER ? 2 : 1)
+                      : cell < part.directions ? part.features
+                                               : part.directions * part.units;
+      uint64_t total = header().weights_bytes;
+      if (!multiply(bytes, rows) || !multiply(bytes, part.units) ||
+          bytes > total || begin > total - bytes)
+        return wrong("weight", begin);
+    }
+  }
   return GRU_OK;
 }
 

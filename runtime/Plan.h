@@ -46,6 +46,19 @@ public:
   std::span<const gru_plan_scratch> scratch() const {
     return {region, header().num_scratch};
   }
+  std::span<const gru_plan_part> parts() const {
+    return {part, header().num_parts};
+  }
+  /// Where weight `weight` (0 kernel, 1 recurrent kernel, 2 bias) of a part's
+  /// cell lies in the blob.
+  uint64_t weightOffset(const gru_plan_part &part, uint32_t cell,
+                        uint32_t weight) const {
+    return offset64[part.first_offset + cell * part.weights_per_cell + weight];
+  }
+  /// PTX of a part of the library gpu.
+  const char *code(const gru_plan_part &part) const {
+    return codes + part.code;
+  }
   const char *name(const gru_plan_tensor &tensor) const {
     return strings + tensor.name;
   }
@@ -60,6 +73,7 @@ private:
   gru_status checkStates() const;
   gru_status checkSymbols() const;
   gru_status checkScratch() const;
+  gru_status checkParts() const;
 
   Block copy;
   const gru_plan_tensor *in = nullptr, *out = nullptr, *state = nullptr,
@@ -67,6 +81,9 @@ private:
   const gru_plan_symbol *symbol = nullptr;
   const gru_plan_pack *pack = nullptr;
   const gru_plan_scratch *region = nullptr;
+  const gru_plan_part *part = nullptr;
+  const uint64_t *offset64 = nullptr;
+  const char *codes = nullptr;
   const char *strings = nullptr;
 };
 

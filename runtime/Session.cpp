@@ -13,6 +13,16 @@ using namespace gru::runtime;
 
 namespace {
 
+/// What runs the program's parts; null where it has none.
+gru_status makeDevice(const gru_session &session, const gru_program &program,
+                      std::unique_ptr<cuda::Device> &device) {
+  if (program.plan.parts().empty())
+    return GRU_OK;
+  return cuda::createDevice(program.plan,
+                            static_cast<const char *>(program.weights),
+                            session.maxTimesteps, device);
+}
+
 /// Threads for a program that was compiled for `size` of them.
 gru_status prepareTeam(gru_session &session, uint32_t size,
                        const gru_thread_pool *pool) {
@@ -96,7 +106,7 @@ gru_status prepare(gru_session &session, gru_program *program,
     if (gru_status status = prepareTeam(session, threads, read.pool))
       return status;
   session.program = gru_program_retain(program);
-  return GRU_OK;
+  return makeDevice(session, *program, session.device);
 }
 
 /// The shape that a run gives an output, to compare and to print.
@@ -373,6 +383,11 @@ gru_status gru_session_set_program(gru_session *session, gru_program *program) {
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_session_set_program: is another kernel, expected the "
                 "session's own with other weights");
+  // A device has the weights, too.
+  std::unique_ptr<cuda::Device> device;
+  if (gru_status status = makeDevice(*session, *program, device))
+    return status;
+  session->device = std::move(device);
   gru_program_retain(program);
   gru_program_release(session->program);
   session->program = program;
@@ -381,6 +396,10 @@ gru_status gru_session_set_program(gru_session *session, gru_program *program) {
 
 gru_program *gru_session_program(const gru_session *session) {
   return session ? session->program : nullptr;
+}
+
+uint64_t gru_session_num_mask_fallbacks(const gru_session *session) {
+  return session && session->device ? session->device->getNumMaskFallbacks() : 0;
 }
 
 int64_t gru_session_max_timesteps(const gru_session *session) {
@@ -411,11 +430,12 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
                 session->memory.get(),
                 session->memory.get() + session->scratchOffset,
                 session->dims,
-                session->team};
+                 session->team,
+                 session->device.get()};
   if (!session->team) {
     FloatEnvironment environment;
     program.artifact.kernel(&call, /*member=*/0);
-    return GRU_OK;
+    return session->device ? session->device->takeStatus() : GRU_OK;
   }
   session->team->begin();
   Run run{program.artifact.kernel, &call, session->team->size()};
@@ -425,7 +445,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
     session->pool.run(session->pool.context, runMember, &run);
   else
     runMember(&run, 0);
-  return GRU_OK;
+  return session->device ? session->device->takeStatus() : GRU_OK;
 }
 
 gru_status gru_session_reset_states(gru_session *session) {

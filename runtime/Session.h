@@ -5,8 +5,10 @@
 
 #include "Program.h"
 #include "Team.h"
+#include "cuda/Device.h"
 
 #include <cstring>
+#include <memory>
 
 namespace gru::runtime {
 
@@ -41,6 +43,8 @@ struct gru_session {
   gru::runtime::Block boundTensors; ///< Inputs, then outputs.
   gru::runtime::Bound *bound = nullptr; ///< In there.
   bool hasBound = false; ///< Whether a run has been checked.
+  /// Where the plan has parts.
+  std::unique_ptr<gru::runtime::cuda::Device> device;
   gru::runtime::Team *team = nullptr; ///< Null: one thread.
   /// Null: one thread, or the host's pool.
   gru::runtime::Workers *workers = nullptr;
@@ -53,6 +57,7 @@ struct gru_session {
 
   ~gru_session() {
     gru_session_destroy(training);
+    device.reset(); // It refers to the program.
     if (workers)
       gru::runtime::destroy(allocator, workers);
     if (team)

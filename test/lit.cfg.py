@@ -46,6 +46,8 @@ config.substitutions += [
     ("%gru-plugin", os.path.join(config.gru_obj_root, "lib", "gru-plugin.so")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
+    ("%ptxas", config.gru_ptxas),
+    ("%fake-cuda", config.gru_fake_cuda),
 ]
 
 # Objects made ahead of time are linked and, where that is possible, run.
@@ -60,3 +62,9 @@ if platform.machine() == "x86_64":
             config.available_features.add("avx2")
 if lit.util.which("qemu-aarch64"):
     config.available_features.add("qemu")
+# A build without the headers of CUDA has no double of it either; setup.sh brings
+# both, so that CI has them.
+if config.gru_fake_cuda:
+    config.available_features.add("fake-cuda")
+if os.path.exists(config.gru_ptxas):
+    config.available_features.add("ptxas")

@@ -34,16 +34,21 @@ public:
     if (artifact.hasOwnWeights())
       weights = addConstant("weights", artifact.getPackedWeights(),
                             runtime::kAlignment);
+    if (artifact.getPlan().parts().empty())
+      addFunctions();
+    addArtifact(shared);
+  }
+
+private:
+  void addFunctions() {
     addInit();
     addRun();
     addReset();
     addState();
     if (artifact.takesWeights())
       addSetWeights();
-    addArtifact(shared);
   }
 
-private:
   /// Fields of the head.
   enum { MaxTimesteps, Weights };
 
@@ -259,7 +264,8 @@ private:
     b.CreateRetVoid();
   }
 
-  /// const gru_artifact NAME_artifact, for the runtime.
+  /// const gru_artifact NAME_artifact, for the runtime. A program for a device has
+  /// nothing else: only the runtime can give it one.
   void addArtifact(bool shared) {
     Constant *null = ConstantPointerNull::get(pointer);
     uint64_t bytes = artifact.getPlan().header().weights_bytes;

@@ -13,15 +13,6 @@ using runtime::fail;
 
 static std::string text(const char *string) { return string ? string : ""; }
 
-/// The backend that a target name stands for, or empty.
-static std::string chooseBackend(const std::string &target) {
-  if (target.empty() || target == "auto" || target == "cpu")
-    return "cpu";
-  if (target == "reference" || target == "halide")
-    return target;
-  return "";
-}
-
 gru_status gru_compile(const gru_model *model,
                        const gru_compile_options *given,
                        gru_program **program) {
@@ -47,20 +38,14 @@ gru_status gru_compile(const gru_model *model,
                                           std::to_string(options.threads) +
                                           ", expected 1 or more");
   CompileTarget target;
-  target.backend = chooseBackend(text(options.target));
-  if (target.backend.empty())
-    return fail(GRU_UNSUPPORTED, "target: is '" + text(options.target) +
-                                     "', expected auto, cpu, halide or reference");
-  if (target.backend == "halide")
-    if (llvm::Error error = checkHalideAvailable())
-      return fail(GRU_UNSUPPORTED,
-                  "target: is 'halide', but " + llvm::toString(std::move(error)));
-  std::string required = text(options.require_backend);
-  if (!required.empty() && required != target.backend)
-    return fail(GRU_UNSUPPORTED,
-                "require_backend: is '" + required +
-                    "', but the layers are compiled for '" + target.backend +
-                    "'");
+  llvm::Expected<std::string> backend =
+      resolveTarget(text(options.target), /*forThisMachine=*/true);
+  if (!backend)
+    return fail(GRU_UNSUPPORTED, llvm::toString(backend.takeError()));
+  target.backend = *backend;
+  target.requireBackend = text(options.require_backend);
+  if (std::string asked = text(options.target); asked.empty() || asked == "auto")
+    target.deviceProblems = getDeviceProblems();
   target.cpu = text(options.mcpu);
   if (llvm::StringRef layer = model->source->getLayerWithoutBatch();
       !layer.empty() && !options.batch)
@@ -73,6 +58,7 @@ gru_status gru_compile(const gru_model *model,
   target.threads = std::max(options.threads, 1);
   target.weightType = text(options.weight_type);
   target.activities = options.activities != 0;
+  target.allowTF32 = options.allow_tf32 != 0;
   if (target.backend == "halide")
     target.halideSchedule = text(options.halide_schedule);
   target.f64Outputs = options.f64_outputs && target.backend == "reference";

@@ -5,9 +5,10 @@
 #include "compiler/explain/MachineBounds.h"
 #include "compiler/jit/DiskCache.h"
 #include "dialect/GRUDialect.h"
-#include "lowering/halide/Kernels.h"
+#include "lowering/backends/Backends.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
@@ -15,17 +16,11 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-struct Candidate {
-  std::string backend;
-  SmallVector<std::string> unmet;
-  std::string fix;
-};
-
 struct LayerRow {
-  std::string name, operation, backend;
-  bool kerasCudnnEligible;
-  SmallVector<std::string> kerasReasons;
-  SmallVector<Candidate> candidates;
+  std::string name, operation;
+  llvm::SmallVector<std::string> kerasReasons;
+  bool maskDecides;
+  BackendChoice choice;
   /// Of one timestep of the batch that is compiled for.
   int64_t flops, bytes;
   /// The least time of such a step, where this machine has been measured.
@@ -33,68 +28,30 @@ struct LayerRow {
 };
 } // namespace
 
-static std::string nameOf(Operation *op) {
-  if (auto name = op->getLoc()->findInstanceOf<NameLoc>())
-    return name.getName().str();
-  return "";
-}
-
-/// Keras's own rule for taking cuDNN, as far as the layer decides it. Masks are
-/// looked at when the program runs.
-static SmallVector<std::string> kerasCudnnReasons(RecurrentOpInterface layer) {
-  SmallVector<std::string> reasons;
-  if (layer.getCandidateActivation().getKind() != ActivationKind::tanh)
-    reasons.push_back("activation != tanh");
-  if (layer.getGateActivation().getKind() != ActivationKind::sigmoid)
-    reasons.push_back("recurrent_activation != sigmoid");
-  auto op = dyn_cast<GRUOp>(layer.getOperation());
-  if (op && op.getRecurrentDropout().convertToDouble() != 0)
-    reasons.push_back("recurrent_dropout != 0");
-  if (op && op.getUnroll())
-    reasons.push_back("unroll");
-  bool hasBias = op ? op.getBias() != nullptr
-                    : cast<CellOp>(layer.getOperation()).getBias() != nullptr;
-  if (!hasBias)
-    reasons.push_back("use_bias is False");
-  if (!layer.isResetAfter())
-    reasons.push_back("reset_after is False");
-  if (!op || op.getFromCell())
-    reasons.push_back("layer is an RNN around a cell");
-  return reasons;
-}
-
-/// Why Halide would leave a layer's step to the cpu target.
-static Candidate halideCandidate(RecurrentOpInterface layer) {
-  Candidate halide{"halide", {}, ""};
-  auto input = cast<ShapedType>(layer->getOperand(0).getType());
-  std::string refusal =
-      checkHalideLayer(layer.getCandidateActivation(),
-                       layer.getGateActivation(), input.getElementType());
-  if (!refusal.empty()) {
-    halide.unmet.push_back(refusal);
-    halide.fix = "the cpu target's step is taken";
-  }
-  return halide;
-}
-
 static std::vector<LayerRow> collect(ModuleOp module,
-                                     const CompileTarget &target) {
+                                     const ExplainOptions &options) {
   std::vector<LayerRow> rows;
   std::optional<MachineBounds> machine =
       MachineBounds::load(DiskCache::getDefaultDirectory());
   module.walk([&](RecurrentOpInterface layer) {
     LayerRow row;
-    row.name = nameOf(layer);
+    row.name = getLayerName(layer);
+    // A layer that is called several times is one layer.
+    auto known = llvm::find_if(rows, [&](const LayerRow &other) {
+      return !row.name.empty() && other.name == row.name;
+    });
+    if (known != rows.end()) {
+      known->maskDecides |= areMasksDecidedPerCall(layer);
+      return;
+    }
     row.operation = layer->getName().getStringRef();
-    row.kerasReasons = kerasCudnnReasons(layer);
-    row.kerasCudnnEligible = row.kerasReasons.empty();
-    row.candidates = {{"cpu", {}, ""}, halideCandidate(layer), {"reference", {}, ""}};
-    row.backend = target.backend;
-    if (row.backend == "halide" && !row.candidates[1].unmet.empty())
-      row.backend = "cpu";
+    row.kerasReasons = getKerasCudnnReasons(layer);
+    row.maskDecides = areMasksDecidedPerCall(layer);
+    row.choice =
+        chooseBackend(layer, options.target, options.deviceProblems);
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
-    int64_t batch = std::max<int64_t>(target.batch, 1);
+    int64_t batch = std::max<int64_t>(options.batch, 1);
     int64_t bytes = std::max<int64_t>(1, input.getElementTypeBitWidth() / 8);
     // A multiply and an add per weight and row; every weight read once.
     row.flops = 2 * 3 * units * (units + features) * batch;
@@ -108,24 +65,32 @@ static std::vector<LayerRow> collect(ModuleOp module,
   return rows;
 }
 
-void gru::explainAsText(ModuleOp module, const CompileTarget &target,
+static std::string kerasAnswer(const LayerRow &row) {
+  if (!row.kerasReasons.empty())
+    return "not take cuDNN: " + llvm::join(row.kerasReasons, ", ");
+  return row.maskDecides
+             ? "take cuDNN in each call whose mask is strictly right-padded"
+             : "take cuDNN";
+}
+
+void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
                         llvm::raw_ostream &os) {
-  for (const LayerRow &row : collect(module, target)) {
+  for (const LayerRow &row : collect(module, options)) {
     os << "layer '" << row.name << "' (" << row.operation
-       << "): " << row.backend << "\n";
-    for (const Candidate &candidate : row.candidates) {
-      if (candidate.unmet.empty() ||
-          (candidate.backend == "halide" && target.backend != "halide"))
+       << "): " << row.choice.chosen << "\n";
+    for (const Candidate &candidate : row.choice.candidates) {
+      // Nothing falls back to Halide, so only who asks for it wants to know.
+      if (candidate.backend == "halide" && options.target != "halide")
         continue;
-      os << "  " << candidate.backend
-         << " refuses: " << llvm::join(candidate.unmet, ", ") << "; "
-         << candidate.fix << "\n";
+      for (const Refusal &refusal : candidate.refusals)
+        os << "  " << candidate.backend << " refuses: " << refusal.condition
+           << "; " << refusal.fix << "\n";
+      if (candidate.backend == "cudnn" && candidate.isAccepted() &&
+          row.maskDecides)
+        os << "  cudnn takes calls whose mask is right-padded, the next backend "
+              "the others\n";
     }
-    os << "  Keras would "
-       << (row.kerasCudnnEligible
-               ? std::string("take cuDNN, unless a mask is not right-padded")
-               : "not take cuDNN: " + llvm::join(row.kerasReasons, ", "))
-       << "\n";
+    os << "  Keras would " << kerasAnswer(row) << "\n";
     os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights",
                         row.flops, row.bytes);
     if (row.boundNanoseconds)
@@ -134,32 +99,42 @@ void gru::explainAsText(ModuleOp module, const CompileTarget &target,
   }
 }
 
-void gru::explainAsJSON(ModuleOp module, const CompileTarget &target,
+static void writeCandidate(llvm::json::OStream &json,
+                           const Candidate &candidate) {
+  json.object([&] {
+    json.attribute("backend", candidate.backend);
+    json.attribute("accepted", candidate.isAccepted());
+    json.attributeArray("unmet", [&] {
+      for (const Refusal &refusal : candidate.refusals)
+        json.value(refusal.condition);
+    });
+    json.attribute("fix", llvm::join(llvm::map_range(candidate.refusals,
+                                                     [](const Refusal &refusal) {
+                                                       return refusal.fix;
+                                                     }),
+                                     "; "));
+  });
+}
+
+void gru::explainAsJSON(ModuleOp module, const ExplainOptions &options,
                         llvm::raw_ostream &os) {
   llvm::json::OStream json(os, /*IndentSize=*/2);
   json.object([&] {
     json.attributeArray("layers", [&] {
-      for (const LayerRow &row : collect(module, target))
+      for (const LayerRow &row : collect(module, options))
         json.object([&] {
           json.attribute("name", row.name);
           json.attribute("op", row.operation);
-          json.attribute("backend", row.backend);
-          json.attribute("keras_cudnn_eligible", row.kerasCudnnEligible);
+          json.attribute("backend", row.choice.chosen);
+          json.attribute("keras_cudnn_eligible", row.kerasReasons.empty());
           json.attributeArray("keras_cudnn_reasons", [&] {
             for (const std::string &reason : row.kerasReasons)
               json.value(reason);
           });
+          json.attribute("mask_decided_per_call", row.maskDecides);
           json.attributeArray("candidates", [&] {
-            for (const Candidate &candidate : row.candidates)
-              json.object([&] {
-                json.attribute("backend", candidate.backend);
-                json.attribute("accepted", candidate.unmet.empty());
-                json.attributeArray("unmet", [&] {
-                  for (const std::string &unmet : candidate.unmet)
-                    json.value(unmet);
-                });
-                json.attribute("fix", candidate.fix);
-              });
+            for (const Candidate &candidate : row.choice.candidates)
+              writeCandidate(json, candidate);
           });
           json.attribute("flops", row.flops);
           json.attribute("bytes", row.bytes);

@@ -8,13 +8,23 @@
 #ifndef GRU_COMPILER_EXPLAIN_EXPLAIN_H
 #define GRU_COMPILER_EXPLAIN_EXPLAIN_H
 
-#include "compiler/jit/Compiler.h"
+#include "lowering/backends/DeviceProblems.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
 
 namespace gru {
 
-void explainAsText(mlir::ModuleOp module, const CompileTarget &target,
+struct ExplainOptions {
+  std::string target = "auto"; ///< What was asked for.
+  DeviceProblems deviceProblems; ///< Of this machine; auto minds them.
+  int64_t batch = 0;           ///< What FLOP counts are for; 0: one row.
+};
+
+void explainAsText(mlir::ModuleOp module, const ExplainOptions &options,
                    llvm::raw_ostream &os);
-void explainAsJSON(mlir::ModuleOp module, const CompileTarget &target,
+void explainAsJSON(mlir::ModuleOp module, const ExplainOptions &options,
                    llvm::raw_ostream &os);
 
 } // namespace gru

@@ -5,6 +5,7 @@
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
 #include "lowering/halide/Kernels.h"
+#include "runtime/cuda/Driver.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
@@ -29,6 +30,40 @@ using namespace gru;
 //===----------------------------------------------------------------------===//
 // Target
 //===----------------------------------------------------------------------===//
+
+DeviceProblems gru::getDeviceProblems() {
+  return {runtime::cuda::cudnnProblem(), runtime::cuda::deviceProblem()};
+}
+
+llvm::Expected<std::string> gru::resolveTarget(StringRef target,
+                                               bool forThisMachine) {
+  if (target.empty() || target == "auto")
+    return runtime::cuda::cudnnProblem().empty()    ? "cudnn"
+           : runtime::cuda::deviceProblem().empty() ? "gpu"
+                                                    : "cpu";
+  if (target == "cudnn" || target == "gpu") {
+    const std::string &problem = target == "cudnn"
+                                     ? runtime::cuda::cudnnProblem()
+                                     : runtime::cuda::deviceProblem();
+    if (forThisMachine && !problem.empty())
+      return llvm::createStringError("target: is '" + target +
+                                     "', which this machine cannot run: " +
+                                     problem + "; use auto or cpu");
+    return target.str();
+  }
+  if (target == "halide") {
+    if (forThisMachine)
+      if (llvm::Error error = checkHalideAvailable())
+        return llvm::createStringError("target: is 'halide', but " +
+                                       llvm::toString(std::move(error)));
+    return target.str();
+  }
+  if (target != "cpu" && target != "reference")
+    return llvm::createStringError(
+        "target: is '" + target +
+        "', expected auto, cpu, cudnn, gpu, halide or reference");
+  return target.str();
+}
 
 Machine gru::getMachine(const CompileTarget &target) {
   if (!target.triple.empty() ||
@@ -116,6 +151,11 @@ gru::getPipelineOptions(const CompileTarget &target,
     return llvm::createStringError("weight-type: is '" + target.weightType +
                                    "', but Halide's kernels store weights as "
                                    "the model does");
+  if ((target.backend == "cudnn" || target.backend == "gpu") &&
+      !target.weightType.empty())
+    return llvm::createStringError("weight-type: is '" + target.weightType +
+                                   "', but devices store weights as the model "
+                                   "does; use target cpu");
   if (target.backend == "cpu")
     options.weightType = target.weightType;
   options.batch = target.batch;
@@ -123,6 +163,10 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.width = target.width;
   options.rows = target.rows;
   options.f64Outputs = target.f64Outputs;
+  options.backend = target.backend;
+  options.requireBackend = target.requireBackend;
+  options.deviceProblems = target.deviceProblems;
+  options.allowTF32 = target.allowTF32;
   options.halideSchedule = target.halideSchedule;
   if (!target.stopAfter.empty()) {
     options.stopAfter = parsePhase(target.stopAfter);
@@ -167,16 +211,6 @@ llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
 // Lowering
 //===----------------------------------------------------------------------===//
 
-void gru::buildPipeline(OpPassManager &pm, const CompileTarget &target,
-                        const PipelineOptions &options) {
-  if (target.backend == "reference")
-    buildReferencePipeline(pm, options);
-  else if (target.backend == "halide")
-    buildHalidePipeline(pm, options);
-  else
-    buildCPUPipeline(pm, options);
-}
-
 llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
                              const llvm::TargetMachine &machine,
                              const RemarkObserver &remark) {
@@ -190,7 +224,7 @@ llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
   // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
   pm.enableVerifier(false);
 #endif
-  buildPipeline(pm, target, *options);
+  buildPipeline(pm, *options);
   DiagnosticCollector diagnostics(*context, remark);
   if (failed(pm.run(module)))
     return diagnostics.takeError("lowering failed without a reason");

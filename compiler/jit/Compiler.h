@@ -26,7 +26,11 @@ namespace gru {
 /// What a program is specialised for. Everything here shapes code, so all of it
 /// is part of the key of the kernel cache.
 struct CompileTarget {
-  std::string backend = "cpu"; ///< cpu, halide or reference
+  /// A backend; cudnn leaves to gpu and cpu, gpu and halide to cpu, what they
+  /// refuse.
+  std::string backend = "cpu";
+  std::string requireBackend; ///< not empty: of every recurrent layer
+  DeviceProblems deviceProblems; ///< of auto; for messages
   std::string triple;          ///< empty: this machine
   std::string cpu;             ///< empty: this machine's
   int64_t batch = 0;           ///< 0: as in the model
@@ -39,6 +43,7 @@ struct CompileTarget {
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   bool activities = false;          ///< see ImportOptions
+  bool allowTF32 = false; ///< of cuDNN
   std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 
@@ -46,6 +51,14 @@ struct CompileTarget {
 using PhaseObserver =
     std::function<void(llvm::StringRef phase, double milliseconds)>;
 
+/// Asked once per process.
+DeviceProblems getDeviceProblems();
+
+/// The backend that a target's name stands for: auto (or "") is cudnn where this
+/// machine can run it, gpu where it has a device but no cuDNN, else cpu. Errors: an unknown name; one that this
+/// machine cannot run, unless `forThisMachine` is false.
+llvm::Expected<std::string> resolveTarget(llvm::StringRef target,
+                                          bool forThisMachine);
 /// The machine that a target stands for, with the host's features where it is
 /// the host. Needs no LLVM target.
 struct Machine {
@@ -87,10 +100,6 @@ private:
   RemarkObserver remark;
   mlir::ScopedDiagnosticHandler handler;
 };
-
-/// Adds the passes of the target's backend.
-void buildPipeline(mlir::OpPassManager &pm, const CompileTarget &target,
-                   const PipelineOptions &options);
 
 /// Lowers an imported module to the LLVM dialect, in place.
 llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,

@@ -21,12 +21,17 @@ using namespace gru;
 /// Writes every member, which this binding counts: one that is new does not
 /// compile until it is written too.
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
-  const auto &[backend, triple, cpu, batch, timesteps, width, rows, threads,
-               weightType, f64Outputs, stopAfter, training, masks, activities, halideSchedule] = target;
-  for (StringRef text : {backend, triple, cpu, weightType, stopAfter, halideSchedule})
+  // A device's problems only explain refusals.
+  const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
+               timesteps, width, rows, threads, weightType, f64Outputs,
+               stopAfter, training, masks, activities, allowTF32,
+               halideSchedule] = target;
+  for (StringRef text : {backend, requireBackend, triple, cpu, weightType,
+                         stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, threads,
-                         int64_t(f64Outputs), int64_t(training), int64_t(activities)})
+                         int64_t(f64Outputs), int64_t(training),
+                         int64_t(activities), int64_t(allowTF32)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

@@ -30,6 +30,12 @@ public:
     header.num_symbols = symbols();
     header.num_packs = packs();
     header.num_scratch = scratch();
+    header.num_parts = parts();
+    header.num_offsets = offsets.size();
+    for (uint64_t offset : offsets)
+      append(offset);
+    header.code_size = code.size();
+    body += code;
     header.strings_size = strings.size();
     header.size = sizeof(header) + body.size() + strings.size();
     if (!problem.empty())
@@ -160,8 +166,36 @@ private:
     return list("scratch").size();
   }
 
+  uint32_t parts() {
+    for (Attribute attr : list("parts")) {
+      auto dict = cast<DictionaryAttr>(attr);
+      gru_plan_part record{};
+      record.library = number(dict, "library");
+      record.dtype = dtype(dict.getAs<TypeAttr>("type").getValue());
+      record.flags = number(dict, "flags");
+      record.layers = number(dict, "layers");
+      record.directions = number(dict, "directions");
+      record.weights_per_cell = number(dict, "weights_per_cell");
+      record.features = number(dict, "features");
+      record.units = number(dict, "units");
+      record.batch = number(dict, "batch");
+      record.timesteps = number(dict, "timesteps");
+      record.first_offset = offsets.size();
+      if (auto text = dict.getAs<StringAttr>("code")) {
+        record.code = code.size();
+        code += text.str();
+        code.push_back('\0');
+      }
+      llvm::append_range(
+          offsets, dict.getAs<DenseI64ArrayAttr>("offsets").asArrayRef());
+      append(record);
+    }
+    return list("parts").size();
+  }
+
   DictionaryAttr plan;
-  std::string body, strings, problem;
+  SmallVector<uint64_t> offsets;
+  std::string body, code, strings, problem;
   SmallVector<Type> weightTypes;
 };
 } // namespace

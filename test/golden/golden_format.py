@@ -7,7 +7,6 @@ initialisers have statistics of weights instead, see initializers.py.
 """
 
 import json
-import fnmatch
 import os
 import re
 import shlex
@@ -17,74 +16,38 @@ import lit.Test
 import lit.util
 
 import initializers
+from golden_cases import KINDS, make_command
 
 TARGETS = ("cpu", "reference")
-# Kinds of cases, with the options that they need.
-KINDS = {
-    "inference": [],
-    "layer": [],
-    "cell_step": [],
-    "regularizer": ["--losses"],
-    "constraint": ["--constrain"],
-    "initializer": [],
-    "train_dropout": [],
-}
+# On a double of the driver and of cuDNN; training leaves devices alone.
+DEVICE_TARGETS = ("cudnn", "gpu")
 
 
-def read_patterns(path):
-    """The patterns of FAMILY/CASE in a file with # comments."""
-    with open(path) as file:
-        lines = (line.split("#")[0].strip() for line in file)
-        return [line for line in lines if line]
-
-
-def find_cases(root, patterns):
-    """Names of the cases under `root` that a pattern names, sorted."""
-    found = []
-    for folder, _, files in os.walk(root):
-        name = os.path.relpath(folder, root).replace(os.sep, "/")
-        if "case.json" in files and any(
-            fnmatch.fnmatchcase(name, pattern) for pattern in patterns
-        ):
-            found.append(name)
-    return sorted(found)
-
-
-def make_command(gru_run, folder, case, target):
-    """The command line that runs a case and compares its outputs."""
-    command = [gru_run, os.path.join(folder, case["model"])]
-    if case.get("weights"):
-        command += ["--weights", os.path.join(folder, case["weights"])]
-    command += ["--target", target] + KINDS[case["kind"]]
-    # A program is compiled for training or for inference.
-    if any(call["training"] for call in case["calls"]):
-        command.append("--training")
-    tolerance = case["tolerance"]
-    command += ["--atol", repr(tolerance["atol"])]
-    command += ["--rtol", repr(tolerance["rtol"])]
-    for number, call in enumerate(case["calls"]):
-        if number:
-            command.append("--next-call")
-        if call["reset_states_before"]:
-            command.append("--reset-states")
-        for tensor in call["inputs"]:
-            path = os.path.join(folder, tensor["file"])
-            command += ["--input", tensor["name"] + "=" + path]
-        for tensor in call["outputs"]:
-            path = os.path.join(folder, tensor["file_f64"])
-            command += ["--expected", tensor["name"] + "=" + path]
-    return command
+def check_masks(case, err):
+    """Whether a run left cuDNN for its mask exactly where Keras does. What is wrong,
+    or nothing; and nothing where layers of one case differ."""
+    if "cudnn: takes the calls whose mask" not in err:
+        return ""
+    holes = {
+        any("not strictly right-padded" in reason for reason in layer["reasons"])
+        for layer in case["gru_layers"]
+    }
+    left = "a mask was not right-padded" in err
+    if holes == {not left}:
+        return f"cuDNN left for a mask, found {left}, expected {not left}"
+    return ""
 
 
 class GoldenFormat(lit.formats.TestFormat):
-    """Runs the cases of `folders` (name -> folder), and those that `halide` names
-    on the target halide as well.
+    """Runs the cases of `folders` (name -> folder); `more` has names of cases by
+    other targets that they run on as well. Device targets use `fake_cuda`.
 
     The largest error of each test is appended to the file `errors`.
     """
 
-    def __init__(self, gru_run, folders, errors, halide=()):
-        self.halide = frozenset(halide)
+    def __init__(self, gru_run, folders, errors, more, fake_cuda):
+        self.more = {target: frozenset(names) for target, names in more.items()}
+        self.fake_cuda = fake_cuda
         self.gru_run = gru_run
         self.folders = folders
         self.errors = errors
@@ -95,7 +58,8 @@ class GoldenFormat(lit.formats.TestFormat):
         if path_in_suite:
             return
         for name in self.folders:
-            for target in TARGETS + ("halide",) * (name in self.halide):
+            more = [target for target, names in self.more.items() if name in names]
+            for target in [*TARGETS, *more]:
                 path = tuple(name.split("/")) + (target,)
                 yield lit.Test.Test(testSuite, path, localConfig)
 
@@ -117,9 +81,13 @@ class GoldenFormat(lit.formats.TestFormat):
             problem = initializers.check(self.gru_run, folder, case, target)
             return (lit.Test.FAIL if problem else lit.Test.PASS), problem
         command = make_command(self.gru_run, folder, case, target)
+        environment = dict(test.config.environment)
+        if target in DEVICE_TARGETS:
+            environment["GRU_CUDA_DRIVER"] = self.fake_cuda
+            environment["GRU_CUDNN"] = self.fake_cuda
         try:
             out, err, code = lit.util.executeCommand(
-                command, env=test.config.environment, timeout=timeout
+                command, env=environment, timeout=timeout
             )
         except lit.util.ExecuteCommandTimeoutException as stopped:
             return lit.Test.TIMEOUT, f"{stopped.out}{stopped.err}{stopped.msg}"
@@ -135,6 +103,8 @@ class GoldenFormat(lit.formats.TestFormat):
         report = f"{shlex.join(command)}\n{out}{err}exit code {code}\n"
         if code:
             return lit.Test.FAIL, report
+        if target == "cudnn" and (problem := check_masks(case, err)):
+            return lit.Test.FAIL, f"{report}{problem}\n"
         if len(found) != expected:
             return (
                 lit.Test.FAIL,

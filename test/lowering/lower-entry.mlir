@@ -5,7 +5,7 @@
 // CHECK-SAME: (%[[CALL:.+]]: !llvm.ptr, %{{.+}}: i32) attributes {gru.plan = {
 // CHECK-SAME: inputs = [{name = "x", shape = array<i64: 2, -1, 8>, type = f32}]
 // CHECK-SAME: outputs = [{name = "output_0", shape = array<i64: 2, -1, 4>, type = f32}]
-// CHECK-SAME: packs = [], scratch = [array<i64: 640, 0>]
+// CHECK-SAME: packs = [], parts = [], scratch = [array<i64: 640, 0>]
 // CHECK-SAME: state_bytes = 64 : i64, states = [{name = "gru", offset = 0 : i64, shape = array<i64: 2, 4>, type = f32}]
 // CHECK-SAME: symbols = [array<i64: 0, 1>]
 // CHECK-SAME: weights = [], weights_bytes = 128 : i64

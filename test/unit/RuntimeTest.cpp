@@ -126,7 +126,9 @@ struct PlanBuilder {
   std::vector<gru_plan_symbol> symbols;
   std::vector<gru_plan_pack> packs;
   std::vector<gru_plan_scratch> scratch;
-  std::string strings;
+  std::vector<gru_plan_part> parts;
+  std::vector<uint64_t> offsets;
+  std::string code, strings;
   uint32_t team = 1;
 
   gru_plan_tensor tensor(std::string_view name, gru_dtype dtype,
@@ -169,6 +171,9 @@ struct PlanBuilder {
     head.num_symbols = symbols.size();
     head.num_packs = packs.size();
     head.num_scratch = scratch.size();
+    head.num_parts = parts.size();
+    head.num_offsets = offsets.size();
+    head.code_size = code.size();
     head.strings_size = strings.size();
     std::vector<char> result(sizeof(head));
     auto append = [&](const auto &array) {
@@ -183,6 +188,9 @@ struct PlanBuilder {
     append(symbols);
     append(packs);
     append(scratch);
+    append(parts);
+    append(offsets);
+    append(code);
     append(strings);
     head.size = result.size();
     std::memcpy(result.data(), &head, sizeof(head));
@@ -568,7 +576,9 @@ TEST(RuntimePlan, Header) {
   plan = makePlan().bytes();
   plan[plan.size() - 1] = 'x';
   expectDamaged(plan, "plan: the last name has no end");
-  for (size_t i = 16; i < 48; i += 4) {
+  for (size_t i = 16; i < 80; i += 4) {
+    if (i == 48) // sizes and the team
+      i = offsetof(gru_plan_header, num_parts);
     plan = makePlan().bytes();
     std::memset(plan.data() + i, 0xff, 4);
     expectDamaged(plan, "plan: its counts do not fit its size");
@@ -633,6 +643,43 @@ TEST(RuntimePlan, StatesSymbolsScratch) {
                 "plan: scratch 1: names an unknown symbol, found 1");
   expectDamaged([](PlanBuilder &p) { p.scratch[1].coefficient = ~uint64_t(0); },
                 "plan: absurd size of the scratch memory");
+}
+
+TEST(RuntimePlan, Parts) {
+  auto expectPart = [](auto edit, const std::string &text) {
+    expectDamaged(
+        [&](PlanBuilder &p) {
+          gru_plan_part part{};
+          part.library = GRU_PART_GPU;
+          part.dtype = GRU_F32;
+          part.layers = part.directions = 1;
+          part.weights_per_cell = 2;
+          part.features = part.units = part.batch = 1;
+          p.offsets = {0, 64};
+          p.code = std::string("code") + '\0';
+          p.parts = {part};
+          edit(p, p.parts[0]);
+        },
+        text);
+  };
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.library = 3; },
+             "plan: part 0: library is out of range, found 3");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.dtype = GRU_BOOL; },
+             "plan: part 0: type is out of range");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.layers = 5000; },
+             "plan: part 0: layers is out of range, found 5000");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.directions = 3; },
+             "plan: part 0: directions is out of range, found 3");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.units = 0; },
+             "plan: part 0: a size is out of range, found 0");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.code = 5; },
+             "plan: part 0: code is out of range, found 5");
+  expectPart([](PlanBuilder &p, gru_plan_part &) { p.code = "code"; },
+             "plan: its code does not end with a zero");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.first_offset = 1; },
+             "plan: part 0: first_offset is out of range, found 1");
+  expectPart([](PlanBuilder &p, gru_plan_part &) { p.offsets[1] = 120; },
+             "plan: part 0: weight is out of range, found 120");
 }
 
 TEST(RuntimePlan, Packs) {

@@ -4,6 +4,7 @@
 
 #include "compiler/explain/Explain.h"
 #include "dialect/GRUDialect.h"
+#include "dialect/GRUDeviceOps.h"
 
 #include "lowering/halide/Kernels.h"
 
@@ -42,6 +43,21 @@ int64_t gru::defaultBatch(ModuleOp module) {
   return open ? 1 : 0;
 }
 
+/// The kernels of a module that was lowered to layers and device calls.
+static llvm::Error printPTX(ModuleOp module, llvm::raw_ostream &os) {
+  bool found = false;
+  module.walk([&](DeviceRnnOp op) {
+    if (StringAttr code = op.getCodeAttr()) {
+      os << code.getValue();
+      found = true;
+    }
+  });
+  if (!found)
+    return llvm::createStringError("emit: ptx, but no layer is compiled for the "
+                                   "gpu target (see --explain)");
+  return llvm::Error::success();
+}
+
 static llvm::Error emitHalide(ModuleOp module,
                               const llvm::TargetMachine &machine, EmitKind kind,
                               llvm::raw_ostream &os) {
@@ -75,6 +91,11 @@ static llvm::Error emitArtifact(llvm::Module &module,
       Artifact::create(module, options.weights, options.artifact);
   if (!artifact)
     return artifact.takeError();
+  if (!artifact->getPlan().parts().empty() &&
+      options.kind != EmitKind::Shared && options.kind != EmitKind::Weights)
+    return llvm::createStringError(
+        "emit: a program for a device needs the runtime, expected shared (for "
+        "gru_program_load) or a target without devices");
   if (options.kind == EmitKind::Header) {
     writeHeader(*artifact, module, os);
     return llvm::Error::success();
@@ -116,12 +137,6 @@ static llvm::Error emitArtifact(llvm::Module &module,
 llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
                             llvm::raw_ostream &os) {
   const CompileTarget &target = options.target;
-  if (!options.requireBackend.empty() &&
-      options.requireBackend != target.backend)
-    return llvm::createStringError("require-backend: is '" +
-                                   options.requireBackend +
-                                   "', but the layers are compiled for '" +
-                                   target.backend + "'");
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createTargetMachine(target);
   if (!machine)
@@ -131,10 +146,12 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (!pipeline)
     return pipeline.takeError();
   if (options.explain != ExplainKind::None) {
+    ExplainOptions explain{options.askedTarget,
+                           getDeviceProblems(), target.batch};
     if (options.explain == ExplainKind::JSON)
-      explainAsJSON(module, target, os);
+      explainAsJSON(module, explain, os);
     else
-      explainAsText(module, target, os);
+      explainAsText(module, explain, os);
     return llvm::Error::success();
   }
 
@@ -149,7 +166,9 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
-  buildPipeline(pm, target, *pipeline);
+  if (options.kind == EmitKind::PTX)
+    pipeline->stopAfter = Phase::Legalize;
+  buildPipeline(pm, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))
     return llvm::createStringError("lowering for target '" + target.backend +
@@ -157,6 +176,8 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   report("lower", std::chrono::duration<double, std::milli>(
                       std::chrono::steady_clock::now() - begin)
                       .count());
+  if (options.kind == EmitKind::PTX)
+    return printPTX(module, os);
   if (options.kind == EmitKind::MLIR) {
     module.print(os);
     os << "\n";

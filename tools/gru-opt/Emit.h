@@ -12,6 +12,7 @@ enum class EmitKind {
   MLIR,
   LLVM,
   Assembly,
+  PTX, ///< of the layers that the gpu target takes
   // Ahead of time; docs/aot.md.
   Object,
   Shared,
@@ -28,7 +29,7 @@ enum class ExplainKind { None, Text, JSON };
 
 struct EmitOptions {
   CompileTarget target;
-  std::string requireBackend;
+  std::string askedTarget; ///< auto, or the name of a backend
   EmitKind kind = EmitKind::MLIR;
   ExplainKind explain = ExplainKind::None;
   bool time = false;

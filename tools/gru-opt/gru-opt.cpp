@@ -35,9 +35,13 @@ struct Options {
   cl::opt<std::string> weights{"weights", cl::cat(category),
                                cl::value_desc("file"),
                                cl::desc("Weights of a model that is a config")};
+  cl::list<std::string> inputs{
+      "inputs", cl::cat(category), cl::CommaSeparated, cl::value_desc("names"),
+      cl::desc("What calls give beside x, where a model leaves it open: mask, "
+               "initial_state, h0, ... as --input of gru-run")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, halide, reference or auto")};
+      cl::desc("Lower for cpu, cudnn, gpu, halide, reference or auto")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("file"),
       cl::desc("Schedules for Halide's functions, as --emit=halide-schedule "
@@ -45,6 +49,9 @@ struct Options {
   cl::opt<std::string> requireBackend{
       "require-backend", cl::cat(category), cl::value_desc("name"),
       cl::desc("Fail unless this backend is chosen")};
+  cl::opt<bool> allowTF32{
+      "allow-tf32", cl::cat(category),
+      cl::desc("cudnn: let it round float32 products to TF32")};
   cl::opt<int64_t> batch{"batch", cl::cat(category),
                          cl::desc("Rows of every run (with a target: 1 where "
                                   "the model leaves it open)")};
@@ -83,6 +90,8 @@ struct Options {
       cl::values(clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
                  clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
                  clEnumValN(EmitKind::Assembly, "asm", "assembly"),
+                 clEnumValN(EmitKind::PTX, "ptx",
+                            "the kernels of layers that the target gpu takes"),
                  clEnumValN(EmitKind::Object, "obj",
                             "an object that C programs link, with the weights"),
                  clEnumValN(EmitKind::Shared, "shared", "a shared library"),
@@ -128,14 +137,17 @@ struct Options {
 
   llvm::Expected<EmitOptions> get() const {
     EmitOptions result;
-    std::string backend = target;
-    if (backend.empty() || backend == "auto")
-      backend = "cpu";
-    if (backend != "cpu" && backend != "halide" && backend != "reference")
-      return llvm::createStringError("target: is '" + backend +
-                                     "', expected auto, cpu, halide or "
-                                     "reference");
-    if (emit >= EmitKind::HalideStatement && backend != "halide")
+    // Objects for C can have no device, and are for other machines as well.
+    bool forC = emit >= EmitKind::Object && emit <= EmitKind::Weights;
+    std::string asked = target == "auto" || target.empty()
+                            ? (forC ? "cpu" : "auto")
+                            : std::string(target);
+    // Looking at a program needs no device.
+    llvm::Expected<std::string> backend =
+        resolveTarget(asked, /*forThisMachine=*/false);
+    if (!backend)
+      return backend.takeError();
+    if (emit >= EmitKind::HalideStatement && *backend != "halide")
       return llvm::createStringError("emit: is of Halide, expected with "
                                      "--target=halide");
     if (!halideSchedule.empty()) {
@@ -154,7 +166,12 @@ struct Options {
       if (value < 0 || value > (int64_t(1) << 31))
         return llvm::createStringError(name + ": is " + std::to_string(value) +
                                        ", expected 1 or more");
-    result.target.backend = backend;
+    result.target.backend = *backend;
+    result.target.requireBackend = requireBackend;
+    if (asked == "auto")
+      result.target.deviceProblems = getDeviceProblems();
+    result.askedTarget = asked;
+    result.target.allowTF32 = allowTF32;
     result.target.triple = triple;
     result.target.cpu = cpu;
     result.target.batch = batch;
@@ -164,7 +181,6 @@ struct Options {
     result.target.width = width;
     result.target.rows = rows;
     result.target.stopAfter = stopAfter;
-    result.requireBackend = requireBackend;
     result.kind = emit;
     result.explain = explain;
     result.time = time;
@@ -185,6 +201,7 @@ static void removeClashingOptions() {
     if (!name.starts_with("help"))
       option->setHiddenFlag(cl::ReallyHidden);
   for (StringRef name : {"target", "batch", "threads", "time", "mcpu", "mtriple",
+                         "inputs",
                          "stop-after", "emit", "explain", "weights", "name",
                          "external-weights", "hot-swap"})
     if (auto it = registered.find(name); it != registered.end())
@@ -208,8 +225,10 @@ static llvm::Error run(const Options &options, StringRef inputName,
   bool isModel = isModelFile(inputName, input->getBuffer());
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
+    std::vector<std::string> inputs(options.inputs.begin(),
+                                    options.inputs.end());
     llvm::Expected<std::unique_ptr<ModelSource>> source =
-        openModel(inputName, options.weights);
+        openModel(inputName, options.weights, inputs);
     if (!source)
       return source.takeError();
     // Shapes behind operations of other dialects follow only from a batch that

@@ -102,6 +102,9 @@ struct Options {
       cl::desc("Instead of running the model apply its constraints: the "
                "outputs are the weights, as NAME_after, the inputs weights to "
                "take in place of the model's")};
+  cl::opt<bool> allowTF32{
+      "allow-tf32", cl::cat(category),
+      cl::desc("Let cuDNN round float32 products to TF32")};
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "
@@ -243,6 +246,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.losses = options.losses;
   arguments.constrain = options.constrain;
   arguments.training = options.training;
+  arguments.allowTF32 = options.allowTF32;
   arguments.weightType = options.weightType;
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;

@@ -42,6 +42,7 @@ struct Arguments {
   uint64_t seed = 0;
   bool losses = false, constrain = false, verify = false, time = false;
   bool training = false;
+  bool allowTF32 = false;
   /// Where not given, the library chooses.
   std::optional<std::string> cacheDir;
 

@@ -223,6 +223,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
     for (size_t i = 0; i < inputs.size() && !options.timesteps; ++i)
       options.timesteps = sizeOf(i, model.time_dim(i));
   options.training = arguments.training;
+  options.allow_tf32 = arguments.allowTF32;
   for (const auto &[name, mask] : calls.front().masks)
     options.masks.push_back({name, mask.shape});
   options.target = arguments.target;
@@ -352,6 +353,10 @@ Expected<Outputs> gru::runCalls(const Program &program,
       return toLLVM(ran.error());
     outputs.calls.push_back(std::move(tensors->outputs));
   }
+  if (uint64_t left = session->num_mask_fallbacks())
+    llvm::errs() << "gru-run: remark: a mask was not right-padded, so cuDNN was "
+                    "left for the next backend "
+                 << left << (left == 1 ? " time\n" : " times\n");
   return outputs;
 }
 

@@ -195,8 +195,11 @@ typedef struct gru_compile_options {
   int32_t threads;      /* threads of a run; 0 and 1: the caller's alone */
   int64_t batch;        /* rows of every run; 0: as the model says, else 1 */
   int64_t timesteps;    /* 0: decided by each run */
-  const char *target;   /* "auto" (NULL), "cpu", "halide" (where the build
-                           has it) or "reference" (float64) */
+  /* "auto" (NULL), which takes for each layer the first of cudnn, gpu and cpu
+     that this machine and the layer allow; "cpu"; "cudnn" or "gpu", an error on a
+     machine without a device; "halide" (where the build has it); or "reference"
+     (float64). */
+  const char *target;
   const char *mcpu;     /* an LLVM CPU name; NULL: this machine's */
   const char *require_backend; /* NULL, or fail unless this backend is chosen */
   const char *stop_after; /* for bisecting: with target reference, run the cpu
@@ -217,7 +220,8 @@ typedef struct gru_compile_options {
   /* Behind the model's outputs, give what activity regularisers look at: see
      gru_model_losses. */
   int32_t activities;
-  int32_t reserved2; /* 0 */
+  /* With layers that cuDNN takes: let it round float32 products to TF32. */
+  int32_t allow_tf32;
   /* With training: dropout masks that runs get as inputs, behind those of the
      model, instead of having them drawn. Of each, name, rank and dims count,
      and every dimension is a number. A mask holds 0 and 1/(1 - rate). With one

@@ -333,6 +333,7 @@ struct CompileOptions {
   const gru_allocator *allocator = nullptr;
   std::string halide_schedule = {};
   std::string weight_type = {};
+  bool allow_tf32 = false;
 };
 
 namespace detail {
@@ -351,6 +352,7 @@ gru_status with_options(const CompileOptions &options, Function function) {
   raw.stop_after = options.stop_after.c_str();
   raw.f64_outputs = options.f64_outputs;
   raw.activities = options.activities;
+  raw.allow_tf32 = options.allow_tf32;
   raw.training = options.training;
   std::vector<gru_tensor_info> masks;
   for (const MaskInfo &mask : options.masks) {

@@ -7,8 +7,9 @@
 |*
 |* A plan is flat and little-endian: a header, then these arrays without gaps:
 |* inputs, outputs, states, weights (gru_plan_tensor), symbols
-|* (gru_plan_symbol), packs (gru_plan_pack), scratch (gru_plan_scratch),
-|* strings (bytes; every name ends with a zero). It needs no alignment.
+|* (gru_plan_symbol), packs (gru_plan_pack), scratch (gru_plan_scratch), parts
+|* (gru_plan_part), offsets (uint64_t), code (bytes; every text ends with a
+|* zero), strings (bytes; every name ends with a zero). It needs no alignment.
 |*
 |* A change of this file that older plans do not survive raises
 |* GRU_PLAN_VERSION.
@@ -61,8 +62,19 @@ typedef struct gru_call {
   void *state;           /* read and left in the committed value */
   void *scratch;         /* contents undefined before and after */
   const int64_t *dims;   /* the value of each symbol of the plan */
-  gru_team *team;        /* NULL if the plan's `team` is 1 */
+  gru_team *team;            /* NULL if the plan's `team` is 1 */
+  struct gru_device *device; /* NULL where the plan has no parts */
 } gru_call;
+
+/* What runs a program's parts on a device. Its first member is the function that
+   a kernel calls: with itself, the number of the part, the timesteps, and the
+   addresses of the part's buffers in the order of gru_plan_part. Of a part that
+   a mask keeps from running, ~number and null tell the device so. A failure is
+   kept for the end of the run. A program with parts has no team. */
+struct gru_device {
+  void (*run)(struct gru_device *device, int32_t part, int64_t timesteps,
+              void *const *buffers);
+};
 
 /* `member` counts from 0; without a team it is 0. A kernel does not fail. */
 typedef void (*gru_kernel)(const gru_call *call, int32_t member);
@@ -75,8 +87,9 @@ typedef struct gru_plan_header {
   uint32_t num_symbols, num_packs, num_scratch;
   uint32_t strings_size; /* bytes */
   uint64_t weights_bytes, state_bytes;
-  uint32_t team;     /* members that it pays to run the kernel on; 1: no team */
-  uint32_t reserved; /* 0 */
+  uint32_t team; /* members that it pays to run the kernel on; 1: no team */
+  uint32_t num_parts, num_offsets;
+  uint32_t code_size; /* bytes */
 } gru_plan_header;
 
 typedef struct gru_plan_tensor {
@@ -133,6 +146,45 @@ typedef struct gru_plan_scratch {
   uint32_t num_symbols;
   uint32_t symbols[3];
 } gru_plan_scratch;
+
+/* GRU layers that a device runs in one call: `layers` layers of `directions`
+   directions; cell l * directions + d is direction d of layer l. Buffers, all on
+   the host, dense and row-major:
+     input            [batch, timesteps, features]
+     initial states   one [batch, units] per cell, with GRU_PART_INITIAL_STATES
+     mask             [batch, timesteps], with GRU_PART_MASK
+     sequences        one [batch, timesteps, units] per direction, with ..._SEQUENCES
+     last outputs     one [batch, units] per direction, with ..._LASTS
+     states           one [batch, units] per cell, with ..._STATES
+   With GRU_PART_TIME_MAJOR input, mask and sequences have timesteps first. */
+typedef struct gru_plan_part {
+  uint32_t library; /* GRU_PART_CUDNN or GRU_PART_GPU */
+  gru_dtype dtype;
+  uint32_t flags;
+  uint32_t layers, directions;
+  uint32_t weights_per_cell; /* 3, or 2 without a bias */
+  uint32_t first_offset;     /* of weights_per_cell per cell in the offsets: where
+                                kernel, recurrent kernel and bias lie, in Keras's
+                                form, in the blob of weights */
+  uint32_t code;             /* offset into the code: PTX, of a gpu part */
+  int64_t features, units, batch;
+  int64_t timesteps; /* 0: decided by each run */
+} gru_plan_part;
+
+enum { GRU_PART_CUDNN = 1, GRU_PART_GPU = 2 };
+enum {
+  GRU_PART_INITIAL_STATES = 1,
+  GRU_PART_MASK = 2,
+  GRU_PART_SEQUENCES = 4,
+  GRU_PART_LASTS = 8,
+  GRU_PART_STATES = 16,
+  GRU_PART_TIME_MAJOR = 32,
+  GRU_PART_GO_BACKWARDS = 64,      /* a single direction, from the end */
+  GRU_PART_WRITES_WHERE_READ = 128, /* its sequence in the order of time */
+  GRU_PART_ZERO_OUTPUT = 256,      /* masked outputs are zeros */
+  GRU_PART_RESET_AFTER = 512,
+  GRU_PART_TF32 = 1024 /* float32 products may be rounded */
+};
 
 #ifdef __cplusplus
 } /* extern "C" */

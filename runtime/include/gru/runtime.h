@@ -65,7 +65,8 @@ typedef enum gru_status {
   GRU_IO = 3,               /* a file cannot be read or written */
   GRU_OUT_OF_MEMORY = 4,
   GRU_DAMAGED = 5, /* data that a compiler made is not as it should be */
-  GRU_INTERNAL = 6 /* a bug of ours */
+  GRU_INTERNAL = 6, /* a bug of ours */
+  GRU_DEVICE_FAILED = 7 /* a device, its driver or library; the text is theirs */
 } gru_status;
 
 /* The text of the last failure of a gru function on this thread, of the form
@@ -307,6 +308,10 @@ GRU_API gru_program *gru_session_program(const gru_session *session);
 
 /* The longest dynamic dimension that a run may have. */
 GRU_API int64_t gru_session_max_timesteps(const gru_session *session);
+
+/* How often this session's runs left cuDNN for the next backend because a mask
+   was not right-padded: at most once per run and stack of layers. */
+GRU_API uint64_t gru_session_num_mask_fallbacks(const gru_session *session);
 
 /* Runs the program once: reads all inputs, advances the state, writes all
    outputs. Inputs and outputs stand in the program's order and have its types

@@ -302,6 +302,9 @@ public:
   }
 
   int64_t max_timesteps() const { return gru_session_max_timesteps(handle); }
+  uint64_t num_mask_fallbacks() const {
+    return gru_session_num_mask_fallbacks(handle);
+  }
 
   /// Goes on with other weights: see gru_session_set_program.
   inline Result<void> set_program(const Program &program);

@@ -3,6 +3,7 @@
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
 #include "compiler/import/keras/layers/TensorBuilder.h"
+#include "lowering/backends/Backends.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -235,9 +236,18 @@ Expected<Tensors> gru::keras::importTimeDistributed(LayerContext &context) {
     return context.error("around " + layer.className +
                          " needs a known batch and number of timesteps");
   innerContext->inputs = {emitReshape(context, input, folded)};
+  mlir::Block *block =
+      context.isEmitting() ? context.builder->getInsertionBlock() : nullptr;
+  mlir::Operation *before = block && !block->empty() ? &block->back() : nullptr;
   Expected<Tensors> outputs = inner->function(*innerContext);
   if (!outputs)
     return outputs.takeError();
+  // Keras takes cuDNN for outermost layers only.
+  if (block)
+    for (mlir::Operation *op = before ? before->getNextNode() : &block->front();
+         op; op = op->getNextNode())
+      if (isa<GRUOp>(op))
+        op->setAttr(kTimeDistributedAttr, context.builder->getUnitAttr());
   if (outputs->size() != 1)
     return context.error("layer has several outputs, expected one");
   Tensor result = outputs->front();

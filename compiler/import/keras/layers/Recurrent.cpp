@@ -37,6 +37,8 @@ struct CellConfig {
 /// A GRU layer, or an RNN around one cell or several.
 struct RecurrentConfig {
   SmallVector<CellConfig> cells;
+  /// "forward" or "backward" within a Bidirectional.
+  StringRef direction;
   bool fromCell = false, cudnnForm = false;
   bool returnSequences = false, returnState = false, goBackwards = false;
   bool stateful = false, unroll = false, timeMajor = false;
@@ -476,6 +478,20 @@ static Tensor emitZeroWhereMasked(LayerContext &context,
       });
 }
 
+/// The name of one recurrence in diagnostics and `--explain`: "gru",
+/// "bidirectional/forward", "rnn/cell0".
+static mlir::Location getCellLocation(LayerContext &context,
+                                      const RecurrentConfig &config,
+                                      size_t index) {
+  std::string name = context.layer.name;
+  if (!config.direction.empty())
+    name += "/" + config.direction.str();
+  if (config.fromCell && (config.direction.empty() || config.cells.size() > 1))
+    name += "/cell" + utostr(index);
+  return mlir::NameLoc::get(
+      mlir::StringAttr::get(context.builder->getContext(), name));
+}
+
 /// A stack of cells is a chain of layers: they step in lockstep, but no cell
 /// sees a later one, so each may run over all timesteps by itself. Masked steps
 /// of a cell are masked in the next one too, so only the last cell's outputs
@@ -543,9 +559,9 @@ static Expected<RecurrentResult> emitRecurrent(LayerContext &context,
       mlir::OpBuilder &b = *context.builder;
       mlir::MLIRContext *mlirContext = b.getContext();
       auto op = GRUOp::create(
-          b, context.getLocation(), input.value, weights->kernel.value,
-          weights->recurrentKernel.value, weights->bias.value, initial.value,
-          mask.value, /*lengths=*/{}, /*reset=*/{}, masks.input.value,
+          b, getCellLocation(context, config, index), input.value,
+          weights->kernel.value, weights->recurrentKernel.value,
+          weights->bias.value, initial.value, mask.value, /*lengths=*/{}, /*reset=*/{}, masks.input.value,
           masks.recurrent.value, cell.activation.getAttr(mlirContext),
           cell.recurrentActivation.getAttr(mlirContext), cell.resetAfter,
           goBackwards, config.timeMajor, zeroOutput && !quirk, config.unroll,
@@ -672,6 +688,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     inner->initialState = Tensors(initial.slice(backward ? half : 0, half));
     RecurrentConfig &config = configs[backward];
     GRU_ASSIGN(config, readRecurrent(*inner));
+    config.direction = backward ? "backward" : "forward";
     auto differ = [&](StringRef attribute, bool a, bool b) {
       return context.error("the two directions have to agree in " + attribute +
                            ", found " + (a ? "true" : "false") +

@@ -1,0 +1,40 @@
+//===- MakeGPUKernels.cpp - writes the kernel of each gru.device_rnn "gpu" -===//
+
+#include "lowering/DevicePasses.h"
+#include "lowering/gpu/LayerKernel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+namespace gru {
+#define GEN_PASS_DEF_MAKEGPUKERNELSPASS
+#include "lowering/DevicePasses.h.inc"
+} // namespace gru
+
+using namespace mlir;
+using namespace gru;
+
+namespace {
+struct MakeGPUKernelsPass
+    : gru::impl::MakeGPUKernelsPassBase<MakeGPUKernelsPass> {
+  void runOnOperation() override {
+    SmallVector<DeviceRnnOp> ops;
+    getOperation().walk([&](DeviceRnnOp op) {
+      if (op.getLibrary() == kGPU && !op.getCodeAttr())
+        ops.push_back(op);
+    });
+    if (ops.empty())
+      return;
+    OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
+    for (auto [number, op] : llvm::enumerate(ops)) {
+      std::string name = "gru_kernel_" + std::to_string(number);
+      emitLayerKernel(b, op, name);
+      op.setCode(name);
+    }
+    getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
+                     b.getUnitAttr());
+  }
+};
+} // namespace

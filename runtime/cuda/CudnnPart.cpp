@@ -1,0 +1,436 @@
+//===- CudnnPart.cpp - layers in one call of cudnnRNNForward ---------------===//
+
+#include "CudnnWeights.h"
+#include "Part.h"
+
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+using namespace gru::runtime;
+using namespace gru::runtime::cuda;
+
+namespace {
+
+/// cuDNN's descriptors have one shape of interface.
+template <typename T> class Descriptor {
+public:
+  using Create = cudnnStatus_t (*)(T *);
+  using Destroy = cudnnStatus_t (*)(T);
+  Descriptor() = default;
+  Descriptor(const Descriptor &) = delete;
+  Descriptor &operator=(const Descriptor &) = delete;
+  ~Descriptor() {
+    if (value)
+      destroy(value);
+  }
+  [[nodiscard]] gru_status create(const char *name, Create creator,
+                                  Destroy destroyer) {
+    destroy = destroyer;
+    if (cudnnStatus_t result = creator(&value))
+      return cudnnFailure(name, result);
+    return GRU_OK;
+  }
+  operator T() const { return value; }
+
+private:
+  T value = nullptr;
+  Destroy destroy = nullptr;
+};
+
+#define GRU_CREATE(descriptor, kind)                                           \
+  if (gru_status status_ = descriptor.create(                                  \
+          "cudnnCreate" #kind "Descriptor",                                    \
+          cudnn().cudnnCreate##kind##Descriptor,                               \
+          cudnn().cudnnDestroy##kind##Descriptor))                             \
+  return status_
+
+cudnnDataType_t dataType(gru_dtype type) {
+  switch (type) {
+  case GRU_F64:
+    return CUDNN_DATA_DOUBLE;
+  case GRU_F16:
+    return CUDNN_DATA_HALF;
+  case GRU_BF16:
+    return CUDNN_DATA_BFLOAT16;
+  default:
+    return CUDNN_DATA_FLOAT;
+  }
+}
+
+/// Sums of half types are kept in float32.
+cudnnDataType_t mathPrecision(gru_dtype type) {
+  return type == GRU_F64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+}
+
+/// cuDNN's default rounds float32 to TF32, 10 bits of mantissa, which has to be
+/// asked for.
+cudnnMathType_t mathType(const gru_plan_part &part) {
+  if (part.dtype == GRU_F16 || part.dtype == GRU_BF16)
+    return CUDNN_TENSOR_OP_MATH;
+  return part.dtype == GRU_F32 && !(part.flags & GRU_PART_TF32)
+             ? CUDNN_FMA_MATH
+             : CUDNN_DEFAULT_MATH;
+}
+
+/// Which algorithm was fastest for a part, per process.
+class AlgorithmMemory {
+public:
+  static AlgorithmMemory &get() {
+    static AlgorithmMemory memory;
+    return memory;
+  }
+  bool find(const std::string &key, cudnnRNNAlgo_t &algorithm) {
+    std::lock_guard lock(mutex);
+    auto it = known.find(key);
+    if (it == known.end())
+      return false;
+    algorithm = it->second;
+    return true;
+  }
+  void set(const std::string &key, cudnnRNNAlgo_t algorithm) {
+    std::lock_guard lock(mutex);
+    known[key] = algorithm;
+  }
+
+private:
+  std::mutex mutex;
+  std::map<std::string, cudnnRNNAlgo_t> known;
+};
+
+class CudnnPart final : public Part {
+public:
+  CudnnPart(const Plan &plan, const gru_plan_part &part, int64_t maxTimesteps,
+            CUstream stream, cudnnHandle_t handle)
+      : plan(plan), part(part), maxTimesteps(maxTimesteps), stream(stream),
+        handle(handle), element(gru_dtype_size(part.dtype)),
+        cells(part.layers * part.directions),
+        lengths(part.batch, int32_t(maxTimesteps)), used(part.batch),
+        stateBytes(uint64_t(part.batch) * part.units * element) {}
+
+  gru_status create(const char *weights) {
+    GRU_CREATE(dropout, Dropout);
+    GRU_CUDNN(cudnnSetDropoutDescriptor, dropout, handle, 0, nullptr, 0, 0);
+    GRU_CREATE(rnn, RNN);
+    GRU_CREATE(inputDesc, RNNData);
+    GRU_CREATE(outputDesc, RNNData);
+    GRU_CREATE(stateDesc, Tensor);
+    int dims[3] = {int(cells), int(part.batch), int(part.units)};
+    int strides[3] = {int(part.batch * part.units), int(part.units), 1};
+    GRU_CUDNN(cudnnSetTensorNdDescriptor, stateDesc, dataType(part.dtype), 3,
+              dims, strides);
+
+    uint64_t steps = uint64_t(maxTimesteps) * part.batch;
+    uint64_t inputBytes = steps * part.features * element;
+    uint64_t outputBytes = steps * part.directions * part.units * element;
+    uint64_t allStates = cells * stateBytes;
+    for (auto [block, bytes] :
+         {std::pair<DeviceBlock *, uint64_t>{&deviceInput, inputBytes},
+          {&deviceOutput, outputBytes},
+          {&deviceInitial, allStates},
+          {&deviceStates, allStates}})
+      if (gru_status status = block->allocate(bytes))
+        return status;
+    if (part.flags & GRU_PART_GO_BACKWARDS)
+      if (gru_status status = hostInput.allocate(inputBytes))
+        return status;
+    for (auto [block, bytes] :
+         {std::pair<HostBlock *, uint64_t>{&hostOutput, outputBytes},
+          {&hostInitial, allStates},
+          {&hostStates, allStates}})
+      if (gru_status status = block->allocate(bytes))
+        return status;
+    return chooseAlgorithm(weights);
+  }
+
+  gru_status run(int64_t timesteps, const PartBuffers &buffers) override {
+    Steps steps{part.batch, timesteps,
+                (part.flags & GRU_PART_TIME_MAJOR) != 0};
+    // Tables and descriptors stay where nothing has changed.
+    bool same = timesteps == described && !buffers.mask && !masked;
+    if (!same) {
+      readLengths(steps, buffers.mask, lengths.data());
+      masked = buffers.mask != nullptr;
+      if (gru_status status = describe(steps))
+        return status;
+    }
+
+    const char *input = buffers.input;
+    size_t stepBytes = part.features * element;
+    if (part.flags & GRU_PART_GO_BACKWARDS) {
+      reverseValid(steps, lengths.data(), stepBytes, input, hostInput.get());
+      input = hostInput.get();
+    }
+    uint64_t numSteps = uint64_t(timesteps) * part.batch;
+    GRU_DRIVER(cuMemcpyHtoDAsync, deviceInput.get(), input,
+               numSteps * stepBytes, stream);
+    if (buffers.initialStates) {
+      for (uint32_t cell = 0; cell < cells; ++cell)
+        std::memcpy(hostInitial.get() + cell * stateBytes,
+                    buffers.initialStates[cell], stateBytes);
+      GRU_DRIVER(cuMemcpyHtoDAsync, deviceInitial.get(), hostInitial.get(),
+                 cells * stateBytes, stream);
+    }
+    if (gru_status status = forward(buffers.initialStates != nullptr))
+      return status;
+
+    size_t outputStep = part.directions * part.units * element;
+    bool plain = part.directions == 1 && !buffers.mask &&
+                 !(part.flags & GRU_PART_GO_BACKWARDS);
+    if (buffers.sequences) {
+      void *to = plain ? buffers.sequences[0] : hostOutput.get();
+      GRU_DRIVER(cuMemcpyDtoHAsync, to, deviceOutput.get(),
+                 numSteps * outputStep, stream);
+    }
+    if (buffers.lasts || buffers.states)
+      GRU_DRIVER(cuMemcpyDtoHAsync, hostStates.get(), deviceStates.get(),
+                 cells * stateBytes, stream);
+    GRU_DRIVER(cuStreamSynchronize, stream);
+    writeOutputs(steps, buffers, plain);
+    return GRU_OK;
+  }
+
+private:
+  /// Keras's rules for what comes out of masked and reversed layers.
+  void writeOutputs(const Steps &steps, const PartBuffers &buffers,
+                    bool sequenceIsWritten) {
+    size_t row = part.units * element;
+    for (uint32_t d = 0; d < part.directions; ++d) {
+      bool single = part.directions == 1;
+      OutputRule rule;
+      rule.backward = single ? (part.flags & GRU_PART_GO_BACKWARDS) != 0 : d == 1;
+      rule.processedOrder =
+          single && !(part.flags & GRU_PART_WRITES_WHERE_READ);
+      rule.zeroOutput = (part.flags & GRU_PART_ZERO_OUTPUT) != 0;
+      rule.inTimeOrder = !single;
+      if (buffers.sequences && !sequenceIsWritten)
+        writeSequence(steps, lengths.data(), rule, row, part.directions * row,
+                      hostOutput.get() + d * row,
+                      static_cast<char *>(buffers.sequences[d]));
+      if (buffers.lasts)
+        writeLast(steps, lengths.data(), rule, row,
+                  hostStates.get() +
+                      (cells - part.directions + d) * stateBytes,
+                  static_cast<char *>(buffers.lasts[d]));
+    }
+    for (uint32_t cell = 0; buffers.states && cell < cells; ++cell)
+      writeState(steps, lengths.data(), row,
+                 hostStates.get() + cell * stateBytes,
+                 buffers.initialStates
+                     ? static_cast<const char *>(buffers.initialStates[cell])
+                     : nullptr,
+                 static_cast<char *>(buffers.states[cell]));
+  }
+
+  /// cuDNN rejects rows of length 0; they run one step, of which nothing is
+  /// kept.
+  gru_status describe(const Steps &steps) {
+    for (int64_t row = 0; row < part.batch; ++row)
+      used[row] = lengths[row] > 0 ? lengths[row] : 1;
+    cudnnRNNDataLayout_t layout =
+        steps.timeMajor ? CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED
+                        : CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED;
+    uint64_t zero = 0; // of any type
+    described = -1;
+    // Unpacked rows may have their lengths in any order.
+    GRU_CUDNN(cudnnSetRNNDataDescriptor, inputDesc, dataType(part.dtype),
+              layout, int(steps.time), int(part.batch), int(part.features),
+              used.data(), &zero);
+    GRU_CUDNN(cudnnSetRNNDataDescriptor, outputDesc, dataType(part.dtype),
+              layout, int(steps.time), int(part.batch),
+              int(part.directions * part.units), used.data(), &zero);
+    described = steps.time;
+    return GRU_OK;
+  }
+
+  gru_status forward(bool withInitialStates) {
+    GRU_CUDNN(cudnnRNNForward, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
+              /*devSeqLengths=*/nullptr, inputDesc, deviceInput.pointer(),
+              outputDesc, deviceOutput.pointer(), stateDesc,
+              withInitialStates ? deviceInitial.pointer() : nullptr,
+              deviceStates.pointer(), /*cDesc=*/nullptr, nullptr, nullptr,
+              weightBytes, deviceWeights.pointer(), workBytes,
+              workBytes ? work.pointer() : nullptr, 0, nullptr);
+    return GRU_OK;
+  }
+
+  /// Everything that depends on the algorithm.
+  gru_status configure(cudnnRNNAlgo_t algorithm, const char *weights) {
+    GRU_CUDNN(cudnnSetRNNDescriptor_v8, rnn, algorithm, CUDNN_GRU,
+              CUDNN_RNN_DOUBLE_BIAS,
+              part.directions == 2 ? CUDNN_BIDIRECTIONAL : CUDNN_UNIDIRECTIONAL,
+              CUDNN_LINEAR_INPUT, dataType(part.dtype),
+              mathPrecision(part.dtype), mathType(part),
+              int32_t(part.features), int32_t(part.units),
+              /*projSize=*/int32_t(part.units), int32_t(part.layers), dropout,
+              CUDNN_RNN_PADDED_IO_ENABLED);
+    if (algorithm == CUDNN_RNN_ALGO_PERSIST_DYNAMIC)
+      GRU_CUDNN(cudnnBuildRNNDynamic, handle, rnn, int(part.batch));
+    for (int32_t &length : lengths)
+      length = int32_t(maxTimesteps);
+    if (gru_status status = describe(
+            {part.batch, maxTimesteps,
+             (part.flags & GRU_PART_TIME_MAJOR) != 0}))
+      return status;
+    size_t reserve;
+    GRU_CUDNN(cudnnGetRNNTempSpaceSizes, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
+              inputDesc, &workBytes, &reserve);
+    if (gru_status status = work.allocate(workBytes))
+      return status;
+    return uploadWeights(weights);
+  }
+
+  gru_status uploadWeights(const char *weights) {
+    GRU_CUDNN(cudnnGetRNNWeightSpaceSize, handle, rnn, &weightBytes);
+    if (gru_status status = deviceWeights.allocate(weightBytes))
+      return status;
+    std::vector<char> space(weightBytes);
+    Descriptor<cudnnTensorDescriptor_t> matrixDesc, biasDesc;
+    GRU_CREATE(matrixDesc, Tensor);
+    GRU_CREATE(biasDesc, Tensor);
+    for (uint32_t cell = 0; cell < cells; ++cell)
+      for (bool recurrent : {false, true})
+        for (Gate gate : {Gate::z, Gate::r, Gate::h}) {
+          void *matrix = nullptr, *bias = nullptr;
+          GRU_CUDNN(cudnnGetRNNWeightParams, handle, rnn, int32_t(cell),
+                    weightBytes, deviceWeights.pointer(),
+                    cudnnLinearLayer(gate, recurrent), matrixDesc, &matrix,
+                    biasDesc, &bias);
+          int64_t inputs = recurrent                ? part.units
+                           : cell < part.directions ? part.features
+                                                    : part.directions * part.units;
+          char *place;
+          if (gru_status status =
+                  locate(space, matrix, inputs * part.units, matrixDesc, place))
+            return status;
+          copyGateMatrix(weights + plan.weightOffset(part, cell, recurrent),
+                         inputs, part.units, gate, element, place);
+          if (part.weights_per_cell < 3)
+            continue;
+          if (gru_status status =
+                  locate(space, bias, part.units, biasDesc, place))
+            return status;
+          copyGateBias(weights + plan.weightOffset(part, cell, 2), part.units,
+                       gate, recurrent, element, place);
+        }
+    GRU_DRIVER(cuMemcpyHtoDAsync, deviceWeights.get(), space.data(),
+               weightBytes, stream);
+    GRU_DRIVER(cuStreamSynchronize, stream);
+    return GRU_OK;
+  }
+
+  /// Where an address in the device's weight space is in the host's copy of it.
+  gru_status locate(std::vector<char> &space, void *address, int64_t elements,
+                    cudnnTensorDescriptor_t descriptor, char *&place) {
+    cudnnDataType_t type;
+    int rank = 0, dims[3] = {1, 1, 1}, strides[3];
+    GRU_CUDNN(cudnnGetTensorNdDescriptor, descriptor, 3, &type, &rank, dims,
+              strides);
+    int64_t found = int64_t(dims[0]) * dims[1] * dims[2];
+    uint64_t offset = reinterpret_cast<CUdeviceptr>(address) - deviceWeights.get();
+    if (!address || found != elements || type != dataType(part.dtype) ||
+        offset > space.size() || elements * element > space.size() - offset)
+      return fail(GRU_DEVICE_FAILED,
+                  "cuDNN: cudnnGetRNNWeightParams: a weight has ", found,
+                  " elements at byte ", offset, ", expected ", elements,
+                  " within ", space.size());
+    place = space.data() + offset;
+    return GRU_OK;
+  }
+
+  /// Times every algorithm that takes the part, once per process and kind of
+  /// part. What an algorithm computes does not matter to the choice.
+  gru_status chooseAlgorithm(const char *weights) {
+    gru_plan_part kind = part;
+    kind.first_offset = kind.code = 0;
+    std::string key(reinterpret_cast<const char *>(&kind), sizeof(kind));
+    cudnnRNNAlgo_t best = CUDNN_RNN_ALGO_STANDARD;
+    if (!AlgorithmMemory::get().find(key, best)) {
+      double fastest = -1;
+      for (cudnnRNNAlgo_t algorithm :
+           {CUDNN_RNN_ALGO_STANDARD, CUDNN_RNN_ALGO_PERSIST_STATIC,
+            CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
+            CUDNN_RNN_ALGO_PERSIST_DYNAMIC}) {
+        double time;
+        // Most algorithms refuse some sizes or types. That the standard one
+        // does is told below.
+        if (configure(algorithm, weights) || measure(time))
+          continue;
+        if (fastest < 0 || time < fastest) {
+          fastest = time;
+          best = algorithm;
+        }
+      }
+      AlgorithmMemory::get().set(key, best);
+    }
+    return configure(best, weights);
+  }
+
+  gru_status measure(double &best) {
+    Steps steps{part.batch, maxTimesteps < 32 ? maxTimesteps : 32,
+                (part.flags & GRU_PART_TIME_MAJOR) != 0};
+    readLengths(steps, nullptr, lengths.data());
+    // Whoever is to take masks shows that it can.
+    if (part.flags & GRU_PART_MASK)
+      for (int64_t row = 0; row < part.batch; row += 2)
+        lengths[row] = int32_t((steps.time + 1) / 2);
+    if (gru_status status = describe(steps))
+      return status;
+    GRU_DRIVER(cuMemsetD8Async, deviceInput.get(), 0,
+               steps.time * steps.batch * part.features * element, stream);
+    best = -1;
+    for (int i = 0; i < 4; ++i) {
+      GRU_DRIVER(cuStreamSynchronize, stream);
+      auto begin = std::chrono::steady_clock::now();
+      if (gru_status status = forward(false))
+        return status;
+      GRU_DRIVER(cuStreamSynchronize, stream);
+      double time = std::chrono::duration<double>(
+                        std::chrono::steady_clock::now() - begin)
+                        .count();
+      // The first run warms up.
+      if (i > 0 && (best < 0 || time < best))
+        best = time;
+    }
+    described = -1;
+    return GRU_OK;
+  }
+
+  const Plan &plan;
+  const gru_plan_part &part;
+  const int64_t maxTimesteps;
+  const CUstream stream;
+  const cudnnHandle_t handle;
+  const uint64_t element;
+  const uint32_t cells;
+  std::vector<int32_t> lengths, used;
+  const uint64_t stateBytes;
+
+  Descriptor<cudnnDropoutDescriptor_t> dropout;
+  Descriptor<cudnnRNNDescriptor_t> rnn;
+  Descriptor<cudnnRNNDataDescriptor_t> inputDesc, outputDesc;
+  Descriptor<cudnnTensorDescriptor_t> stateDesc;
+  size_t weightBytes = 0, workBytes = 0;
+  DeviceBlock deviceWeights, work, deviceInput, deviceOutput, deviceInitial,
+      deviceStates;
+  HostBlock hostInput, hostOutput, hostInitial, hostStates;
+  int64_t described = -1; ///< Timesteps that the descriptors are set to.
+  bool masked = false;    ///< Whether their lengths come from a mask.
+};
+
+} // namespace
+
+gru_status cuda::createCudnnPart(const Plan &plan, const gru_plan_part &part,
+                                 const char *weights, int64_t maxTimesteps,
+                                 CUstream stream, cudnnHandle_t handle,
+                                 std::unique_ptr<Part> &result) {
+  auto created =
+      std::make_unique<CudnnPart>(plan, part, maxTimesteps, stream, handle);
+  if (gru_status status = created->create(weights))
+    return status;
+  result = std::move(created);
+  return GRU_OK;
+}

@@ -1,0 +1,75 @@
+//===- DeviceMemory.h - owners of what the driver hands out ------*- C++ -*-===//
+
+#ifndef GRU_RUNTIME_CUDA_DEVICEMEMORY_H
+#define GRU_RUNTIME_CUDA_DEVICEMEMORY_H
+
+#include "../Error.h"
+#include "../Memory.h"
+#include "Driver.h"
+
+namespace gru::runtime::cuda {
+
+/// A failure of the driver in its own words.
+[[nodiscard]] gru_status driverFailure(const char *call, CUresult result);
+[[nodiscard]] gru_status cudnnFailure(const char *call, cudnnStatus_t result);
+
+#define GRU_DRIVER(name, ...)                                                  \
+  do {                                                                         \
+    if (CUresult result_ = driver().name(__VA_ARGS__))                         \
+      return driverFailure(#name, result_);                                    \
+  } while (false)
+#define GRU_CUDNN(name, ...)                                                   \
+  do {                                                                         \
+    if (cudnnStatus_t result_ = cudnn().name(__VA_ARGS__))                     \
+      return cudnnFailure(#name, result_);                                     \
+  } while (false)
+
+/// Memory of the device; never null once allocated.
+class DeviceBlock {
+public:
+  DeviceBlock() = default;
+  DeviceBlock(const DeviceBlock &) = delete;
+  DeviceBlock &operator=(const DeviceBlock &) = delete;
+  ~DeviceBlock() { release(); }
+
+  [[nodiscard]] gru_status allocate(uint64_t size) {
+    release();
+    GRU_DRIVER(cuMemAlloc, &address, size ? size : 1);
+    return GRU_OK;
+  }
+  CUdeviceptr get() const { return address; }
+  void *pointer() const { return reinterpret_cast<void *>(address); }
+
+private:
+  void release() {
+    if (address)
+      driver().cuMemFree(address);
+    address = 0;
+  }
+  CUdeviceptr address = 0;
+};
+
+/// Memory of the host that the device copies from and to without staging.
+class HostBlock {
+public:
+  HostBlock() = default;
+  HostBlock(const HostBlock &) = delete;
+  HostBlock &operator=(const HostBlock &) = delete;
+  ~HostBlock() {
+    if (data)
+      driver().cuMemFreeHost(data);
+  }
+
+  [[nodiscard]] gru_status allocate(uint64_t size) {
+    GRU_DRIVER(cuMemHostAlloc, &data, size ? size : 1, 0);
+    return GRU_OK;
+  }
+  char *get() const { return static_cast<char *>(data); }
+
+private:
+  void *data = nullptr;
+};
+
+} // namespace gru::runtime::cuda
+
+#endif // GRU_RUNTIME_CUDA_DEVICEMEMORY_H
