@@ -13,9 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lowering/DropoutMasksToLoops.h"
-
 #include "dialect/GRUDropoutOps.h"
+#include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
 #include "lowering/common/RegisterBlock.h"
 
@@ -26,6 +25,11 @@
 
 #include <cmath>
 #include <numeric>
+
+namespace gru {
+#define GEN_PASS_DEF_DROPOUTMASKSTOLOOPSPASS
+#include "lowering/Passes.h.inc"
+} // namespace gru
 
 using namespace mlir;
 using namespace gru;
@@ -182,21 +186,7 @@ struct DropoutMaskToLoops : OpRewritePattern<DropoutMaskOp> {
 };
 
 struct DropoutMasksToLoopsPass
-    : PassWrapper<DropoutMasksToLoopsPass, OperationPass<func::FuncOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DropoutMasksToLoopsPass)
-
-  StringRef getArgument() const override {
-    return "convert-gru-dropout-masks-to-loops";
-  }
-  StringRef getDescription() const override {
-    return "draws dropout masks in vectors";
-  }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, bufferization::BufferizationDialect,
-                    memref::MemRefDialect, scf::SCFDialect,
-                    tensor::TensorDialect, vector::VectorDialect>();
-  }
-
+    : gru::impl::DropoutMasksToLoopsPassBase<DropoutMasksToLoopsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<DropoutMaskToLoops>(&getContext());
@@ -205,7 +195,3 @@ struct DropoutMasksToLoopsPass
   }
 };
 } // namespace
-
-std::unique_ptr<Pass> gru::createDropoutMasksToLoopsPass() {
-  return std::make_unique<DropoutMasksToLoopsPass>();
-}

@@ -329,6 +329,19 @@ def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def DropoutMasksToLoopsPass : Pass<"convert-gru-dropout-masks-to-loops", "::mlir::func::FuncOp"> {
+  let summary = "draws dropout masks in vectors";
+  let description = [{
+    `gru.dropout_mask` on tensors becomes a buffer and a loop over groups of 64
+    elements, each from one evaluation of the generator (Philox4x32-10) on vectors of
+    16 counters; what lies behind the last element is masked. All targets use it, so
+    their masks are equal.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
+}
+
 def LowerCopiesPass : Pass<"gru-lower-copies", "::mlir::func::FuncOp"> {
   let summary = "turns copies between buffers into vector loops";
   let description = [{

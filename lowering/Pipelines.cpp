@@ -4,7 +4,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lowering/DropoutMasksToLoops.h"
 #include "lowering/Pipelines.h"
 
 #include "dialect/GRUDialect.h"
@@ -355,7 +354,6 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 void gru::registerPassesAndPipelines() {
   registerGRULoweringPasses();
   registerGRUDevicePasses();
-  registerPass(createDropoutMasksToLoopsPass);
   registerGRUHalidePasses();
   PassPipelineRegistration<TextualOptions>(
       "gru-to-cpu", "from gru layers to the LLVM dialect for CPUs",

@@ -30,7 +30,7 @@ def check_masks(case, err):
         return ""
     holes = {
         any("not strictly right-padded" in reason for reason in layer["reasons"])
-        for layer in case["gru_layers"]
+        for layer in case.get("gru_layers", [])
     }
     left = "a mask was not right-padded" in err
     if holes == {not left}:
