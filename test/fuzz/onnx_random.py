@@ -469,8 +469,12 @@ def run(kind, seed, gru_run, targets, folder, keep):
         file = os.path.join(folder, f"{name}.npy")
         np.save(file, array)
         arguments += ["--expected", f"{name}={file}"]
+    # Activations without a bound let states grow, and both sides' rounding errors
+    # with the largest of them: ONNX Runtime is as far from float64 as we are.
+    largest = max((np.abs(array).max() for array in expected if array.size), default=0)
+    atol = repr(2e-4 * max(1.0, float(largest)))
     for target in targets:
-        command = [gru_run, path, "--target", target, "--atol", "2e-4", "--rtol", "2e-4"]
+        command = [gru_run, path, "--target", target, "--atol", atol, "--rtol", "2e-4"]
         done = subprocess.run(command + arguments, capture_output=True, text=True)
         if done.returncode:
             return f"{target}: {done.stdout}{done.stderr}exit code {done.returncode}"

@@ -146,11 +146,19 @@ Expected<Tensors> gru::onnx::importGather(Node &node) {
           },
           [&](Value value) -> Expected<Value> {
             if (factors) {
-              Operand operand{value, {}};
+              // Only what is read: a loop along it alone would be as long.
+              Sizes offsets(rank), sizes = data.shape;
+              offsets[axis] = numbers->front();
+              sizes[axis] = numbers->back() - numbers->front() + 1;
+              Tensor part;
+              GRU_TAKE(part, emitSlice(node,
+                                       makeTensor(value, data.shape, data.type),
+                                       offsets, sizes,
+                                       SmallVector<int64_t>(rank, 1)));
+              Operand operand{part.value, {}};
               for (int64_t dim = 0; dim < axis; ++dim)
                 operand.indices.push_back(node.b.getAffineDimExpr(dim));
-              mlir::AffineExpr at =
-                  node.b.getAffineConstantExpr(numbers->front());
+              mlir::AffineExpr at = node.b.getAffineConstantExpr(0);
               for (auto [dim, factor] : enumerate(*factors))
                 at = at + node.b.getAffineDimExpr(axis + dim) * factor;
               operand.indices.push_back(at);
