@@ -11,7 +11,6 @@
 #include "aot_swap.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -115,8 +114,7 @@ std::vector<std::byte> runTwice(const Program &program, int64_t timesteps) {
 /// Compiles to a shared library in the test's folder.
 std::string emitShared(const std::string &model, const std::string &name,
                        const std::string &options = "") {
-  std::string path = testing::TempDir() + "gru_aot_" + name +
-                     std::to_string(getpid()) + ".so";
+  std::string path = testing::TempDir() + "gru_aot_" + name + ".so";
   std::string command = std::string("\"") + GRU_OPT + "\" \"" + kGolden + "/" +
                         model + "\" --emit=shared -o \"" + path + "\" " +
                         options;

@@ -8,7 +8,6 @@
 #include "gru/gru.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -25,7 +24,7 @@ namespace {
 std::string writeModel(const std::string &layers,
                        const std::string &batchShape = "[null, null, 3]",
                        int version = 3) {
-  std::string path = testing::TempDir() + "layer-api-" + std::to_string(getpid()) +
+  std::string path = testing::TempDir() + "layer-api-" +
                      testing::UnitTest::GetInstance()
                          ->current_test_info()
                          ->name() +
