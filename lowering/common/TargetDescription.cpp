@@ -35,8 +35,9 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   // several widths can share one blob of weights.
   int64_t panel = std::max<int64_t>(lanes, 64 / elementBytes);
   bool manyRows = batch < 0 || batch >= 4;
-  // Rows of a few units share registers instead of padding one each.
-  if (manyRows && units < panel)
+  // Rows of a few units share registers instead of padding one each. Not of half
+  // types: LLVM takes masked stores of so few of them apart through library calls.
+  if (manyRows && units < panel && elementBytes >= 4)
     panel = std::max<int64_t>(4, llvm::bit_ceil(uint64_t(units)));
   // A quarter of the registers stays for weights, broadcasts and constants.
   int64_t accumulators = target.registers * 3 / 4;

@@ -128,3 +128,15 @@ func.func @units3(%x: tensor<9x?x8xf32>, %W: tensor<8x9xf32>, %U: tensor<3x9xf32
       : tensor<9x?x8xf32>, tensor<8x9xf32>, tensor<3x9xf32> -> tensor<9x?x3xf32>, tensor<9x3xf32>, tensor<9x3xf32>
   return %0#2 : tensor<9x3xf32>
 }
+
+// But not of half types.
+// CHECK-LABEL: func.func @units3half
+func.func @units3half(%x: tensor<9x?x8xbf16>, %W: tensor<8x9xbf16>, %U: tensor<3x9xbf16>) -> tensor<9x3xbf16> {
+  // AVX512: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x32xbf16>)
+  // AVX2: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x32xbf16>)
+  // NEON: gru.recur {{.*}} kernels(%{{.+}} : tensor<1x3x3x32xbf16>)
+  %0:3 = gru.gru %x kernel(%W, %U)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, reset_after}
+      : tensor<9x?x8xbf16>, tensor<8x9xbf16>, tensor<3x9xbf16> -> tensor<9x?x3xbf16>, tensor<9x3xbf16>, tensor<9x3xbf16>
+  return %0#2 : tensor<9x3xbf16>
+}
