@@ -229,6 +229,7 @@ case "${1:-}" in
     install_packages
     install_halide
     install_cuda_files
+    python_tools
     ;;
   '')
     install_packages
