@@ -2,6 +2,7 @@
 
 #include "compiler/weights/Constraints.h"
 
+#include "compiler/Take.h"
 #include "compiler/weights/KerasObject.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -26,14 +27,6 @@ static constexpr KerasClass kClasses[] = {
     {"MinMaxNorm", "min_max_norm"},
 };
 
-#define ASSIGN(target, expression)                                             \
-  do {                                                                         \
-    auto expected = (expression);                                              \
-    if (!expected)                                                             \
-      return expected.takeError();                                             \
-    target = std::move(*expected);                                             \
-  } while (false)
-
 Expected<Constraint> Constraint::parse(const json::Value &value) {
   // For kernels of rank 4 alone, which no layer here has.
   for (StringRef name : {"RadialConstraint", "radial_constraint"})
@@ -53,7 +46,7 @@ Expected<Constraint> Constraint::parse(const json::Value &value) {
   }
   switch (*object->getClass()) {
   case MaxNorm:
-    ASSIGN(result.greatest, object->getNumber("max_value", 2));
+    GRU_TAKE(result.greatest, object->getNumber("max_value", 2));
     break;
   case NonNeg:
     result.kind = Kind::nonNegative;
@@ -62,13 +55,13 @@ Expected<Constraint> Constraint::parse(const json::Value &value) {
     result.least = result.greatest = 1;
     break;
   case MinMaxNorm:
-    ASSIGN(result.least, object->getNumber("min_value", 0));
-    ASSIGN(result.greatest, object->getNumber("max_value", 1));
-    ASSIGN(result.rate, object->getNumber("rate", 1));
+    GRU_TAKE(result.least, object->getNumber("min_value", 0));
+    GRU_TAKE(result.greatest, object->getNumber("max_value", 1));
+    GRU_TAKE(result.rate, object->getNumber("rate", 1));
     break;
   }
   if (result.kind == Kind::norm)
-    ASSIGN(result.axes, object->getIntegers("axis", {0}));
+    GRU_TAKE(result.axes, object->getIntegers("axis", {0}));
   if (Error error = object->checkAllRead())
     return std::move(error);
   return result;

@@ -2,6 +2,7 @@
 
 #include "compiler/weights/Initializers.h"
 
+#include "compiler/Take.h"
 #include "compiler/weights/KerasObject.h"
 #include "compiler/weights/Random.h"
 
@@ -56,14 +57,6 @@ static constexpr KerasClass kClasses[] = {
     {"LecunNormal", "lecun_normal"},
 };
 
-#define ASSIGN(target, expression)                                             \
-  do {                                                                         \
-    auto expected = (expression);                                              \
-    if (!expected)                                                             \
-      return expected.takeError();                                             \
-    target = std::move(*expected);                                             \
-  } while (false)
-
 Expected<Initializer> Initializer::parse(const json::Value &value) {
   Expected<KerasObject> object = KerasObject::parse(value, kClasses);
   if (!object)
@@ -74,7 +67,7 @@ Expected<Initializer> Initializer::parse(const json::Value &value) {
     result.kind = Kind::foreign;
     return result;
   }
-  ASSIGN(result.ownSeed, object->getSeed());
+  GRU_TAKE(result.ownSeed, object->getSeed());
   object->ignore("dtype");
   size_t known = *object->getClass();
   std::string mode = "fan_in", distribution = "truncated_normal";
@@ -85,29 +78,29 @@ Expected<Initializer> Initializer::parse(const json::Value &value) {
     result.a = 1;
     break;
   case Constant:
-    ASSIGN(result.a, object->getNumber("value", 0));
+    GRU_TAKE(result.a, object->getNumber("value", 0));
     break;
   case Identity:
   case Orthogonal:
     result.kind = known == Identity ? Kind::identity : Kind::orthogonal;
-    ASSIGN(result.a, object->getNumber("gain", 1));
+    GRU_TAKE(result.a, object->getNumber("gain", 1));
     break;
   case RandomUniform:
     result.kind = Kind::uniform;
-    ASSIGN(result.a, object->getNumber("minval", -0.05));
-    ASSIGN(result.b, object->getNumber("maxval", 0.05));
+    GRU_TAKE(result.a, object->getNumber("minval", -0.05));
+    GRU_TAKE(result.b, object->getNumber("maxval", 0.05));
     break;
   case RandomNormal:
   case TruncatedNormal:
     result.kind = known == RandomNormal ? Kind::normal : Kind::truncatedNormal;
-    ASSIGN(result.a, object->getNumber("mean", 0));
-    ASSIGN(result.b, object->getNumber("stddev", 0.05));
+    GRU_TAKE(result.a, object->getNumber("mean", 0));
+    GRU_TAKE(result.b, object->getNumber("stddev", 0.05));
     break;
   case VarianceScaling:
     result.kind = Kind::varianceScaling;
-    ASSIGN(result.a, object->getNumber("scale", 1));
-    ASSIGN(mode, object->getString("mode", mode));
-    ASSIGN(distribution, object->getString("distribution", distribution));
+    GRU_TAKE(result.a, object->getNumber("scale", 1));
+    GRU_TAKE(mode, object->getString("mode", mode));
+    GRU_TAKE(distribution, object->getString("distribution", distribution));
     break;
   default:
     result.kind = Kind::varianceScaling;
@@ -142,7 +135,7 @@ Expected<Initializer> Initializer::parse(const json::Value &value) {
     // Of convolutions; none of our weights has other axes.
     for (StringRef key : {"input_axes", "output_axes"}) {
       SmallVector<int64_t> axes;
-      ASSIGN(axes, object->getIntegers(key, {}));
+      GRU_TAKE(axes, object->getIntegers(key, {}));
       if (!axes.empty())
         return createStringError("is " + result.name + " with " + key +
                                  ", which is not supported");

@@ -67,6 +67,10 @@ void gru::onnx::forEachElement(ArrayRef<int64_t> shape,
   }
 }
 
+Value gru::onnx::indexConstant(OpBuilder &b, Location loc, int64_t number) {
+  return mlir::arith::ConstantIndexOp::create(b, loc, number);
+}
+
 Value gru::onnx::numberLike(OpBuilder &b, Location loc, Value like,
                             double number) {
   mlir::Type type = like.getType();
@@ -464,7 +468,7 @@ Expected<Tensor> gru::onnx::emitSlice(Node &node, const Tensor &tensor,
                        Value i = mlir::linalg::IndexOp::create(b, loc, dim);
                        Value scaled = mlir::arith::MulIOp::create(
                            b, loc, i,
-                           mlir::arith::ConstantIndexOp::create(b, loc, step));
+                           indexConstant(b, loc, step));
                        at.push_back(mlir::arith::AddIOp::create(
                            b, loc, scaled, node.getIndex(offsets[dim])));
                      }

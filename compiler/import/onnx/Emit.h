@@ -84,6 +84,7 @@ llvm::SmallVector<int64_t> getStrides(llvm::ArrayRef<int64_t> shape);
 /// Calls `visit` with the indices of all elements in row-major order.
 void forEachElement(llvm::ArrayRef<int64_t> shape,
                     llvm::function_ref<void(llvm::ArrayRef<int64_t>)> visit);
+mlir::Value indexConstant(mlir::OpBuilder &b, mlir::Location loc, int64_t number);
 /// A number of the type of `like`.
 mlir::Value numberLike(mlir::OpBuilder &b, mlir::Location loc, mlir::Value like,
                        double number);

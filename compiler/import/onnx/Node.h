@@ -9,6 +9,7 @@
 #ifndef GRU_COMPILER_IMPORT_ONNX_NODE_H
 #define GRU_COMPILER_IMPORT_ONNX_NODE_H
 
+#include "compiler/Take.h"
 #include "compiler/import/ImportError.h"
 #include "compiler/import/onnx/Tensor.h"
 
@@ -144,15 +145,6 @@ private:
   llvm::StringSet<> asked;
   std::string attributeError;
 };
-
-/// Assigns the value of an Expected, or leaves the function with its error.
-#define GRU_TAKE(target, expression)                                           \
-  do {                                                                         \
-    auto expected = (expression);                                              \
-    if (!expected)                                                             \
-      return expected.takeError();                                             \
-    target = std::move(*expected);                                             \
-  } while (false)
 
 } // namespace gru::onnx
 

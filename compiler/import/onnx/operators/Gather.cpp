@@ -17,10 +17,6 @@ using mlir::OpBuilder;
 using mlir::Value;
 using mlir::ValueRange;
 
-static Value indexConstant(OpBuilder &b, Location loc, int64_t number) {
-  return mlir::arith::ConstantIndexOp::create(b, loc, number);
-}
-
 /// An element of a tensor of indices, as an index, counted from the front.
 static Value readIndex(OpBuilder &b, Location loc, Value indices,
                        ValueRange at, Value length) {

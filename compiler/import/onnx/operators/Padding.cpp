@@ -20,10 +20,6 @@ using mlir::OpBuilder;
 using mlir::Value;
 using mlir::ValueRange;
 
-static Value indexConstant(OpBuilder &b, Location loc, int64_t number) {
-  return mlir::arith::ConstantIndexOp::create(b, loc, number);
-}
-
 /// reflect, edge and wrap: each element of the result comes from one of the
 /// input.
 static Expected<Tensor> padFromInside(Node &node, const Tensor &input,
