@@ -32,6 +32,30 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
     return cast<MemRefType>(buffer.getType()).isLastDimUnitStride();
   }
 
+  /// Whether a buffer of known size is one piece of memory.
+  static bool hasRowsBehindEachOther(Value buffer) {
+    auto type = cast<MemRefType>(buffer.getType());
+    if (type.getRank() < 2 || !type.hasStaticShape())
+      return false;
+    auto [strides, offset] = type.getStridesAndOffset();
+    int64_t expected = 1;
+    for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
+      if (type.getDimSize(dim) != 1 && strides[dim] != expected)
+        return false;
+      expected *= type.getDimSize(dim);
+    }
+    return true;
+  }
+
+  static Value asOneRow(OpBuilder &b, Location loc, Value buffer) {
+    ReassociationIndices dims;
+    for (int64_t dim = 0; dim < cast<MemRefType>(buffer.getType()).getRank();
+         ++dim)
+      dims.push_back(dim);
+    return memref::CollapseShapeOp::create(
+        b, loc, buffer, ArrayRef<ReassociationIndices>(dims));
+  }
+
   /// Up to so many vectors are copied without a loop.
   static constexpr int64_t kStraightVectors = 4;
 
@@ -39,6 +63,10 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
     OpBuilder b(copy);
     Location loc = copy.getLoc();
     Value source = copy.getSource(), target = copy.getTarget();
+    if (hasRowsBehindEachOther(source) && hasRowsBehindEachOther(target)) {
+      source = asOneRow(b, loc, source);
+      target = asOneRow(b, loc, target);
+    }
     auto type = cast<MemRefType>(source.getType());
     Type element = type.getElementType();
     int64_t axis = type.getRank() - 1;

@@ -75,6 +75,25 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   return loadVector(b, loc, type, buffer, at);
 }
 
+/// A mask whose first `count` lanes are set.
+static Value firstLanes(OpBuilder &b, Location loc, int64_t lanes,
+                        int64_t count) {
+  SmallVector<bool> set(lanes, false);
+  std::fill_n(set.begin(), count, true);
+  auto type = VectorType::get({lanes}, b.getI1Type());
+  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, set));
+}
+
+Value gru::loadColumns(OpBuilder &b, Location loc, VectorType type,
+                       Value buffer, ValueRange indices, int64_t count) {
+  int64_t lanes = type.getNumElements();
+  if (count >= lanes)
+    return loadVector(b, loc, type, buffer, indices);
+  return vector::MaskedLoadOp::create(b, loc, type, buffer, indices,
+                                      firstLanes(b, loc, lanes, count),
+                                      floatConstant(b, loc, type, 0));
+}
+
 Value gru::broadcastElement(OpBuilder &b, Location loc, VectorType type,
                             Value buffer, ValueRange indices) {
   Value value = memref::LoadOp::create(b, loc, buffer, indices);
@@ -315,7 +334,6 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
     vector::StoreOp::create(b, loc, value, buffer, at);
     return;
   }
-  auto maskType = VectorType::get({lanes}, b.getI1Type());
   Value mask;
   if (std::optional<int64_t> fixed = getConstantIntValue(block)) {
     int64_t rest = columns - *fixed * width - v * lanes;
@@ -325,10 +343,7 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
       vector::StoreOp::create(b, loc, value, buffer, at);
       return;
     }
-    SmallVector<bool> lanesStored(lanes, false);
-    std::fill_n(lanesStored.begin(), rest, true);
-    mask = arith::ConstantOp::create(
-        b, loc, DenseElementsAttr::get(maskType, lanesStored));
+    mask = firstLanes(b, loc, lanes, rest);
   } else {
     // Lane i is stored if i < columns - column; vector.create_mask would need a
     // lowering pass of its own.

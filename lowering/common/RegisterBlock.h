@@ -89,6 +89,12 @@ mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
                        mlir::VectorType type, mlir::Value buffer,
                        mlir::ValueRange indices, int64_t column);
 
+/// As loadVector, for `count` columns of which the last may be the buffer's last:
+/// what is behind them is not read, and is zero.
+mlir::Value loadColumns(mlir::OpBuilder &b, mlir::Location loc,
+                        mlir::VectorType type, mlir::Value buffer,
+                        mlir::ValueRange indices, int64_t count);
+
 /// buffer[indices] in all lanes of a vector of `type`.
 mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
                              mlir::VectorType type, mlir::Value buffer,
