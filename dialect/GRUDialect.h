@@ -36,6 +36,8 @@ unsigned getNumActParameters(ActivationKind kind);
 inline constexpr llvm::StringLiteral kNameAttr = "gru.name";
 inline constexpr llvm::StringLiteral kBatchDimAttr = "gru.batch_dim";
 inline constexpr llvm::StringLiteral kWeightAttr = "gru.weight";
+/// What the names of the outputs begin with that gru-time-layers adds.
+inline constexpr llvm::StringLiteral kProfilePrefix = "profile:";
 inline constexpr llvm::StringLiteral kWeightTypeAttr = "gru.weight_type";
 inline constexpr llvm::StringLiteral kPackedAttr = "gru.packed";
 inline constexpr llvm::StringLiteral kStateAttr = "gru.state";

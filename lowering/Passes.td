@@ -91,6 +91,35 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
                            "::mlir::arith::ArithDialect"];
 }
 
+def TimeLayersPass : Pass<"gru-time-layers", "::mlir::func::FuncOp"> {
+  let summary = "writes how long each layer takes into outputs";
+  let description = [{
+    Reads the processor's counter in front of and behind the operations of each
+    layer and adds an output for it: the ticks, the floating-point operations, the
+    bytes that were read and written, and how many of these are different ones. Sizes
+    that only a run knows are counted in the run. A last output, without a layer's name, is of the whole run.
+
+    ```mlir
+    gru.recur kernels(%Up : memref<4x64x3x16xf32>) ...   // layer "gru"
+    ```
+
+    becomes
+
+    ```mlir
+    %0 = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    gru.recur kernels(%Up : memref<4x64x3x16xf32>) ...
+    %1 = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    %ticks = arith.subi %1, %0 : i64
+    memref.store %ticks, %profile[%c0] : memref<4xi64>   // output "profile:gru"
+    ```
+  }];
+  let options = [Option<"clock", "clock", "std::string",
+                        "\"llvm.readcyclecounter\"", "LLVM's intrinsic to read">];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect"];
+}
+
 def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
   let summary = "stores float32 kernels in fewer bytes";
   let description = [{

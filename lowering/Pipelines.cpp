@@ -232,6 +232,8 @@ static void runCPUPhases(OpPassManager &pm, const PipelineOptions &options,
     sequence(pm, options);
   if (last >= Phase::Buffers)
     buffers(pm, options);
+  if (last >= Phase::Buffers && !options.clock.empty())
+    pm.addNestedPass<func::FuncOp>(createTimeLayersPass({options.clock}));
   if (last >= Phase::Loops)
     loops(pm, options);
 }

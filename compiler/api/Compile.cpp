@@ -57,6 +57,11 @@ gru_status gru_compile(const gru_model *model,
   target.timesteps = options.timesteps;
   target.threads = std::max(options.threads, 1);
   target.weightType = text(options.weight_type);
+  target.profile = options.profile != 0;
+  if (target.profile && target.threads > 1)
+    return fail(GRU_INVALID_ARGUMENT,
+                "profile: found ", target.threads,
+                " threads, expected 1, since layers of several overlap");
   target.activities = options.activities != 0;
   target.allowTF32 = options.allow_tf32 != 0;
   if (target.backend == "halide")

@@ -168,6 +168,11 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.deviceProblems = target.deviceProblems;
   options.allowTF32 = target.allowTF32;
   options.halideSchedule = target.halideSchedule;
+  // What user programs may read: on ARM the cycles are the kernel's own.
+  if (target.profile)
+    options.clock = machine.getTargetTriple().isX86()
+                        ? "llvm.readcyclecounter"
+                        : "llvm.readsteadycounter";
   if (!target.stopAfter.empty()) {
     options.stopAfter = parsePhase(target.stopAfter);
     if (!options.stopAfter)

@@ -24,14 +24,15 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   // A device's problems only explain refusals.
   const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
                timesteps, width, rows, threads, weightType, f64Outputs,
-               stopAfter, training, masks, activities, allowTF32,
+               stopAfter, training, masks, activities, allowTF32, profile,
                halideSchedule] = target;
   for (StringRef text : {backend, requireBackend, triple, cpu, weightType,
                          stopAfter, halideSchedule})
     os << text << '\0';
   for (int64_t number : {batch, timesteps, width, rows, threads,
                          int64_t(f64Outputs), int64_t(training),
-                         int64_t(activities), int64_t(allowTF32)})
+                         int64_t(activities), int64_t(allowTF32),
+                         int64_t(profile)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';

@@ -117,6 +117,14 @@ struct Options {
       "verify", cl::cat(category),
       cl::desc("Run the reference target in float64 as well and print the "
                "largest error of each output")};
+  cl::opt<bool> profile{
+      "profile", cl::cat(category),
+      cl::desc("Print for each layer its time, operations and bytes, and how "
+               "near it comes to what this machine can do")};
+  cl::opt<std::string> profileFile{
+      "profile-file", cl::cat(category), cl::value_desc("FILE"),
+      cl::desc("Write that as well, as JSON or to FILE.html as a page with "
+               "bars")};
   cl::opt<bool> time{
       "time", cl::cat(category),
       cl::desc("Print the time of compiling by phase, of a call and of a "
@@ -252,6 +260,8 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;
   arguments.time = options.time;
+  arguments.profileFile = options.profileFile;
+  arguments.profile = options.profile || !arguments.profileFile.empty();
   if (Error error = parseNumbers(options, arguments))
     return std::move(error);
   if (Error error = groupByCall(options, arguments))

@@ -452,7 +452,9 @@ Expected<Outputs> gru::constrainWeights(const Model &model,
   return outputs;
 }
 
-Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
+llvm::Error gru::repeatCall(
+    const Program &program, const Call &call,
+    llvm::function_ref<void(double, const std::vector<Array> &)> observe) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds enough(200);
   constexpr size_t fewest = 5, most = 1'000'000;
@@ -463,17 +465,27 @@ Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
   Expected<Tensors> tensors = makeTensors(program, call);
   if (!tensors)
     return tensors.takeError();
-  std::vector<double> times;
   Clock::time_point begin = Clock::now();
-  while (times.size() < fewest ||
-         (times.size() < most && Clock::now() - begin < enough)) {
+  for (size_t run = 0;
+       run < fewest || (run < most && Clock::now() - begin < enough); ++run) {
     Clock::time_point start = Clock::now();
     Result<void> ran = session->run(tensors->in, tensors->out);
-    times.push_back(
-        std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+    std::chrono::duration<double, std::nano> time = Clock::now() - start;
     if (!ran)
       return toLLVM(ran.error());
+    observe(time.count(), tensors->outputs);
   }
+  return llvm::Error::success();
+}
+
+Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
+  std::vector<double> times;
+  if (llvm::Error error =
+          repeatCall(program, call,
+                     [&](double nanoseconds, const std::vector<Array> &) {
+                       times.push_back(nanoseconds);
+                     }))
+    return std::move(error);
 
   Timing timing;
   timing.calls = int64_t(times.size());

@@ -11,6 +11,8 @@
 #include "gru/gru.hpp"
 #include "tools/common/Numpy.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+
 #include <map>
 #include <span>
 
@@ -70,12 +72,18 @@ llvm::Error addLosses(const Model &model, Outputs &outputs);
 llvm::Expected<Outputs> constrainWeights(const Model &model,
                                          std::span<const NamedFile> files);
 
+/// Repeats the call on a session of its own for about 0.2 s and hands each run's
+/// nanoseconds and outputs to `observe`.
+llvm::Error repeatCall(
+    const Program &program, const Call &call,
+    llvm::function_ref<void(double nanoseconds, const std::vector<Array> &)>
+        observe);
+
 /// How long a call takes, in nanoseconds, and how many steps it has.
 struct Timing {
   double median = 0, fastest = 0;
   int64_t calls = 0, steps = 1;
 };
-/// Repeats the call on a session of its own for about 0.2 s.
 llvm::Expected<Timing> timeCall(const Program &program, const Call &call);
 
 } // namespace gru

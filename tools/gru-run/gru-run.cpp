@@ -7,6 +7,7 @@
 
 #include "Arguments.h"
 #include "Execution.h"
+#include "Profile.h"
 #include "Report.h"
 
 #include "llvm/Support/raw_ostream.h"
@@ -97,6 +98,17 @@ static llvm::Error run(const Arguments &arguments) {
     if (!timing)
       return timing.takeError();
     printTiming(outs(), *timing);
+  }
+  if (arguments.profile) {
+    llvm::Expected<Profile> profile =
+        profileCall(*model, options, calls->front());
+    if (!profile)
+      return profile.takeError();
+    printProfile(outs(), *profile);
+    if (!arguments.profileFile.empty())
+      if (llvm::Error error =
+              writeProfile(arguments.model, arguments.profileFile, *profile))
+        return error;
   }
   if (arguments.verify)
     if (llvm::Error error = verify(outs(), *model, arguments, *calls, *outputs))

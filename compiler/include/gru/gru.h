@@ -247,6 +247,12 @@ typedef struct gru_compile_options {
      as before. Faster where a layer waits for its weights, less exact: gru-run
      --verify tells how much. NULL: as in the model. */
   const char *weight_type;
+  /* Nonzero: outputs `profile:LAYER`, i64 [4], behind the others give the clock's
+     ticks that the layer took in the run, its floating-point operations, the bytes
+     that it read and wrote, and how many of these are different ones (a weight is
+     read in each step); `profile:` gives those of the whole run. Ticks are of the
+     processor's own counter, so take their ratios. One thread only. */
+  int32_t profile;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

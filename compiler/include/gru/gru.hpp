@@ -334,6 +334,7 @@ struct CompileOptions {
   std::string halide_schedule = {};
   std::string weight_type = {};
   bool allow_tf32 = false;
+  bool profile = false;
 };
 
 namespace detail {
@@ -369,6 +370,7 @@ gru_status with_options(const CompileOptions &options, Function function) {
   raw.cache_dir = options.cache_dir ? options.cache_dir->c_str() : nullptr;
   raw.halide_schedule = options.halide_schedule.c_str();
   raw.weight_type = options.weight_type.c_str();
+  raw.profile = options.profile;
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
