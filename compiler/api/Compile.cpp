@@ -1,6 +1,6 @@
 //===- Compile.cpp - gru_compile -------------------------------------------===//
 
-#include "compiler/api/Model.h"
+#include "compiler/api/Target.h"
 #include "compiler/jit/DiskCache.h"
 #include "compiler/jit/KernelCache.h"
 
@@ -13,18 +13,9 @@ using runtime::fail;
 
 static std::string text(const char *string) { return string ? string : ""; }
 
-gru_status gru_compile(const gru_model *model,
-                       const gru_compile_options *given,
-                       gru_program **program) {
-  if (!program)
-    return fail(GRU_INVALID_ARGUMENT, "program: is null");
-  *program = nullptr;
-  if (!model)
-    return fail(GRU_INVALID_ARGUMENT, "model: is null");
-  gru_compile_options options{};
-  if (given)
-    if (gru_status status = runtime::readVersioned(given, "options", options))
-      return status;
+gru_status gru::makeTarget(const gru_model &model,
+                           const gru_compile_options &options,
+                           CompileTarget &target) {
   if (options.batch < 0)
     return fail(GRU_INVALID_ARGUMENT, "batch: is " +
                                           std::to_string(options.batch) +
@@ -37,7 +28,6 @@ gru_status gru_compile(const gru_model *model,
     return fail(GRU_INVALID_ARGUMENT, "threads: is " +
                                           std::to_string(options.threads) +
                                           ", expected 1 or more");
-  CompileTarget target;
   llvm::Expected<std::string> backend =
       resolveTarget(text(options.target), /*forThisMachine=*/true);
   if (!backend)
@@ -47,16 +37,22 @@ gru_status gru_compile(const gru_model *model,
   if (std::string asked = text(options.target); asked.empty() || asked == "auto")
     target.deviceProblems = getDeviceProblems();
   target.cpu = text(options.mcpu);
-  if (llvm::StringRef layer = model->source->getLayerWithoutBatch();
+  if (llvm::StringRef layer = model.source->getLayerWithoutBatch();
       !layer.empty() && !options.batch)
     return fail(GRU_INVALID_ARGUMENT, "layer '", layer,
                 "': is stateful, so it needs to know its batch size: found "
                 "none in the model, expected `batch` among the options");
   target.batch =
-      options.batch ? options.batch : model->source->getDefaultBatch();
+      options.batch ? options.batch : model.source->getDefaultBatch();
   target.timesteps = options.timesteps;
   target.threads = std::max(options.threads, 1);
   target.weightType = text(options.weight_type);
+  if (options.block_width < 0 || options.block_rows < 0)
+    return fail(GRU_INVALID_ARGUMENT, "block_width: is ", options.block_width,
+                " and block_rows: is ", options.block_rows,
+                ", expected 1 or more, or 0 to choose");
+  target.width = options.block_width;
+  target.rows = options.block_rows;
   target.profile = options.profile != 0;
   if (target.profile && target.threads > 1)
     return fail(GRU_INVALID_ARGUMENT,
@@ -80,7 +76,24 @@ gru_status gru_compile(const gru_model *model,
                       std::to_string(mask.rank));
     target.masks.push_back({mask.name, {mask.dims, mask.dims + mask.rank}});
   }
+  return GRU_OK;
+}
 
+gru_status gru_compile(const gru_model *model,
+                       const gru_compile_options *given,
+                       gru_program **program) {
+  if (!program)
+    return fail(GRU_INVALID_ARGUMENT, "program: is null");
+  *program = nullptr;
+  if (!model)
+    return fail(GRU_INVALID_ARGUMENT, "model: is null");
+  gru_compile_options options{};
+  if (given)
+    if (gru_status status = runtime::readVersioned(given, "options", options))
+      return status;
+  CompileTarget target;
+  if (gru_status status = makeTarget(*model, options, target))
+    return status;
   CompileObserver observer;
   if (options.on_phase)
     observer.phase = [&](llvm::StringRef phase, double milliseconds) {

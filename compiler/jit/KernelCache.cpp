@@ -167,3 +167,23 @@ gru::getKernel(const ModelSource &source, const CompileTarget &target,
     return Request(source, target, directory, observer).run(key);
   });
 }
+
+llvm::Error gru::keepInPlaceOf(const ModelSource &source,
+                               const CompileTarget &target,
+                               const CompileTarget &better,
+                               StringRef directory) {
+  std::unique_ptr<CompileWorker> worker = CompileWorker::take();
+  auto module = worker->import(source, target);
+  if (!module)
+    return module.takeError();
+  TensorNames names;
+  std::string moduleKey = makeModuleKey(**module, target, names);
+  llvm::Expected<KernelEntry> entry =
+      worker->compile(**module, better, CompileObserver());
+  if (!entry)
+    return entry.takeError();
+  DiskCache disk(directory);
+  if (llvm::Error error = disk.write(moduleKey, *entry))
+    return error;
+  return disk.write(makeSourceKey(source, target), *entry);
+}

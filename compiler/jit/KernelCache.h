@@ -24,6 +24,14 @@ llvm::Expected<std::shared_ptr<const Kernel>>
 getKernel(const ModelSource &source, const CompileTarget &target,
           llvm::StringRef directory, const CompileObserver &observer);
 
+/// Compiles `source` for `better`, which differs from `target` in what the cost
+/// model decides, and keeps the kernel where whoever asks for `target` finds it:
+/// in `directory`, so processes that have a kernel for `target` go on with theirs.
+llvm::Error keepInPlaceOf(const ModelSource &source,
+                          const CompileTarget &target,
+                          const CompileTarget &better,
+                          llvm::StringRef directory);
+
 } // namespace gru
 
 #endif // GRU_COMPILER_JIT_KERNELCACHE_H

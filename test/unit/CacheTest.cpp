@@ -1,5 +1,6 @@
 //===- CacheTest.cpp - compiled kernels in memory and on disk --------------===//
 
+#include "compiler/api/Tune.h"
 #include "compiler/jit/DiskCache.h"
 #include "compiler/jit/OnceCache.h"
 #include "gru/gru.hpp"
@@ -381,6 +382,56 @@ TEST_F(DiskCacheTest, NewProcessTakesWhatAnotherCompiled) {
                : 1;
   });
   EXPECT_EQ(waitFor(second), 0);
+}
+
+TEST_F(DiskCacheTest, NewProcessTakesTheTunedBlocks) {
+  auto build = [] {
+    constexpr int64_t units = 40;
+    std::vector<float> kernel(4 * 3 * units), recurrent(units * 3 * units),
+        bias(6 * units);
+    return Model::build(GRU{.units = units}, {kernel, recurrent, bias});
+  };
+  // Padding is what is measured here: blocks of 8 units need none.
+  constexpr uint64_t leastBytes = (4 + 40 + 2) * 3 * 40 * sizeof(float);
+  auto tuned = inProcess([&] {
+    auto model = build();
+    gru_compile_options options{};
+    options.struct_size = sizeof(options);
+    options.target = "cpu";
+    options.cache_dir = folder.c_str();
+    bool worked = succeeded(tune(
+        *model->get(), options,
+        [](gru_program *program) -> llvm::Expected<double> {
+          return double(gru_program_weights_bytes(program));
+        },
+        llvm::nulls()));
+    return worked && options.block_width == 8 && options.block_rows == 1 ? 0
+                                                                         : 1;
+  });
+  EXPECT_EQ(waitFor(tuned), 0);
+  auto later = inProcess([&] {
+    auto model = build();
+    CompileOptions options;
+    options.target = "cpu";
+    options.cache_dir = folder;
+    bool compiled = false;
+    options.on_phase = [&](std::string_view phase, double) {
+      compiled |= phase == "codegen";
+    };
+    auto program = compile(*model, options);
+    return !compiled && gru_program_weights_bytes(program->get()) <= leastBytes
+               ? 0
+               : 1;
+  });
+  EXPECT_EQ(waitFor(later), 0);
+  auto refused = inProcess([&] {
+    auto model = build();
+    gru_compile_options options{};
+    options.struct_size = sizeof(options);
+    options.target = "reference";
+    return succeeded(tune(*model->get(), options, {}, llvm::nulls())) ? 1 : 0;
+  });
+  EXPECT_EQ(waitFor(refused), 0);
 }
 
 TEST_F(DiskCacheTest, EveryDamageCompilesAgain) {

@@ -125,6 +125,10 @@ struct Options {
       "profile-file", cl::cat(category), cl::value_desc("FILE"),
       cl::desc("Write that as well, as JSON or to FILE.html as a page with "
                "bars")};
+  cl::opt<bool> tune{
+      "tune", cl::cat(category),
+      cl::desc("Try other register blocks than the cost model's, for the call "
+               "given, and keep the fastest in the cache for later")};
   cl::opt<bool> time{
       "time", cl::cat(category),
       cl::desc("Print the time of compiling by phase, of a call and of a "
@@ -260,6 +264,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;
   arguments.time = options.time;
+  arguments.tune = options.tune;
   arguments.profileFile = options.profileFile;
   arguments.profile = options.profile || !arguments.profileFile.empty();
   if (Error error = parseNumbers(options, arguments))

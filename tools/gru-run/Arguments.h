@@ -41,7 +41,7 @@ struct Arguments {
   int64_t batch = 0, timesteps = 0;
   uint64_t seed = 0;
   bool losses = false, constrain = false, verify = false, time = false;
-  bool profile = false;
+  bool profile = false, tune = false;
   std::string profileFile; ///< with profile; empty: none
   bool training = false;
   bool allowTF32 = false;

@@ -10,6 +10,8 @@
 #include "Profile.h"
 #include "Report.h"
 
+#include "compiler/api/Tune.h"
+
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
@@ -33,6 +35,30 @@ static void printProgram(const Arguments &arguments, const Program &program,
   for (auto &[phase, milliseconds] : phases)
     outs() << ", " << phase << format(" %.2f", milliseconds);
   outs() << '\n';
+}
+
+/// Finds the blocks that run the call fastest; they go into `options`.
+static llvm::Error findBlocks(const Model &model, CompileOptions &options,
+                              const Call &call) {
+  llvm::Error error = llvm::Error::success();
+  (void)detail::with_options(options, [&](gru_compile_options &raw) {
+    raw.on_phase = {};
+    raw.on_remark = {};
+    error = tune(
+        *model.get(), raw,
+        [&](gru_program *program) -> llvm::Expected<double> {
+          llvm::Expected<Timing> timing =
+              timeCall(Program::adopt(gru_program_retain(program)), call);
+          if (!timing)
+            return timing.takeError();
+          return timing->median;
+        },
+        outs());
+    options.block_width = raw.block_width;
+    options.block_rows = raw.block_rows;
+    return GRU_OK;
+  });
+  return error;
 }
 
 /// Compares, and where that succeeds writes.
@@ -81,6 +107,9 @@ static llvm::Error run(const Arguments &arguments) {
   options.on_remark = [](std::string_view text) {
     llvm::errs() << "gru-run: remark: " << text << '\n';
   };
+  if (arguments.tune)
+    if (llvm::Error error = findBlocks(*model, options, calls->front()))
+      return error;
   Result<Program> program = compile(*model, options);
   if (!program)
     return toLLVM(program.error());

@@ -253,6 +253,9 @@ typedef struct gru_compile_options {
      read in each step); `profile:` gives those of the whole run. Ticks are of the
      processor's own counter, so take their ratios. One thread only. */
   int32_t profile;
+  /* Units and rows that the register blocks of all recurrent layers shall have.
+     0: as the cost model, or a tuner before (gru-run --tune), chose. */
+  int32_t block_width, block_rows;
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's

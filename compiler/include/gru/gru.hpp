@@ -335,6 +335,7 @@ struct CompileOptions {
   std::string weight_type = {};
   bool allow_tf32 = false;
   bool profile = false;
+  int block_width = 0, block_rows = 0;
 };
 
 namespace detail {
@@ -371,6 +372,8 @@ gru_status with_options(const CompileOptions &options, Function function) {
   raw.halide_schedule = options.halide_schedule.c_str();
   raw.weight_type = options.weight_type.c_str();
   raw.profile = options.profile;
+  raw.block_width = options.block_width;
+  raw.block_rows = options.block_rows;
   if (options.on_phase)
     raw.on_phase = [](void *context, const char *phase, double milliseconds) {
       static_cast<CompileOptions *>(context)->on_phase(phase, milliseconds);
