@@ -278,10 +278,15 @@ def ConvertRecurToLoopsPass : Pass<"convert-gru-recur-to-loops", "::mlir::func::
     a padded double buffer (one buffer without reset_after, where the second
     phase of a step may write in place) and is copied back once at the end.
 
+    With `skip-masked` a step in which the mask leaves no row is not computed: the
+    state and the outputs are carried over. So padding costs what the longest row of
+    a batch takes.
+
     With `unroll` the loop is unrolled: fully where the timesteps are static and
     at most `unroll-budget`, otherwise by a factor, with a remark.
   }];
-  let options = [Option<"unrollBudget", "unroll-budget", "int64_t", "16", "Most steps to unroll fully">];
+  let options = [Option<"unrollBudget", "unroll-budget", "int64_t", "16", "Most steps to unroll fully">,
+                 Option<"skipMasked", "skip-masked", "bool", "false", "Skip steps without an unmasked row">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::arith::ArithDialect"];
 }

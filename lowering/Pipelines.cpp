@@ -159,7 +159,10 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
 static void loops(OpPassManager &pm, const PipelineOptions &options) {
   if (usesDevice(options))
     pm.addNestedPass<func::FuncOp>(createConvertDeviceToCallsPass({options.allowTF32}));
-  pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass());
+  // Threads would have to agree on what they find in the mask.
+  ConvertRecurToLoopsPassOptions pass;
+  pass.skipMasked = options.target.threads == 1;
+  pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 
 /// Steps and products become vector code.

@@ -19,8 +19,9 @@ namespace {
 /// Everything that one recurrence needs while its loop is built.
 class RecurLowering {
 public:
-  RecurLowering(RecurOp op, int64_t unrollBudget)
-      : op(op), b(op), loc(op.getLoc()), unrollBudget(unrollBudget) {}
+  RecurLowering(RecurOp op, int64_t unrollBudget, bool skipMasked)
+      : op(op), b(op), loc(op.getLoc()), unrollBudget(unrollBudget),
+        skipMasked(skipMasked && op.getMask()) {}
 
   LogicalResult run() {
     units = op.getUnits();
@@ -196,14 +197,58 @@ private:
                      op.getActivationAttr(), op.getRecurrentActivationAttr(),
                      op.getClipAttr(), op.getRowsAttr());
     };
-    if (op.getResetAfter()) {
-      step(StepPhase::all, 0, op.getRecurrentBias(), oldState,
-           newState, output, mask, emit);
+    auto steps = [&] {
+      if (op.getResetAfter()) {
+        step(StepPhase::all, 0, op.getRecurrentBias(), oldState, newState,
+             output, mask, emit);
+        return;
+      }
+      step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
+      step(StepPhase::candidate, 1, {}, oldState, newState, output, mask, emit);
+    };
+    // Asking each row costs about as much as the products of a row of few units.
+    constexpr int64_t kWorthAsking = 1024;
+    if (!skipMasked || 3 * units * units < kWorthAsking)
+      return steps();
+    auto branch = scf::IfOp::create(b, loc, anyRow(mask), /*withElse=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    steps();
+    b.setInsertionPointToStart(branch.elseBlock());
+    if (oldState != newState)
+      memref::CopyOp::create(b, loc, oldState, newState);
+    if (output)
+      emitState(unpadded(newState), emit, output);
+  }
+
+  /// Whether any of a vector of booleans is true.
+  Value anyRow(Value flags) {
+    Value none = arith::ConstantOp::create(b, loc, b.getBoolAttr(false));
+    auto loop = scf::ForOp::create(
+        b, loc, index(0), index(batch), index(1), none,
+        [&](OpBuilder &b, Location loc, Value row, ValueRange any) {
+          Value flag = memref::LoadOp::create(b, loc, flags, row);
+          scf::YieldOp::create(
+              b, loc, arith::OrIOp::create(b, loc, any[0], flag).getResult());
+        });
+    return loop.getResult(0);
+  }
+
+  /// to[row] = emit[row] ? state[row] : 0; without `emit` the state.
+  void emitState(Value state, Value emit, Value to) {
+    if (!emit) {
+      memref::CopyOp::create(b, loc, state, to);
       return;
     }
-    step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
-    step(StepPhase::candidate, 1, {}, oldState, newState, output,
-         mask, emit);
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+    SmallVector<Value> sizes{index(batch), index(units)};
+    forEachIndex(b, loc, sizes,
+                 [&](OpBuilder &b, Location loc, ValueRange i) {
+                   Value e = memref::LoadOp::create(b, loc, emit, i[0]);
+                   Value s = memref::LoadOp::create(b, loc, state, i);
+                   Value y = arith::SelectOp::create(b, loc, e, s, zero);
+                   memref::StoreOp::create(b, loc, y, to, i);
+                 });
   }
 
   void emitReset(Value reset, Value state) {
@@ -240,19 +285,7 @@ private:
                                       ? last
                                       : positions(last, time).first);
     }
-    if (!emit) {
-      memref::CopyOp::create(b, loc, finalState, op.getLast());
-      return;
-    }
-    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
-    SmallVector<Value> sizes{index(batch), index(units)};
-    forEachIndex(b, loc, sizes,
-                 [&](OpBuilder &b, Location loc, ValueRange i) {
-                   Value e = memref::LoadOp::create(b, loc, emit, i[0]);
-                   Value s = memref::LoadOp::create(b, loc, finalState, i);
-                   Value y = arith::SelectOp::create(b, loc, e, s, zero);
-                   memref::StoreOp::create(b, loc, y, op.getLast(), i);
-                 });
+    emitState(finalState, emit, op.getLast());
   }
 
   LogicalResult unroll(scf::ForOp loop) {
@@ -280,6 +313,7 @@ private:
   OpBuilder b;
   Location loc;
   int64_t unrollBudget;
+  bool skipMasked;
   int64_t units = 0, batch = 0, padded = 0, buffers = 1;
   Type element;
   Value states, update, resetState, preactivations, seen;
@@ -298,7 +332,7 @@ struct ConvertRecurToLoopsPass
         op.emitError() << "is on tensors, expected memrefs";
         return signalPassFailure();
       }
-      if (failed(RecurLowering(op, unrollBudget).run()))
+      if (failed(RecurLowering(op, unrollBudget, skipMasked).run()))
         return signalPassFailure();
     }
   }

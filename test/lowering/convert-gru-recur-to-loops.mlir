@@ -1,4 +1,5 @@
 // RUN: %gru-opt %s --convert-gru-recur-to-loops --canonicalize | FileCheck %s
+// RUN: %gru-opt %s --convert-gru-recur-to-loops=skip-masked --canonicalize | FileCheck %s --check-prefix=SKIP
 
 // With reset_after a step reads the whole old state while it writes the new one:
 // two buffers of padded rows, and the parity of T says which one is the last.
@@ -136,6 +137,25 @@ func.func @mask(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref
 }
 
 // Where the initial state is zeros the state itself is that output.
+// With skip-masked a step that no row takes carries the state over.
+// SKIP-LABEL: func.func @skip
+// SKIP-SAME: %[[M:[a-z0-9]+]]: memref<2x5xi1>, %[[S:[a-z0-9]+]]: memref<2x5x20xf32>
+// CHECK-LABEL: func.func @skip
+// CHECK-NOT: scf.if
+func.func @skip(%p: memref<5x2x2x3x16xf32>, %U: memref<2x20x3x16xf32>, %h: memref<2x20xf32>, %m: memref<2x5xi1>, %s: memref<2x5x20xf32>) {
+  // SKIP: %[[ANY:.+]] = scf.for %{{.*}} = %c0 to %c2 {{.*}} iter_args(%[[OLD:.+]] = %false)
+  // SKIP: arith.ori %[[OLD]]
+  // SKIP: scf.if %[[ANY]] {
+  // SKIP: gru.step
+  // SKIP: } else {
+  // SKIP: memref.copy %{{.*}} : memref<2x32xf32, {{.*}}> to memref<2x32xf32
+  // SKIP: scf.for
+  // SKIP: arith.select
+  gru.recur ins(%p : memref<5x2x2x3x16xf32>) kernels(%U : memref<2x20x3x16xf32>) mask(%m : memref<2x5xi1>) state(%h : memref<2x20xf32>) sequence(%s : memref<2x5x20xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
 // CHECK-LABEL: func.func @mask_from_zeros
 func.func @mask_from_zeros(%p: memref<5x2x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<2x7xf32>, %m: memref<2x5xi1>, %s: memref<2x5x7xf32>) {
   // CHECK-NOT: memref.alloc() : memref<2xi1>
