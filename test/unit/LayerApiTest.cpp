@@ -278,6 +278,16 @@ TEST(InitialWeights, EveryLayer) {
   EXPECT_TRUE(bool(program)) << program.error().message();
 }
 
+TEST(InitialWeights, Bounded) {
+  for (const char *units : {"10000000", "4611686018427387904"}) {
+    auto model = load(layer("Dense", "\"units\": " + std::string(units)) + "," +
+                      layer("Dense", "\"units\": 100", "b"));
+    ASSERT_FALSE(bool(model));
+    EXPECT_HAS(model.error().message(),
+               "but no more than 268435456 elements are drawn");
+  }
+}
+
 TEST(Losses, OrderAndValues) {
   const char *l2 = R"({"class_name": "L2", "config": {"l2": 0.5}})";
   std::string layers =

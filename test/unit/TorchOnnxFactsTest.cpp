@@ -205,8 +205,6 @@ TEST(OnnxErrors, Nodes) {
        "X is 2x3, W 1x12x3 and R 1x12x4, expected three dimensions each"},
       {"onnxruntime sequence_lens_wrong_count", {.lengths = 1},
        "sequence_lens is 1, expected 2 (batch)"},
-      {"onnxruntime timesteps_zero", {.x = {0, 2, 3}},
-       "X is 0x2x3, expected at least one step"},
       {"onnxruntime bidirectional_needs_two",
        {.change = text("direction", "bidirectional")},
        "W is 1x12x3, expected 2x12x3"},
@@ -229,6 +227,15 @@ TEST(OnnxErrors, Nodes) {
     EXPECT_HAS(model.error().message(), row.message) << row.id;
     EXPECT_HAS(model.error().message(), "OnnxErrors.onnx: node 'gru' (GRU, ");
   }
+}
+
+// A size of 0 in a file says nothing; in a call it is refused.
+TEST(OnnxErrors, NoSteps) {
+  // errors.json: onnxruntime timesteps_zero.
+  Program program = compileFor(loadNode({.x = {0, 2, 3}}), 0);
+  ASSERT_TRUE(bool(program));
+  EXPECT_EQ(callError(program, {{5, 2, 3}}), "");
+  EXPECT_HAS(callError(program, {{0, 2, 3}}), "input 'X': dimension 0 is empty");
 }
 
 // ONNX Runtime refuses lengths beyond the sequence; here they mean all of it, and

@@ -308,9 +308,6 @@ Expected<Tensors> gru::onnx::importGRU(Node &node) {
   layer.time = x.shape[layout ? 1 : 0];
   layer.batch = x.shape[layout ? 0 : 1];
   layer.type = x.type;
-  if (layer.time.isNumber() && layer.time.getNumber() < 1)
-    return node.error("X is " + shapeText(x.shape) +
-                      ", expected at least one step");
   if (!x.shape[2].isNumber() || !r.shape[2].isNumber())
     return node.openSize("X is " + shapeText(x.shape) + " and R " +
                          shapeText(r.shape) +
