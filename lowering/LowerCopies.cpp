@@ -32,6 +32,9 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
     return cast<MemRefType>(buffer.getType()).isLastDimUnitStride();
   }
 
+  /// Up to so many vectors are copied without a loop.
+  static constexpr int64_t kStraightVectors = 4;
+
   void lower(memref::CopyOp copy) {
     OpBuilder b(copy);
     Location loc = copy.getLoc();
@@ -53,22 +56,37 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
       return forEachIndex(b, loc, sizes, scalarCopy);
 
     int64_t lanes = vectorBytes / bytes;
-    auto vector = VectorType::get({lanes}, element);
     Value length = sizes.pop_back_val();
     int64_t staticLength = type.getDimSize(axis);
+    auto copyVector = [&](OpBuilder &b, Location loc, ValueRange at,
+                          int64_t lanes) {
+      auto vector = VectorType::get({lanes}, element);
+      Value x = vector::LoadOp::create(b, loc, vector, source, at);
+      vector::StoreOp::create(b, loc, x, target, at);
+    };
     forEachIndex(b, loc, sizes, [&](OpBuilder &b, Location loc, ValueRange i) {
+      SmallVector<Value> at(i);
+      at.push_back(Value());
+      if (!ShapedType::isDynamic(staticLength) &&
+          staticLength <= kStraightVectors * lanes) {
+        // The last ones are as wide as what is left, halved: a state of 8 that
+        // was stored as one vector is loaded as one, without waiting for memory.
+        for (int64_t j = 0, count; j < staticLength; j += count) {
+          count = std::min<int64_t>(
+              lanes, llvm::bit_floor(uint64_t(staticLength - j)));
+          at.back() = indexConstant(b, loc, j);
+          copyVector(b, loc, at, count);
+        }
+        return;
+      }
       Value zero = indexConstant(b, loc, 0);
       Value step = indexConstant(b, loc, lanes);
       Value whole = arith::SubIOp::create(
           b, loc, length, arith::RemUIOp::create(b, loc, length, step));
-      SmallVector<Value> at(i);
-      at.push_back(Value());
       scf::ForOp::create(b, loc, zero, whole, step, ValueRange{},
                          [&](OpBuilder &b, Location loc, Value j, ValueRange) {
                            at.back() = j;
-                           Value x = vector::LoadOp::create(b, loc, vector,
-                                                            source, at);
-                           vector::StoreOp::create(b, loc, x, target, at);
+                           copyVector(b, loc, at, lanes);
                            scf::YieldOp::create(b, loc);
                          });
       if (!ShapedType::isDynamic(staticLength) && staticLength % lanes == 0)

@@ -5,7 +5,7 @@
 //   z = s(p_z + h Uz)    r = s(p_r + h Ur)
 //   hh = g(p_h + r * (c + h Uh))            phase all
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
-//   h' = hh + z * (h - hh)
+//   h' = (1 - z) * hh + z * h
 //
 // With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
 // r * h * m_h; the last line reads h itself.
@@ -50,8 +50,10 @@ public:
     batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
-    parts = chooseParts(target, numBlocks,
-                        batch * numBlocks * columns.width * columns.gates * inner);
+    int64_t products = batch * numBlocks * columns.width * columns.gates;
+    parts = chooseParts(target, numBlocks, products * inner);
+    columns.inChains = inputColumns.inChains =
+        batch == 1 && !isWorthSharing(products * columns.inner);
     int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
     if (rows > 1 && !op.hasRowwiseActivation())
       allocateSums(rows);
@@ -477,12 +479,15 @@ private:
                 op.getResetState(), tile, block);
   }
 
-  /// h' = hh + z (h - hh), masked, stored.
+  /// h' = (1 - z) hh + z h, masked, stored. All but the last addition is there
+  /// before the candidate is.
   void blend(OpBuilder &b, Location loc, Value z, Value candidate,
              const Tile &tile, Value block) {
     Value h = loadPadded(b, loc, op.getState(), tile, block);
-    Value difference = arith::SubFOp::create(b, loc, h, candidate);
-    Value next = vector::FMAOp::create(b, loc, z, difference, candidate);
+    Value kept = arith::MulFOp::create(b, loc, z, h);
+    Value one = floatConstant(b, loc, z.getType(), 1);
+    Value taken = arith::SubFOp::create(b, loc, one, z);
+    Value next = vector::FMAOp::create(b, loc, taken, candidate, kept);
     if (op.getMask())
       next = selectRows(b, loc, op.getMask(), tile, next, h);
     storePadded(b, loc, next, op.getNewState(), tile, block);
