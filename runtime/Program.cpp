@@ -137,7 +137,7 @@ std::span<const gru_plan_tensor> tensorsOf(const Plan &plan,
 gru_status gru::runtime::checkBuffer(const char *kind, const char *name,
                                      const gru_plan_tensor &expected,
                                      gru_dtype dtype, uint32_t rank,
-                                     const int64_t *dims) {
+                                     const int64_t *dims, int64_t batch) {
   if (dtype != expected.dtype) {
     if (gru_dtype_size(dtype) == 0)
       return fail(GRU_INVALID_ARGUMENT, kind, " '", name,
@@ -158,9 +158,8 @@ gru_status gru::runtime::checkBuffer(const char *kind, const char *name,
   for (uint32_t d = 0; d < rank; ++d) {
     if (expected.dims[d] < 0 || dims[d] == expected.dims[d])
       continue;
-    // The first dimension of an input is the batch, which people may well
-    // expect to be free.
-    bool onlyBatch = d == 0 && std::string_view(kind) == "input";
+    // People may well expect the batch to be free.
+    bool onlyBatch = d == 0 && expected.dims[d] == batch;
     for (uint32_t other = 1; onlyBatch && other < rank; ++other)
       onlyBatch =
           expected.dims[other] < 0 || dims[other] == expected.dims[other];
@@ -186,11 +185,13 @@ gru_status gru::runtime::bindInputs(const Plan &plan, const gru_buffer *inputs,
   if (numInputs != 0 && !inputs)
     return fail(GRU_INVALID_ARGUMENT, "inputs: is null, expected ",
                 expected.size(), " tensors");
+  // What the first input begins with is the batch, or a time that is open.
+  int64_t batch = numInputs && expected[0].rank ? expected[0].dims[0] : -1;
   for (size_t i = 0; i < numInputs; ++i) {
     const gru_buffer &input = inputs[i];
     const char *name = plan.name(expected[i]);
     if (gru_status status = checkBuffer("input", name, expected[i], input.dtype,
-                                        input.rank, input.dims))
+                                        input.rank, input.dims, batch))
       return status;
     for (uint32_t d = 0; d < input.rank; ++d) {
       if (expected[i].dims[d] >= 0)

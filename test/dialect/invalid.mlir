@@ -623,6 +623,65 @@ func.func @gru_recur_c2_without_reset_after(%p: memref<5x2x1x3x16xf32>, %k0: mem
 
 // -----
 
+func.func @gru_recur_c3(%k0: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
+  // expected-error @below {{expected either a projection or an input with its kernel}}
+  gru.recur kernels(%k0 : memref<1x7x3x16xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// -----
+
+func.func @gru_recur_c3_both(%p: memref<5x2x1x3x16xf32>, %x: memref<2x5x3xf32>, %W: memref<1x3x3x16xf32>, %k0: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
+  // expected-error @below {{expected either a projection or an input with its kernel}}
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) input(%x : memref<2x5x3xf32>) input_kernel(%W : memref<1x3x3x16xf32>)
+      kernels(%k0 : memref<1x7x3x16xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// -----
+
+//===----------------------------------------------------------------------===//
+// gru.device_rnn
+//===----------------------------------------------------------------------===//
+
+func.func @gru_device_rnn_c1(%x: memref<2x5x3xf32>, %W: memref<3x12xf32>, %U: memref<4x12xf32>, %s: memref<2x5x4xf32>) {
+  // expected-error @below {{has 3 weights for 2 layers of 1 directions, expected two or three per cell}}
+  gru.device_rnn "cudnn" ins(%x : memref<2x5x3xf32>) weights(%W, %U, %U : memref<3x12xf32>, memref<4x12xf32>, memref<4x12xf32>)
+      sequences(%s : memref<2x5x4xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, layers = 2 : i64, reset_after}
+  return
+}
+
+// -----
+
+func.func @gru_device_rnn_c2(%x: memref<2x5x3xf32>, %W: memref<3x12xf32>, %U: memref<4x12xf32>, %s: memref<2x5x4xf32>) {
+  // expected-error @below {{has 2 sequences, expected none or 1}}
+  gru.device_rnn "gpu" ins(%x : memref<2x5x3xf32>) weights(%W, %U : memref<3x12xf32>, memref<4x12xf32>)
+      sequences(%s, %s : memref<2x5x4xf32>, memref<2x5x4xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, layers = 1 : i64, reset_after}
+  return
+}
+
+// -----
+
+func.func @gru_device_rnn_c3(%x: memref<2x5x3xf32>, %W: memref<3x12xf32>, %U: memref<5x12xf32>, %s: memref<2x5x4xf32>) {
+  // expected-error @below {{kernel is 3x12, expected 3x15 (features x 3*units)}}
+  gru.device_rnn "cudnn" ins(%x : memref<2x5x3xf32>) weights(%W, %U : memref<3x12xf32>, memref<5x12xf32>)
+      sequences(%s : memref<2x5x4xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, layers = 1 : i64, reset_after}
+  return
+}
+
+// -----
+
+func.func @gru_device_rnn_c3_state(%x: memref<2x5x3xf32>, %W: memref<3x12xf32>, %U: memref<4x12xf32>, %l: memref<4x2xf32>) {
+  // expected-error @below {{state is 4x2, expected 2x4 (batch x units)}}
+  gru.device_rnn "cudnn" ins(%x : memref<2x5x3xf32>) weights(%W, %U : memref<3x12xf32>, memref<4x12xf32>)
+      lasts(%l : memref<4x2xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, layers = 1 : i64, reset_after}
+  return
+}
+
+// -----
+
 //===----------------------------------------------------------------------===//
 // gru.step
 //===----------------------------------------------------------------------===//

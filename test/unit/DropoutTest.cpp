@@ -1,7 +1,8 @@
 //===- DropoutTest.cpp - dropout masks: drawn, kept, given, reset ----------===//
 //
 // Names that start with Keras are facts about Keras's cells; their comments say
-// what was called there.
+// what was called there, and which entries of errors.json they are (as in
+// KerasErrorsTest.cpp).
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,6 +43,7 @@ const int64_t kSmall[] = {2, 3}, kLarge[] = {9, 9};
 
 // GRUCell(dropout=.5).get_dropout_mask(x) and get_dropout_mask_for_cell(x, True)
 // are one mask of x's shape.
+// errors.json: keras3 dropout_mask_impl2, tf_keras dropout_mask_count1.
 TEST(KerasCell, OneMask) {
   CellDropout cell = makeCell({.dropout = 0.5});
   Result<Masks> masks = cell.get_dropout_mask_for_cell(kSmall, true);
@@ -52,6 +54,9 @@ TEST(KerasCell, OneMask) {
 }
 
 // implementation=1 asks for three, and so does a cell with recurrent_dropout.
+// errors.json: keras3 dropout_mask_impl1, keras3 dropout_mask_with_recurrent,
+// keras3 recurrent_dropout_mask, tf_keras dropout_mask_count3,
+// tf_keras recurrent_dropout_mask_count3.
 TEST(KerasCell, ThreeMasks) {
   CellDropout cell = makeCell({.dropout = 0.5, .recurrent_dropout = 0.5});
   Result<Masks> masks = cell.get_dropout_mask_for_cell(kSmall, true, 3);
@@ -66,6 +71,7 @@ TEST(KerasCell, ThreeMasks) {
 }
 
 // get_dropout_mask_for_cell(x, False, count=2) is [[[1, 1, 1]], [[1, 1, 1]]].
+// errors.json: tf_keras dropout_mask_not_training.
 TEST(KerasCell, NotTraining) {
   CellDropout cell = makeCell({.dropout = 0.5});
   const int64_t row[] = {1, 3};
@@ -82,6 +88,7 @@ TEST(KerasCell, NotTraining) {
 }
 
 // GRUCell(4).get_dropout_mask(x) is None.
+// errors.json: both dropout_mask_rate_zero.
 TEST(KerasCell, RateZero) {
   CellDropout cell = makeCell({});
   Result<Masks> masks = cell.get_dropout_mask_for_cell(kSmall, true);
@@ -93,6 +100,7 @@ TEST(KerasCell, RateZero) {
 
 // All of three masks are the same objects when asked for again, and a mask of
 // (2, 3) is given to who asks for (9, 9).
+// errors.json: both dropout_mask_cached.
 TEST(KerasCell, Kept) {
   CellDropout cell = makeCell({.dropout = 0.5});
   Result<Masks> first = cell.get_dropout_mask_for_cell(kSmall, true, 3);
@@ -102,6 +110,7 @@ TEST(KerasCell, Kept) {
 }
 
 // After count=1, count=3 still gives the one mask of two rows: its len is 2.
+// errors.json: tf_keras dropout_mask_cached_ignores_count.
 TEST(KerasCell, KeptWhateverTheCount) {
   CellDropout cell = makeCell({.dropout = 0.5});
   (void)cell.get_dropout_mask_for_cell(kSmall, true, 1);
@@ -111,6 +120,7 @@ TEST(KerasCell, KeptWhateverTheCount) {
 }
 
 // reset_dropout_mask: the next mask is another; the recurrent one stays.
+// errors.json: both dropout_mask_reset.
 TEST(KerasCell, Reset) {
   CellDropout cell = makeCell({.dropout = 0.5, .recurrent_dropout = 0.5});
   std::vector<float> mask = copy(cell.get_dropout_mask_for_cell(kLarge, true));
@@ -126,6 +136,7 @@ TEST(KerasCell, Reset) {
 }
 
 // The values of GRUCell(4, dropout=.2)'s mask are 0 and 1.25.
+// errors.json: both dropout_mask_values.
 TEST(KerasCell, Values) {
   CellDropout cell = makeCell({.dropout = 0.2});
   const int64_t dims[] = {50, 50};
@@ -135,6 +146,7 @@ TEST(KerasCell, Values) {
 }
 
 // A fused layer of tf_keras asks with its whole input: masks of (2, 4, 3).
+// errors.json: tf_keras dropout_mask_fused_layer_is_per_timestep.
 TEST(KerasCell, PerTimestep) {
   CellDropout cell = makeCell({.dropout = 0.5});
   const int64_t sequence[] = {2, 4, 3};
@@ -478,6 +490,8 @@ Result<std::vector<float>> train(GRU layer, bool training) {
 
 // GRU(4, dropout=1.0)(x, training=True) and recurrent_dropout=1.0: Keras 3 drops
 // nothing, tf_keras raises.
+// errors.json: both dropout_one_inference, both dropout_one_training,
+// both recurrent_dropout_one_training.
 TEST(KerasLayer, RateOne) {
   std::vector<float> plain = *train({}, false);
   EXPECT_EQ(*train({.dropout = 1.0}, false), plain);
@@ -503,6 +517,7 @@ TEST(KerasLayer, NegativeRate) {
 
 // GRU(4, dropout=.3, implementation=1)(x, training=True): Keras 3 raises, tf_keras
 // does not, and with recurrent_dropout neither does.
+// errors.json: both implementation1_dropout_training.
 TEST(KerasLayer, Implementation1) {
   Result<std::vector<float>> result =
       train({.dropout = 0.3, .implementation = 1}, true);

@@ -1,70 +1,16 @@
 //===- LayerApiTest.cpp - layers, states and losses through the API -------===//
 //
-// What Keras's pages list as attributes and methods of GRU, GRUCell and RNN, and
-// what Keras rejects.
+// What Keras's pages list as attributes and methods of GRU, GRUCell and RNN.
 //
 //===----------------------------------------------------------------------===//
 
-#include "gru/gru.hpp"
+#include "test/unit/KerasConfigs.h"
 
-#include <gtest/gtest.h>
-
-#include <cmath>
 #include <cstring>
-#include <fstream>
 
 using namespace gru;
 
 namespace {
-
-#define EXPECT_HAS(text, part)                                                 \
-  EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-/// A Sequential model of layers given as JSON, without weights.
-std::string writeModel(const std::string &layers,
-                       const std::string &batchShape = "[null, null, 3]",
-                       int version = 3) {
-  std::string path = testing::TempDir() + "layer-api-" +
-                     testing::UnitTest::GetInstance()
-                         ->current_test_info()
-                         ->name() +
-                     ".json";
-  std::ofstream(path) << R"({"class_name": "Sequential", "keras_version": ")"
-                      << version << R"(.0.0", "config": {"name": "m",
-      "layers": [{"class_name": "InputLayer", "config": {"name": "x",
-      "batch_shape": )" << batchShape
-                      << "}}, " << layers << "]}}";
-  return path;
-}
-
-std::string layer(const std::string &className, const std::string &arguments,
-                  const std::string &name = "a") {
-  return R"({"class_name": ")" + className + R"(", "config": {"name": ")" +
-         name + "\"" + (arguments.empty() ? "" : ", ") + arguments + "}}";
-}
-
-std::string gruLayer(const std::string &arguments) {
-  return layer("GRU", arguments);
-}
-
-Result<Model> load(const std::string &layers,
-                   const std::string &batchShape = "[null, null, 3]",
-                   int version = 3) {
-  return Model::load(writeModel(layers, batchShape, version));
-}
-
-/// Why such a model is refused; empty if it is not.
-std::string loadError(const std::string &layers, int version = 3,
-                      const std::string &batchShape = "[null, null, 3]") {
-  Result<Model> model = load(layers, batchShape, version);
-  return model ? "" : model.error().message();
-}
-
-std::string attribute(const Model &model, const std::string &name,
-                      const std::string &layer = "a") {
-  Result<std::string> text = model.attribute(layer, name);
-  return text ? *text : "error: " + text.error().message();
-}
 
 TEST(LayerAttributes, Defaults) {
   auto model = load(gruLayer(R"("units": 4, "reset_after": true)"));
@@ -111,12 +57,13 @@ TEST(LayerAttributes, Defaults) {
 }
 
 TEST(LayerAttributes, WhatKerasChanges) {
-  // errors.json: dropout_above_one, dropout_negative,
-  // implementation_with_recurrent_dropout, implementation_zero_from_config,
-  // config_activation_none.
+  // errors.json: both dropout_above_one, both recurrent_dropout_above_one,
+  // both dropout_negative, both implementation_with_recurrent_dropout,
+  // tf_keras implementation_zero_from_config, both config_activation_none,
+  // keras3 seed_serialized.
   auto model = load(gruLayer(R"("units": 4, "dropout": -0.5,
       "recurrent_dropout": 7, "implementation": 2, "activation": null,
-      "seed": 7, "stateful": true)"), "[2, null, 3]");
+      "seed": 7, "stateful": true)"), ConfigInput{.shape = "[2, null, 3]"});
   ASSERT_TRUE(bool(model)) << model.error().message();
   EXPECT_EQ(attribute(*model, "dropout"), "0");
   EXPECT_EQ(attribute(*model, "recurrent_dropout"), "1");
@@ -125,7 +72,7 @@ TEST(LayerAttributes, WhatKerasChanges) {
   EXPECT_EQ(attribute(*model, "seed"), "7");
   EXPECT_EQ(attribute(*model, "states"), "[\"a\"]");
   model = load(gruLayer(R"("units": 4, "implementation": 0, "dropout": 1.5)"),
-               "[null, null, 3]", 2);
+               {}, 2);
   EXPECT_EQ(attribute(*model, "implementation"), "1");
   EXPECT_EQ(attribute(*model, "dropout"), "1");
 }
@@ -143,13 +90,16 @@ TEST(LayerAttributes, PartsOfLayers) {
   EXPECT_EQ(model->layers(),
             (std::vector<std::string>{"a", "a/forward", "a/backward", "b",
                                       "b/cell0", "b/cell1"}));
-  // errors.json: bidirectional_forces_zero_output_seq, stacked_state_size.
+  // errors.json: both bidirectional_forces_zero_output_seq,
+  // both stacked_state_size, both cell_state_size.
   EXPECT_EQ(attribute(*model, "zero_output_for_mask", "a/backward"), "true");
   EXPECT_EQ(attribute(*model, "go_backwards", "a/forward"), "false");
   EXPECT_EQ(attribute(*model, "go_backwards", "a/backward"), "true");
   EXPECT_EQ(attribute(*model, "state_size", "b"), "[4,5]");
   EXPECT_EQ(attribute(*model, "output_size", "b"), "5");
   EXPECT_EQ(attribute(*model, "units", "b/cell1"), "5");
+  EXPECT_EQ(attribute(*model, "state_size", "b/cell0"), "4");
+  EXPECT_EQ(attribute(*model, "output_size", "b/cell0"), "4");
   EXPECT_EQ(attribute(*model, "kernel_initializer", "b/cell1"),
             "\"he_normal\"");
   EXPECT_EQ(attribute(*model, "kernel_initializer", "b/cell0"),
@@ -157,6 +107,7 @@ TEST(LayerAttributes, PartsOfLayers) {
 }
 
 TEST(InitialState, ThreeForms) {
+  // errors.json: both layer_get_initial_state, keras3 initial_state_dtype_half.
   auto model = load(gruLayer(R"("units": 4, "dtype": "float16")"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   auto state = model->get_initial_state("a", {.batch_size = 3});
@@ -174,7 +125,7 @@ TEST(InitialState, ThreeForms) {
   ASSERT_TRUE(bool(state)) << state.error().message();
   EXPECT_EQ(state->front().dtype, DType::f64);
 
-  // errors.json: cell_get_initial_state_nothing.
+  // errors.json: tf_keras cell_get_initial_state_nothing.
   state = model->get_initial_state("a", {});
   ASSERT_FALSE(bool(state));
   EXPECT_HAS(state.error().message(), "found neither inputs nor batch_size");
@@ -191,11 +142,19 @@ TEST(InitialState, ThreeForms) {
 }
 
 TEST(InitialState, OfEachCell) {
-  // errors.json: stack_get_initial_state.
+  // errors.json: keras3 stack_get_initial_state, keras3 cell_get_initial_state,
+  // tf_keras cell_get_initial_state_batch,
+  // tf_keras cell_get_initial_state_inputs.
   auto model =
       load(layer("RNN", R"("cell": [{"class_name": "GRUCell", "config":
           {"units": 4}}, {"class_name": "GRUCell", "config": {"units": 5}}])"));
   ASSERT_TRUE(bool(model)) << model.error().message();
+  float none = 0;
+  auto ofCell = model->get_initial_state(
+      "a/cell0", {.inputs = TensorView(&none, {5, 3})});
+  ASSERT_TRUE(bool(ofCell)) << ofCell.error().message();
+  ASSERT_EQ(ofCell->size(), 1u);
+  EXPECT_EQ(ofCell->front().dims, (std::vector<int64_t>{5, 4}));
   auto states = model->get_initial_state("a", {.batch_size = 3});
   ASSERT_TRUE(bool(states)) << states.error().message();
   ASSERT_EQ(states->size(), 2u);
@@ -204,7 +163,7 @@ TEST(InitialState, OfEachCell) {
 }
 
 TEST(ResetStates, Values) {
-  auto model = load(gruLayer(R"("units": 4, "stateful": true)"), "[2, null, 3]");
+  auto model = load(gruLayer(R"("units": 4, "stateful": true)"), ConfigInput{.shape = "[2, null, 3]"});
   ASSERT_TRUE(bool(model)) << model.error().message();
   auto program = compile(*model, {});
   ASSERT_TRUE(bool(program)) << program.error().message();
@@ -217,7 +176,9 @@ TEST(ResetStates, Values) {
   ASSERT_TRUE(bool(session.get_state(0, bytes)));
   EXPECT_EQ(found, ones);
 
-  // errors.json: reset_states_wrong_shape, reset_states_wrong_number.
+  // errors.json: both reset_states_with_value,
+  // tf_keras reset_states_value_is_used, both reset_states_wrong_shape,
+  // both reset_states_wrong_number.
   auto error = [&](std::vector<TensorView> values) {
     Result<void> done = session.reset_states(values);
     return done ? std::string() : done.error().message();
@@ -241,7 +202,7 @@ TEST(ResetStates, Values) {
 }
 
 TEST(ResetStates, NotStateful) {
-  // errors.json: reset_states_not_stateful.
+  // errors.json: both reset_states_not_stateful.
   auto model = load(gruLayer(R"("units": 4)"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   auto program = compile(*model, {});
@@ -253,9 +214,11 @@ TEST(ResetStates, NotStateful) {
 }
 
 TEST(ResetStates, UnknownBatch) {
-  // errors.json: stateful_unknown_batch, stateful_other_batch.
+  // errors.json: both stateful_unknown_batch, both stateful_other_batch,
+  // both reset_states_before_build, tf_keras states_property_before_build.
   auto model = load(gruLayer(R"("units": 4, "stateful": true)"));
   ASSERT_TRUE(bool(model)) << model.error().message();
+  EXPECT_EQ(attribute(*model, "states"), "[\"a\"]");
   auto program = compile(*model, {});
   ASSERT_FALSE(bool(program));
   EXPECT_HAS(program.error().message(),
@@ -279,7 +242,6 @@ TEST(InitialWeights, DrawnAndDrawnAgain) {
   EXPECT_TRUE(model->has_initial_weights());
   std::vector<WeightView> weights = model->weights();
   ASSERT_EQ(weights.size(), 3u);
-  // errors.json: weight_shapes_reset_after.
   EXPECT_EQ(weights[0].dims, (std::vector<int64_t>{3, 12}));
   EXPECT_EQ(weights[1].dims, (std::vector<int64_t>{4, 12}));
   EXPECT_EQ(weights[2].dims, (std::vector<int64_t>{2, 12}));
@@ -316,6 +278,16 @@ TEST(InitialWeights, EveryLayer) {
   EXPECT_TRUE(bool(program)) << program.error().message();
 }
 
+TEST(InitialWeights, Bounded) {
+  for (const char *units : {"10000000", "4611686018427387904"}) {
+    auto model = load(layer("Dense", "\"units\": " + std::string(units)) + "," +
+                      layer("Dense", "\"units\": 100", "b"));
+    ASSERT_FALSE(bool(model));
+    EXPECT_HAS(model.error().message(),
+               "but no more than 268435456 elements are drawn");
+  }
+}
+
 TEST(Losses, OrderAndValues) {
   const char *l2 = R"({"class_name": "L2", "config": {"l2": 0.5}})";
   std::string layers =
@@ -327,7 +299,7 @@ TEST(Losses, OrderAndValues) {
           "activity_regularizer": )") + l2 + R"(, "kernel_regularizer": )" + l2,
             "d");
   for (int version : {3, 2}) {
-    auto model = load(layers, "[null, null, 3]", version);
+    auto model = load(layers, {}, version);
     ASSERT_TRUE(bool(model)) << model.error().message();
     EXPECT_EQ(model->num_activities(), 2u);
     std::vector<float> gru(2 * 4, 1), dense(2 * 2, 2);
@@ -373,172 +345,6 @@ TEST(Constraint, OfAWeight) {
   EXPECT_TRUE(constrain(2));
   EXPECT_EQ(bias, (std::vector<float>{0, 2, 0}));
   EXPECT_FALSE(constrain(3));
-}
-
-//===----------------------------------------------------------------------===//
-// What Keras rejects: ids of golden/errors.json
-//===----------------------------------------------------------------------===//
-
-struct Rejected {
-  const char *id;
-  std::string layers;
-  const char *message;
-  int version = 3;
-  std::string batchShape = "[null, null, 3]";
-};
-
-std::string bidirectional(const std::string &forward,
-                          const std::string &backward = "",
-                          const std::string &more = "") {
-  auto wrapped = [](const std::string &arguments) {
-    return R"({"class_name": "GRU", "config": {"name": "g", )" + arguments +
-           "}}";
-  };
-  return layer("Bidirectional",
-               "\"layer\": " + wrapped(forward) +
-                   (backward.empty()
-                        ? ""
-                        : ", \"backward_layer\": " + wrapped(backward)) +
-                   more);
-}
-
-TEST(Errors, Configs) {
-  const std::string units = R"("units": 4)";
-  const std::string stack = R"({"class_name": "GRUCell", "config": )";
-  const Rejected cases[] = {
-      {"units_zero", gruLayer(R"("units": 0)"),
-       "layer 'a': units is 0, expected a positive integer"},
-      {"units_negative", gruLayer(R"("units": -1)"), "units is -1"},
-      {"units_float", gruLayer(R"("units": 2.5)"),
-       "units is 2.5, expected an integer"},
-      {"units_missing", gruLayer(""), "units is missing"},
-      {"cell_units_zero",
-       layer("RNN", "\"cell\": " + stack + R"({"units": 0}})"), "units is 0"},
-      {"cell_units_negative",
-       layer("RNN", "\"cell\": " + stack + R"({"units": -3}})"), "units is -3"},
-      {"activation_unknown", gruLayer(units + R"(, "activation": "foo")"),
-       "activation: found 'foo'"},
-      {"recurrent_activation_unknown",
-       gruLayer(units + R"(, "recurrent_activation": "bar")"),
-       "recurrent_activation: found 'bar'"},
-      {"activation_glu", gruLayer(units + R"(, "activation": "glu")"), "glu"},
-      {"activation_threshold",
-       gruLayer(units + R"(, "activation": "threshold")"), "threshold"},
-      {"activation_number", gruLayer(units + R"(, "activation": 3)"),
-       "activation"},
-      {"initializer_unknown",
-       gruLayer(units + R"(, "kernel_initializer": "foo")"),
-       "layer 'a': kernel_initializer is 'foo', expected one of zeros"},
-      {"regularizer_unknown",
-       gruLayer(units + R"(, "kernel_regularizer": "foo")"),
-       "layer 'a': kernel_regularizer is 'foo', expected one of l1"},
-      {"constraint_unknown",
-       gruLayer(units + R"(, "kernel_constraint": "foo")"),
-       "layer 'a': kernel_constraint is 'foo', expected one of max_norm"},
-      {"unknown_keyword", gruLayer(units + R"(, "foo": 1)"),
-       "found the argument 'foo', which GRU does not have"},
-      {"unknown_keyword", gruLayer(units + R"(, "reset_afer": true)"),
-       "did you mean 'reset_after'?"},
-      {"time_major_keyword", gruLayer(units + R"(, "time_major": true)"),
-       "time_major is set, which Keras 3 does not have"},
-      {"input_rank_2", gruLayer(units), "expected 3 dimensions", 3,
-       "[null, 3]"},
-      {"input_rank_4", gruLayer(units), "expected 3 dimensions", 3,
-       "[null, 3, 4, 5]"},
-      {"merge_mode_unknown",
-       bidirectional(units, "", R"(, "merge_mode": "foo")"),
-       "merge_mode is 'foo', expected concat, sum, ave, mul or null"},
-      {"bidirectional_not_a_layer", layer("Bidirectional", R"("layer": 3)"),
-       "layer is 3, expected a GRU or an RNN"},
-      {"bidirectional_go_backwards_layer",
-       bidirectional(units + R"(, "go_backwards": true)"),
-       "layer has go_backwards true, expected false"},
-      {"bidirectional_same_direction",
-       bidirectional(units, units + R"(, "go_backwards": false)"),
-       "have go_backwards false both"},
-      {"bidirectional_different_return",
-       bidirectional(units, units + R"(, "go_backwards": true,
-                                         "return_sequences": true)"),
-       "agree in return_sequences, found false forward and true backward"},
-      {"bidirectional_sum_different_units",
-       bidirectional(units, R"("units": 5, "go_backwards": true)",
-                     R"(, "merge_mode": "sum")"),
-       "layer 'a'"},
-      {"rnn_cell_without_state_size",
-       layer("RNN",
-             R"("cell": {"class_name": "Dense", "config": {"units": 3}})"),
-       "cell is 'Dense', expected a GRUCell"},
-      {"rnn_no_cell", layer("RNN", ""), "cell is missing"},
-      {"l1_negative", gruLayer(units + R"(, "kernel_regularizer":
-          {"class_name": "L1", "config": {"l1": -1.0}})"),
-       "l1 -1, expected a number that is not negative"},
-      {"bad_dtype", gruLayer(units + R"(, "dtype": "foo")"),
-       "dtype policy 'foo' is not supported, expected float32"},
-      {"use_cudnn_bad_value", gruLayer(units + R"(, "use_cudnn": "x")"),
-       "use_cudnn is \"x\", expected true, false or 'auto'"},
-      {"orthogonal on a bias of rank 1",
-       gruLayer(units + R"(, "reset_after": false,
-                              "bias_initializer": "orthogonal")"),
-       "bias_initializer is orthogonal, which cannot initialise 12"},
-      // Keras 2 says these too; it accepts a layer that goes backwards.
-      {"tf_keras units_zero", gruLayer(R"("units": 0)"), "units is 0", 2},
-      {"tf_keras initializer_unknown",
-       gruLayer(units + R"(, "kernel_initializer": "foo")"), "'foo'", 2},
-      {"tf_keras unknown_keyword", gruLayer(units + R"(, "foo": 1)"), "'foo'",
-       2},
-      {"tf_keras bidirectional_same_direction",
-       bidirectional(units, units + R"(, "go_backwards": false)"),
-       "have go_backwards false both", 2},
-      {"tf_keras unroll_zero_output_mask_last",
-       layer("Masking", "", "m") + "," +
-           gruLayer(units + R"(, "unroll": true, "zero_output_for_mask": true)"),
-       "need return_sequences", 2, "[null, 4, 3]"},
-  };
-  for (const Rejected &rejected : cases) {
-    std::string error =
-        loadError(rejected.layers, rejected.version, rejected.batchShape);
-    EXPECT_NE(error.find(rejected.message), std::string::npos)
-        << rejected.id << ": " << error;
-  }
-  // What only Keras 3 rejects.
-  EXPECT_EQ(loadError(bidirectional(units + R"(, "go_backwards": true)"), 2),
-            "");
-  EXPECT_EQ(loadError(gruLayer(units + R"(, "time_major": true)"), 2), "");
-  EXPECT_EQ(loadError(gruLayer(units + R"(, "kernel_regularizer":
-      {"class_name": "L1", "config": {"l1": -1.0}})"),
-                      2),
-            "");
-}
-
-TEST(Errors, Losses) {
-  // errors.json: orthogonal_regularizer_on_bias_rank1.
-  auto model = load(gruLayer(R"("units": 4, "reset_after": false,
-      "bias_regularizer": "orthogonal_regularizer")"));
-  ASSERT_TRUE(bool(model)) << model.error().message();
-  auto losses = model->losses();
-  ASSERT_FALSE(bool(losses));
-  EXPECT_HAS(losses.error().message(),
-             "weight 'a/bias': regularizer is orthogonal_regularizer on a "
-             "tensor with 1 dimensions, expected 2");
-}
-
-TEST(Errors, Runs) {
-  // errors.json: timesteps_zero, input_features_changed, batch of other size.
-  auto model = load(gruLayer(R"("units": 4)"));
-  ASSERT_TRUE(bool(model)) << model.error().message();
-  auto program = compile(*model, {.batch = 2});
-  ASSERT_TRUE(bool(program)) << program.error().message();
-  Session session = program->session();
-  float x[2 * 4 * 5]{}, y[2 * 4];
-  auto error = [&](std::initializer_list<int64_t> dims) {
-    Result<void> done = session.run({{x, dims}}, {{y, {2, 4}}});
-    return done ? std::string() : done.error().message();
-  };
-  EXPECT_EQ(error({2, 4, 3}), "");
-  EXPECT_HAS(error({2, 0, 3}), "input 'x'");
-  EXPECT_HAS(error({2, 4, 5}), "found [2, 4, 5], expected [2, ?, 3]");
-  EXPECT_HAS(error({2, 3}), "input 'x'");
-  EXPECT_HAS(error({3, 4, 3}), "wrong batch, found 3 in [3, 4, 3], expected 2");
 }
 
 } // namespace

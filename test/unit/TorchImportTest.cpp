@@ -153,6 +153,7 @@ TEST(Safetensors, Truncated) {
 //===----------------------------------------------------------------------===//
 
 TEST(StateDict, Inferred) {
+  // errors.json: torch state_dict_names, torch cell_state_dict_names.
   EXPECT_HAS(safetensorsError(entry("weight_ih_l0", "[3,1]", 0, 12), 12),
              "holds no matrix 'weight_hh_l0' for the GRU");
   EXPECT_HAS(safetensorsError(kKernel + "," + kRecurrent + "," +
@@ -214,6 +215,8 @@ std::string configError(StringRef config) {
 }
 
 TEST(ModuleConfig, Arguments) {
+  // errors.json: torch hidden_zero, torch hidden_negative, torch layers_zero,
+  // torch proj_size, torch dropout_above_one.
   EXPECT_EQ(configError(R"({"module": "GRU", "bias": false})"), "");
   EXPECT_EQ(configError(R"({"module": "torch.nn.GRU", "proj_size": 0,
                             "dropout": 0.5, "device": null})"),
@@ -228,6 +231,10 @@ TEST(ModuleConfig, Arguments) {
        "tensor 'weight_ih_l0': is 3x1, expected 6x1"},
       {R"({"module": "GRU", "hidden_size": 0})",
        "hidden_size is 0, expected a positive integer"},
+      {R"({"module": "GRU", "hidden_size": -1})",
+       "hidden_size is -1, expected a positive integer"},
+      {R"({"module": "GRU", "num_layers": 0})",
+       "num_layers is 0, expected a positive integer"},
       {R"({"module": "GRU", "num_layers": 2})",
        "holds no tensor 'weight_ih_l1'"},
       {R"({"module": "GRU", "bidirectional": true})",

@@ -214,8 +214,13 @@ Expected<Activation> gru::keras::parseActivation(const json::Value &value,
                                                  unsigned version) {
   if (value.getAsNull())
     return Activation(ActivationKind::linear);
-  if (std::optional<StringRef> name = value.getAsString())
+  if (std::optional<StringRef> name = value.getAsString()) {
+    // Keras 2 takes the name of a layer's class too, Keras 3 does not.
+    if (version == 2)
+      if (auto activation = parseActivationLayer(*name, {}, version))
+        return std::move(*activation);
     return lookUp(*name, version);
+  }
   if (std::optional<ObjectConfig> object = getObjectConfig(value)) {
     if (auto activation =
             parseActivationLayer(object->className, *object->config, version))

@@ -526,7 +526,7 @@ void CallContext::setState(StringRef innerPart, const Tensor &state) {
 }
 
 /// The attributes of this layer or of a part of it; they begin as the entries of
-/// its config.
+/// its config, with the defaults of what every layer has.
 LayerSpec &CallContext::getLayerSpec(StringRef innerPart) {
   std::string name = getStateName(innerPart);
   std::vector<LayerSpec> &layers = walk.contents.layers;
@@ -542,6 +542,7 @@ LayerSpec &CallContext::getLayerSpec(StringRef innerPart) {
     raw_string_ostream(spec.attributes[entry.first.str()]) << entry.second;
   raw_string_ostream(spec.attributes["class_name"])
       << json::Value(layer.className);
+  spec.attributes.insert({{"dtype", "\"float32\""}, {"trainable", "true"}});
   return spec;
 }
 

@@ -359,6 +359,10 @@ private:
 // No weights
 //===----------------------------------------------------------------------===//
 
+/// Elements that initialisers draw for a whole model, 1 GiB of float32: a config
+/// without weights is there to try things out, and may say any size.
+constexpr uint64_t kMostDrawn = uint64_t(1) << 28;
+
 class InitialWeights : public Weights {
 public:
   InitialWeights(StringRef file) : file(file) {}
@@ -371,6 +375,16 @@ public:
     tensor.dtype = request.type;
     tensor.shape.assign(request.shape.begin(), request.shape.end());
     std::string name = (request.layer.name + "/" + request.role).str();
+    uint64_t count = 1;
+    for (int64_t size : request.shape)
+      count = SaturatingMultiply(count, uint64_t(size));
+    drawn = SaturatingAdd(drawn, count);
+    if (drawn > kMostDrawn)
+      return importError(file, "layer '" + printable(request.layer.name) + "': " +
+                                   request.role + " is " +
+                                   shapeText(request.shape) +
+                                   ", but no more than " + Twine(kMostDrawn) +
+                                   " elements are drawn; give a file of weights");
     Expected<std::vector<double>> values =
         request.initializer->draw(request.shape, getWeightSeed(name, 0));
     if (!values)
@@ -386,6 +400,7 @@ public:
 
 private:
   std::string file;
+  uint64_t drawn = 0;
 };
 } // namespace
 
