@@ -333,8 +333,8 @@ GRU_API gru_status gru_session_run(gru_session *session,
    there then. So one step of a small network pays for no checks: write the
    input, call gru_session_run_bound, read the output. The memory must stay until
    other tensors are bound, by either of these or by gru_session_run.
-   Errors: those of gru_session_run; gru_session_run_bound has only that nothing
-   is bound. */
+   Errors: those of gru_session_run, after which nothing is bound;
+   gru_session_run_bound has only that nothing is bound. */
 GRU_API gru_status gru_session_bind(gru_session *session,
                                     const gru_buffer *inputs, size_t num_inputs,
                                     const gru_buffer *outputs,
