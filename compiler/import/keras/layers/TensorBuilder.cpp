@@ -186,6 +186,14 @@ Expected<Tensor> gru::keras::emitElementwise(LayerContext &context,
       });
 }
 
+Expected<Tensor> gru::keras::emitProduct(LayerContext &context,
+                                         const Tensor &a, const Tensor &b) {
+  return emitElementwise(context, {a, b}, a.type,
+                         [](OpBuilder &b, Location loc, ValueRange args) {
+                           return multiply(b, loc, args[0], args[1]);
+                         });
+}
+
 Tensor gru::keras::emitGenerate(LayerContext &context, ArrayRef<Size> sizes,
                                 ElementType type, Body body) {
   return emitLoops(context, sizes, 0, {}, type, 0,

@@ -48,6 +48,10 @@ llvm::Expected<Tensor> emitElementwise(LayerContext &context,
                                        llvm::ArrayRef<Tensor> tensors,
                                        ElementType type, Body body);
 
+/// The products of floats, broadcast as in NumPy.
+llvm::Expected<Tensor> emitProduct(LayerContext &context, const Tensor &a,
+                                   const Tensor &b);
+
 /// A tensor whose elements are made from their indices alone.
 Tensor emitGenerate(LayerContext &context, llvm::ArrayRef<Size> sizes,
                     ElementType type, Body body);
