@@ -474,6 +474,9 @@ def LowerAccessesPass : Pass<"gru-lower-accesses", "::mlir::func::FuncOp"> {
     %v = llvm.load %r {alignment = 4 : i64} : !llvm.ptr -> vector<16xf32>
     ```
 
+    Masked accesses of half types become those of integers, which every machine has
+    in one piece.
+
     The general conversion makes some ten operations of each access instead,
     which costs as much as the rest of the lowering. It is left what this pass
     leaves alone: buffers that do not lead back to an argument through views of

@@ -40,6 +40,12 @@ class Case:
     def compute(self):
         return self.policy.replace("mixed_", "")
 
+    def dtype(self):
+        """A layer's policy: now and then another one than the model's."""
+        if self.policy == "float32" and self.flag(0.06):
+            return dict(dtype="float64")
+        return dict(dtype=self.policy)
+
     def name(self, stem):
         self.count += 1
         return f"{stem}{self.count}"
@@ -99,7 +105,7 @@ class Case:
         if self.policy == "bfloat16":
             options["recurrent_initializer"] = "glorot_uniform"
         # Gates below zero let such states grow, and rounding with them.
-        if options["activation"] not in BOUNDED:
+        if options["activation"] not in BOUNDED or self.compute[-2:] == "16":
             options["recurrent_activation"] = self.pick(["sigmoid", "hard_sigmoid", "softmax"])
         return options
 
@@ -128,7 +134,7 @@ class Case:
         kwargs = {}
         if mask is not None:
             kwargs["mask"] = mask
-        extra = dict(dtype=self.policy)
+        extra = self.dtype()
         if kind == "gru":
             options = self.cell_options()
             sizes = [options["units"]]
@@ -188,6 +194,7 @@ class Case:
         """A sequence from one vector, whose layer starts with it too."""
         L, n, extra = self.L, self.name, dict(dtype=self.policy)
         options = self.cell_options()
+        options["activation"] = self.activation(bounded=True)
         state = L.Dense(options["units"], activation="tanh", name=n("d"), **extra)(x)
         repeated = L.RepeatVector(self.steps, name=n("rv"), **extra)(x)
         layer = L.GRU(**options, **self.loop_options(True), name=n("g"), **extra)
@@ -224,7 +231,7 @@ class Case:
     def between(self, x):
         """A layer from a sequence to a sequence of about the same length."""
         L, steps, features = self.L, x.shape[1], x.shape[2]
-        extra = dict(dtype=self.policy)
+        extra = self.dtype()
         n = self.name
         kinds = {
             "dense": lambda: L.Dense(self.pick([1, 3, 6]), activation=self.activation(),
@@ -278,9 +285,8 @@ class Case:
         kind = self.pick(sorted(kinds))
         if self.training and kind in ("nested", "deep", "shared", "td"):
             kind = self.pick(["bn", "drop"])
-        if self.compute in ("float16", "bfloat16") and kind in ("norm", "bn", "attention", "additive",
-                                                                "mha", "conv", "nested", "ln", "residual",
-                                                                "dot", "deep"):
+        if self.compute in ("float16", "bfloat16") and kind in ("norm", "attention", "additive", "mha",
+                                                                "conv", "nested", "residual", "dot", "deep"):
             kind = "dense"
         y = kinds[kind]()
         self.notes.append(f"{kind} {x.shape}")

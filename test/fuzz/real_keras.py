@@ -169,25 +169,41 @@ def to_cudnn(path):
         stateful units kernel_initializer recurrent_initializer bias_initializer kernel_regularizer
         recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint
         recurrent_constraint bias_constraint""".split()
+    def convert(layer):
+        c = layer["config"]
+        if layer["class_name"] != "GRU" or not (
+                c["activation"] == "tanh" and c["recurrent_activation"] == "sigmoid"
+                and c["use_bias"] and c["reset_after"] and not c.get("time_major")
+                and not c.get("zero_output_for_mask")):
+            return False
+        layer["class_name"] = "CuDNNGRU"
+        layer["config"] = {key: c[key] for key in kept if key in c}
+        return True
+
     count = 0
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         for layer in config["config"]["layers"]:
-            c = layer["config"]
-            if layer["class_name"] != "GRU" or not (
-                    c["activation"] == "tanh" and c["recurrent_activation"] == "sigmoid"
-                    and c["use_bias"] and c["reset_after"] and not c.get("time_major")
-                    and not c.get("zero_output_for_mask")):
+            # The weights of a Bidirectional are those of both directions.
+            inner = [layer["config"].get(key) for key in ("layer", "backward_layer")]
+            parts = [part for part in inner if part] if layer["class_name"] == "Bidirectional" else [layer]
+            halves = 2 if layer["class_name"] == "Bidirectional" else 1
+            converted = [convert(part) for part in parts]
+            if not any(converted):
                 continue
-            group = file["model_weights"][c["name"]]
+            if len(converted) < halves:
+                converted *= 2
+            group = file["model_weights"][layer["config"]["name"]]
             names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
-            weights = hdf5_format._convert_rnn_weights(CuDNNGRU(), [group[n][()] for n in names])
-            for name, weight in zip(names, weights):
-                del group[name]
-                group[name] = weight
-            layer["class_name"] = "CuDNNGRU"
-            layer["config"] = {key: c[key] for key in kept if key in c}
-            count += 1
+            for half in range(halves):
+                if not converted[half]:
+                    continue
+                part = names[:3] if half == 0 else names[-3:]
+                weights = hdf5_format._convert_rnn_weights(CuDNNGRU(), [group[n][()] for n in part])
+                for name, weight in zip(part, weights):
+                    del group[name]
+                    group[name] = weight
+                count += 1
         file.attrs["model_config"] = json.dumps(config)
     return count
 

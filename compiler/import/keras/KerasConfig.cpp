@@ -219,7 +219,8 @@ gru::keras::getObjectConfig(const json::Value &value) {
 }
 
 /// Keras 3's operations live in a module of their own, which its legacy format
-/// does not write. Concatenate is a layer too; a layer's config has a dtype.
+/// does not write. Concatenate is a layer too; a layer's config has a dtype, and
+/// so has that of Cast, which is none.
 static bool isOperation(const json::Object &layer, unsigned version) {
   if (std::optional<StringRef> module = layer.getString("module"))
     return module->starts_with("keras.src.ops.");
@@ -228,8 +229,10 @@ static bool isOperation(const json::Object &layer, unsigned version) {
       "ExpandDims", "LogicalAnd",  "LogicalOr",
       "NotEqual",   "OnesLike",    "ZerosLike"};
   const json::Object *config = layer.getObject("config");
-  return version == 3 && config && !config->get("dtype") &&
-         is_contained(names, layer.getString("class_name").value_or(""));
+  StringRef name = layer.getString("class_name").value_or("");
+  return version == 3 &&
+         (name == "Cast" ||
+          (config && !config->get("dtype") && is_contained(names, name)));
 }
 
 static Expected<Layer> parseLayer(StringRef where, const json::Value &value,

@@ -56,10 +56,12 @@ static Dims getDims(const Model &model, StringRef name, const Tensor &tensor,
 
 /// The type of an InputLayer. The sizes of batch and time in the file are those
 /// of the training run more often than a promise, so they stay dynamic unless
-/// something needs them.
+/// something needs them. `timesteps` is what the file says of the first sequence:
+/// another one that has another number of steps is not what is asked for.
 static Expected<Tensor> getInputType(StringRef where, const Model &model,
                                      const Layer &layer,
-                                     const ShapeRules &rules) {
+                                     const ShapeRules &rules,
+                                     std::optional<int64_t> &timesteps) {
   std::string layerWhere = "layer '" + printable(layer.name) + "'";
   if (!where.empty())
     layerWhere = (where + ": " + layerWhere).str();
@@ -120,7 +122,11 @@ static Expected<Tensor> getInputType(StringRef where, const Model &model,
   }
   if (dims.time >= 0) {
     int64_t &time = tensor.shape[dims.time];
-    if (rules.timesteps > 0)
+    if (!timesteps)
+      timesteps = time;
+    bool isOther = time != kDynamicSize && *timesteps != kDynamicSize &&
+                   time != *timesteps;
+    if (rules.timesteps > 0 && !isOther)
       time = rules.timesteps;
     else if (!rules.fixedTime)
       time = kDynamicSize;
@@ -130,13 +136,14 @@ static Expected<Tensor> getInputType(StringRef where, const Model &model,
 
 Error Walk::addInputs() {
   ShapeRules rules = getShapeRules(model, options);
+  std::optional<int64_t> timesteps;
   for (const TensorRef &ref : model.inputs) {
     auto found = layers.find(ref.layer);
     if (found == layers.end() || found->second->className != "InputLayer")
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is not an InputLayer of the model");
     const Layer &layer = *found->second;
-    Expected<Tensor> tensor = getInputType(file, model, layer, rules);
+    Expected<Tensor> tensor = getInputType(file, model, layer, rules, timesteps);
     if (!tensor)
       return tensor.takeError();
     Tensors &slot = results[{layer.name, 0}];

@@ -246,6 +246,7 @@ static constexpr LayerClass kLayerClasses[] = {
     {"AveragePooling1D", importAveragePooling1D, MaskRule::drops, false, true},
     {"BatchNormalization", importBatchNormalization, MaskRule::passes},
     {"Bidirectional", importBidirectional, MaskRule::uses, true},
+    {"Cast", importCast},
     {"Concatenate", importConcatenate, MaskRule::uses},
     {"Conv1D", importConv1D, MaskRule::drops, false, true},
     {"ConvertToTensor", importIdentity},

@@ -66,6 +66,7 @@ llvm::Expected<Tensors> importMultiHeadAttention(LayerContext &context);
 llvm::Expected<Tensors> importNotEqual(LayerContext &context);
 llvm::Expected<Tensors> importAny(LayerContext &context);
 llvm::Expected<Tensors> importExpandDims(LayerContext &context);
+llvm::Expected<Tensors> importCast(LayerContext &context);
 llvm::Expected<Tensors> importConstantLike(LayerContext &context);
 llvm::Expected<Tensors> importLogical(LayerContext &context);
 

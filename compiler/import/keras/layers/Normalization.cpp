@@ -30,7 +30,7 @@ static Value inverseDeviation(OpBuilder &b, Location loc, Value variance,
 }
 
 /// Checks that the config's axis is the last dimension: a number, or a list of
-/// one.
+/// one. What a TimeDistributed calls has no timesteps.
 static Error checkLastAxis(LayerContext &context, const Tensor &input) {
   const json::Value *value = findEntry(context.layer.config, "axis");
   if (!value)
@@ -39,12 +39,24 @@ static Error checkLastAxis(LayerContext &context, const Tensor &input) {
   if (const json::Array *list = value->getAsArray())
     if (list->size() == 1)
       axis = list->front().getAsInteger();
-  int64_t rank = input.shape.size();
+  int64_t rank = input.shape.size() - context.isTimeDistributed;
   if (axis != -1 && axis != rank - 1)
     return context.error("axis is " + jsonText(*value) +
                          ", expected the last dimension of " +
                          shapeText(input.shape));
   return Error::success();
+}
+
+/// Keras normalises halves in float32: makes `input` and the layer's type so.
+/// Gives the type that the input had.
+static ElementType widenHalves(LayerContext &context, Tensor &input,
+                               WeightType &type) {
+  ElementType outside = input.type;
+  if (type == WeightType::f16 || type == WeightType::bf16) {
+    type = WeightType::f32;
+    input = emitCast(context, input, ElementType::f32);
+  }
+  return outside;
 }
 
 namespace {
@@ -232,12 +244,7 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
   if (usesBatch && context.isTimeDistributed && context.version == 2)
     return context.error("BatchNormalization inside a TimeDistributed is not "
                          "supported in training, expected it outside");
-  // Keras computes halves in float32.
-  ElementType outside = input.type;
-  if (type == WeightType::f16 || type == WeightType::bf16) {
-    type = WeightType::f32;
-    input = emitCast(context, input, ElementType::f32);
-  }
+  ElementType outside = widenHalves(context, input, type);
   int64_t features = input.shape.back();
   double epsilon = 0;
   GRU_ASSIGN(epsilon, context.getNumber(config, "epsilon", 1e-3));
@@ -307,6 +314,7 @@ gru::keras::importLayerNormalization(LayerContext &context) {
     return error;
   if (isFlagSet(config, "rms_scaling"))
     return context.error("rms_scaling is not supported");
+  ElementType outside = widenHalves(context, input, type);
   int64_t features = input.shape.back(), last = input.shape.size() - 1;
   if (features == kDynamicSize)
     return context.error("input is " + shapeText(input.shape) +
@@ -348,7 +356,7 @@ gru::keras::importLayerNormalization(LayerContext &context) {
                          inverseDeviation(b, loc, variance, epsilon));
             return add(b, loc, multiply(b, loc, normal, args[2]), args[3]);
           }));
-  return Tensors{result};
+  return Tensors{emitCast(context, result, outside)};
 }
 
 /// A number or a list of numbers in the config as something to broadcast.

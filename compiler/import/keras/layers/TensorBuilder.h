@@ -86,6 +86,9 @@ mlir::Value multiply(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
                      mlir::Value y);
 mlir::Value add(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
                 mlir::Value y);
+/// An integer or a bit as a float.
+mlir::Value toFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value integer,
+                    mlir::Type type);
 /// A number of the type of `like`.
 mlir::Value numberLike(mlir::OpBuilder &b, mlir::Value like, double number);
 
