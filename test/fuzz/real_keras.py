@@ -26,6 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+sys.dont_write_bytecode = True
 import keras_draws  # noqa: E402
 from keras_models import Case  # noqa: E402
 
