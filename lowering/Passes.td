@@ -321,7 +321,8 @@ def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::
     behind a multiple of the vector length is a vector of that many elements.
 
     Left alone, for `convert-linalg-to-loops`: bodies that read memory, booleans
-    in memory, and moves that no vector fits, such as transpositions.
+    in memory, moves that no vector fits, such as transpositions, and sums of half
+    types over what is contiguous.
   }];
   let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
                  Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
