@@ -2,7 +2,7 @@
 
 #include "dialect/GRUDeviceOps.h"
 
-#include "dialect/GRUDropoutOps.h"
+#include "dialect/GRURandomOps.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -33,7 +33,7 @@ void GRUDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
-#include "dialect/GRUDropoutOps.cpp.inc"
+#include "dialect/GRURandomOps.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

@@ -56,7 +56,8 @@ struct LowerAccessesPass
     SmallVector<Operation *> accesses;
     getOperation().walk([&](Operation *op) {
       if (isa<memref::LoadOp, memref::StoreOp, memref::PrefetchOp,
-              vector::LoadOp, vector::StoreOp>(op))
+              vector::LoadOp, vector::StoreOp, vector::MaskedLoadOp,
+              vector::MaskedStoreOp>(op))
         accesses.push_back(op);
     });
     for (Operation *op : accesses)
@@ -73,6 +74,8 @@ struct LowerAccessesPass
           .Case<vector::StoreOp>([&](auto store) {
             lowerStore(store, store.getBase(), store.getValueToStore());
           })
+          .Case<vector::MaskedLoadOp>([&](auto load) { lowerMasked(load); })
+          .Case<vector::MaskedStoreOp>([&](auto store) { lowerMasked(store); })
           .Case<memref::PrefetchOp>([&](auto prefetch) {
             lowerPrefetch(prefetch);
           });
@@ -137,6 +140,51 @@ private:
     LLVM::StoreOp::create(b, store.getLoc(), value, address,
                           getAlignment(store, memref), /*isVolatile=*/false,
                           store.getNontemporal());
+    store.erase();
+  }
+
+  /// The integers of the same size for vectors of half types: LLVM takes masked
+  /// accesses of these apart, and calls a library for each element.
+  static VectorType getMaskedType(VectorType type) {
+    unsigned bits = type.getElementTypeBitWidth();
+    if (bits != 16)
+      return type;
+    return type.clone(IntegerType::get(type.getContext(), bits));
+  }
+
+  void lowerMasked(vector::MaskedLoadOp load) {
+    VectorType type = load.getVectorType();
+    if (!isPlain(type))
+      return;
+    Value address = getAddress(load, load.getBase(), load.getIndices());
+    if (!address)
+      return;
+    OpBuilder b(load);
+    Location loc = load.getLoc();
+    VectorType masked = getMaskedType(type);
+    Value otherwise =
+        b.createOrFold<LLVM::BitcastOp>(loc, masked, load.getPassThru());
+    Value value = LLVM::MaskedLoadOp::create(
+        b, loc, masked, address, load.getMask(), otherwise,
+        b.getI32IntegerAttr(getAlignment(load, load.getBase())));
+    load.replaceAllUsesWith(b.createOrFold<LLVM::BitcastOp>(loc, type, value));
+    load.erase();
+  }
+
+  void lowerMasked(vector::MaskedStoreOp store) {
+    VectorType type = store.getVectorType();
+    if (!isPlain(type))
+      return;
+    Value address = getAddress(store, store.getBase(), store.getIndices());
+    if (!address)
+      return;
+    OpBuilder b(store);
+    Location loc = store.getLoc();
+    Value value = b.createOrFold<LLVM::BitcastOp>(loc, getMaskedType(type),
+                                                  store.getValueToStore());
+    LLVM::MaskedStoreOp::create(
+        b, loc, value, address, store.getMask(),
+        b.getI32IntegerAttr(getAlignment(store, store.getBase())));
     store.erase();
   }
 

@@ -58,7 +58,8 @@ def PromoteToF64Pass : Pass<"gru-promote-to-f64", "::mlir::func::FuncOp"> {
     First pass of the reference target. Every floating-point value inside the
     function becomes f64; inputs are widened where they enter, outputs narrowed
     where they leave (unless `f64-outputs`), weights are cast when they are
-    loaded. States become f64 altogether.
+    loaded. States become f64 altogether. What is rounded from f64 in between, as
+    where a model in float64 holds a layer in float32, is still rounded.
   }];
   let options = [Option<"f64Outputs", "f64-outputs", "bool", "false", "Leave the outputs in f64">];
   let dependentDialects = ["::mlir::arith::ArithDialect"];
@@ -354,7 +355,8 @@ def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::
     behind a multiple of the vector length is a vector of that many elements.
 
     Left alone, for `convert-linalg-to-loops`: bodies that read memory, booleans
-    in memory, and moves that no vector fits, such as transpositions.
+    in memory, moves that no vector fits, such as transpositions, and sums of half
+    types over what is contiguous.
   }];
   let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
                  Option<"registers", "registers", "int64_t", "32", "Number of vector registers">];
@@ -363,16 +365,18 @@ def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
-def DropoutMasksToLoopsPass : Pass<"convert-gru-dropout-masks-to-loops", "::mlir::func::FuncOp"> {
-  let summary = "draws dropout masks in vectors";
+def RandomToLoopsPass : Pass<"convert-gru-random-to-loops", "::mlir::func::FuncOp"> {
+  let summary = "draws dropout masks and noise in vectors";
   let description = [{
-    `gru.dropout_mask` on tensors becomes a buffer and a loop over groups of 64
-    elements, each from one evaluation of the generator (Philox4x32-10) on vectors of
-    16 counters; what lies behind the last element is masked. All targets use it, so
-    their masks are equal.
+    `gru.dropout_mask` and `gru.random_normal` on tensors become a buffer and a loop
+    over groups of 64 elements, each from one evaluation of the generator
+    (Philox4x32-10) on vectors of 16 counters; what lies behind the last element is
+    masked. Normal numbers are computed in float64 by additions, products,
+    divisions and square roots alone, which are rounded alike everywhere. All
+    targets use it, so what they draw is equal.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
 }
 
@@ -504,6 +508,9 @@ def LowerAccessesPass : Pass<"gru-lower-accesses", "::mlir::func::FuncOp"> {
     %r = llvm.getelementptr inbounds %q[80] : (!llvm.ptr) -> !llvm.ptr, f32
     %v = llvm.load %r {alignment = 4 : i64} : !llvm.ptr -> vector<16xf32>
     ```
+
+    Masked accesses of half types become those of integers, which every machine has
+    in one piece.
 
     The general conversion makes some ten operations of each access instead,
     which costs as much as the rest of the lowering. It is left what this pass

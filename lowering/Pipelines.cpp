@@ -142,7 +142,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createFuseElementwisePass());
   pm.addNestedPass<func::FuncOp>(createRowwiseToLoopsPass());
-  pm.addNestedPass<func::FuncOp>(createDropoutMasksToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createRandomToLoopsPass());
   pm.addNestedPass<func::FuncOp>(createBindBuffersPass());
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());

@@ -246,9 +246,12 @@ private:
   /// The loop whose iterations become lanes.
   bool chooseLanes() {
     double best = 1.5;
+    // LLVM takes vectors of bf16 apart through library calls.
+    Type sum = body->getArguments().back().getType();
+    bool mayReduce = hasCombiner() && !sum.isF16() && !sum.isBF16();
     for (unsigned loop = 0; loop < loops.size(); ++loop) {
       bool reduction = loops[loop].isReduction;
-      if (loops[loop].size == 0 || (reduction && !hasCombiner()))
+      if (loops[loop].size == 0 || (reduction && !mayReduce))
         continue;
       double scattered = 0, contiguous = 0;
       bool fits = true;

@@ -41,6 +41,17 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
     return attr;
   }
 
+  /// From f64. Halves are reached through f32: there is no instruction from f64.
+  static Value narrow(OpBuilder &b, Location loc, Value value, Type type) {
+    if (getElementTypeOrSelf(type).getIntOrFloatBitWidth() < 32) {
+      Type single = b.getF32Type();
+      if (auto shaped = dyn_cast<ShapedType>(type))
+        single = shaped.clone(single);
+      value = arith::TruncFOp::create(b, loc, single, value);
+    }
+    return arith::TruncFOp::create(b, loc, type, value);
+  }
+
   void runOnOperation() override {
     func::FuncOp func = getOperation();
     if (func.isDeclaration())
@@ -48,6 +59,12 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
     Builder attributes(&getContext());
     SmallVector<Type> resultTypes(func.getResultTypes());
 
+    // A model that computes in float64 and rounds in between means it.
+    DenseMap<Operation *, Type> roundings;
+    func.getBody().walk([&](arith::TruncFOp op) {
+      if (getElementTypeOrSelf(op.getIn().getType()).isF64())
+        roundings[op] = op.getType();
+    });
     func.getBody().walk([&](Operation *op) {
       // Attributes with a type of their own are constants; the parameters of
       // gru operations are numbers, not data.
@@ -60,16 +77,24 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
           for (BlockArgument argument : block.getArguments())
             argument.setType(promote(argument.getType()));
     });
-    // Casts between float types have nothing left to do.
-    func.getBody().walk([](Operation *op) {
-      if (isa<arith::ExtFOp, arith::TruncFOp>(op)) {
-        op->getResult(0).replaceAllUsesWith(op->getOperand(0));
-        op->erase();
+    // Other casts between float types have nothing left to do.
+    OpBuilder b(&getContext());
+    func.getBody().walk([&](Operation *op) {
+      if (!isa<arith::ExtFOp, arith::TruncFOp>(op))
+        return;
+      Value value = op->getOperand(0);
+      if (auto rounding = roundings.find(op); rounding != roundings.end()) {
+        b.setInsertionPoint(op);
+        value = narrow(b, op->getLoc(), value, rounding->second);
+        value = arith::ExtFOp::create(b, op->getLoc(),
+                                      promote(rounding->second), value);
       }
+      op->getResult(0).replaceAllUsesWith(value);
+      op->erase();
     });
 
     Block &body = func.getBody().front();
-    OpBuilder b = OpBuilder::atBlockBegin(&body);
+    b.setInsertionPointToStart(&body);
     for (BlockArgument argument : func.getArguments()) {
       Type type = argument.getType(), wide = promote(type);
       if (type == wide)
@@ -100,13 +125,7 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
         type = operand.get().getType();
         continue;
       }
-      // Halves are reached through f32: there is no instruction from f64.
-      Value narrow = operand.get();
-      if (getElementTypeOrSelf(type).getIntOrFloatBitWidth() < 32)
-        narrow = arith::TruncFOp::create(
-            b, ret->getLoc(),
-            cast<ShapedType>(type).clone(b.getF32Type()), narrow);
-      operand.set(arith::TruncFOp::create(b, ret->getLoc(), type, narrow));
+      operand.set(narrow(b, ret->getLoc(), operand.get(), type));
     }
     func.setFunctionType(
         attributes.getFunctionType(body.getArgumentTypes(), resultTypes));

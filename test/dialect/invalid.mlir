@@ -845,6 +845,38 @@ func.func @gru_dropout_mask_c4(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
 
 // -----
 
+func.func @gru_random_normal_c1(%key: tensor<2xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{key has 2 entries, expected 3 (seed, draws, recurrent draws)}}
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, -2>, mean = 0.0, stddev = 1.0, stream = 0} : tensor<2xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @gru_random_normal_c2(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{dims has 0, expected a positive size, or -1 to -2 for a dimension of like}}
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, 0>, mean = 0.0, stddev = 1.0, stream = 0} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x0xf32>
+  return
+}
+
+// -----
+
+func.func @gru_random_normal_c3(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{stddev is -1.000000e+00, expected a number that is not negative}}
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, -2>, mean = 0.0, stddev = -1.0, stream = 0} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @gru_random_normal_c4(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
+  // expected-error @below {{stream is -1, expected a number of 32 bits}}
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, -2>, mean = 0.0, stddev = 1.0, stream = -1} : tensor<3xi64>, tensor<2x3xf32> -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
 func.func @gru_quantized_pack_part(%x: tensor<2x12xf32>) {
   // expected-error @+1 {{part is 'input_bias', expected all, gates or candidate}}
   %0, %1 = gru.quantized_pack %x {part = #gru.part<input_bias>, gates = 3, width = 16} : tensor<2x12xf32> -> tensor<1x2x3x16xi8>, tensor<1x3x16xf32>

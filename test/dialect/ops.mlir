@@ -266,3 +266,14 @@ func.func @dropout_mask(%key: tensor<3xi64>, %x: tensor<?x?x8xf32>, %y: tensor<2
       : tensor<3xi64>, tensor<2x4xbf16> -> tensor<2x4xbf16>
   return %m, %n : tensor<3x?x8xf32>, tensor<2x4xbf16>
 }
+
+// CHECK-LABEL: func.func @random_normal
+func.func @random_normal(%key: tensor<3xi64>, %x: tensor<?x8xf32>, %y: tensor<2x4xf64>) -> (tensor<?x8xf32>, tensor<2x4xf64>) {
+  // CHECK: gru.random_normal %{{.*}} like %{{.*}} {dims = array<i64: -1, -2>, mean = 1.000000e+00 : f64, stddev = 5.000000e-01 : f64, stream = 0 : i64} : tensor<3xi64>, tensor<?x8xf32> -> tensor<?x8xf32>
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, -2>, mean = 1.0, stddev = 0.5, stream = 0}
+      : tensor<3xi64>, tensor<?x8xf32> -> tensor<?x8xf32>
+  // CHECK: gru.random_normal {{.*}} seed = 7 : i64
+  %m = gru.random_normal %key like %y {dims = array<i64: 2, 4>, mean = 0.0, stddev = 1.0, stream = 1, seed = 7}
+      : tensor<3xi64>, tensor<2x4xf64> -> tensor<2x4xf64>
+  return %n, %m : tensor<?x8xf32>, tensor<2x4xf64>
+}

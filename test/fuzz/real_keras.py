@@ -15,7 +15,6 @@ may be missing. One case is made from its seed alone.
 
 import argparse
 import os
-import random
 import shlex
 import subprocess
 import sys
@@ -27,15 +26,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# relu6, leaky_relu and others are TensorFlow's in Keras 2, with other names.
-BOTH = """elu exponential gelu hard_sigmoid linear relu selu sigmoid softmax
-softplus softsign swish tanh mish""".split()
-KERAS3 = """relu6 leaky_relu silu celu glu_ log_softmax log_sigmoid hard_silu
-hard_tanh hard_shrink soft_shrink tanh_shrink sparse_plus sparse_sigmoid sparsemax
-squareplus""".split()
-KERAS3.remove("glu_")
-# Values grow without bound in a recurrence over these.
-BOUNDED = "tanh sigmoid hard_sigmoid softsign softmax".split()
+sys.dont_write_bytecode = True
+import keras_draws  # noqa: E402
+from keras_models import Case  # noqa: E402
+
 # Of the output's magnitude; half types have fewer digits.
 TOLERANCES = {
     "float32": (2e-5, 2e-4),
@@ -45,442 +39,6 @@ TOLERANCES = {
 }
 
 
-class Case:
-    """Draws one model. `K` is the keras module."""
-
-    def __init__(self, K, version, seed):
-        import numpy
-
-        self.K, self.L, self.version, self.np = K, K.layers, version, numpy
-        self.seed = seed
-        self.rng = random.Random(f"keras{version} {seed}")
-        self.flag = lambda p=0.5: self.rng.random() < p
-        self.pick = self.rng.choice
-        self.count = 0
-        self.notes = []
-        self.policy = self.pick(["float32"] * 8 + ["float64", "mixed_bfloat16", "mixed_float16",
-                                                   "float16", "bfloat16"])
-        # Halves drift apart from call to call.
-        self.stateful = self.flag(0.12) and self.compute in ("float32", "float64")
-
-    @property
-    def compute(self):
-        return self.policy.replace("mixed_", "")
-
-    def name(self, stem):
-        self.count += 1
-        return f"{stem}{self.count}"
-
-    # --- pieces of configurations ---------------------------------------
-
-    def activation(self, bounded=False):
-        if bounded or self.compute not in ("float32", "float64"):
-            return self.pick(BOUNDED)
-        names = BOTH + (KERAS3 if self.version == 3 else [])
-        return self.pick(["tanh", "tanh", self.pick(BOUNDED), self.pick(names), None])
-
-    def regularizer(self, matrix):
-        R = self.K.regularizers
-        kinds = [lambda: R.L1(0.01), lambda: R.L2(0.02), lambda: R.L1L2(0.01, 0.03)]
-        if matrix:
-            kinds.append(lambda: R.OrthogonalRegularizer(0.1, self.pick(["rows", "columns"])))
-        return self.pick(kinds)() if self.flag(0.1) else None
-
-    def constraint(self):
-        C = self.K.constraints
-        return self.pick([None] * 8 + [C.MaxNorm(1.5), C.NonNeg(), C.UnitNorm(axis=0),
-                                       C.MinMaxNorm(0.3, 1.2, 0.5, axis=1)])
-
-    def rules(self, layer_too=True):
-        result = dict(
-            kernel_regularizer=self.regularizer(True),
-            bias_regularizer=self.regularizer(False),
-        )
-        if layer_too:
-            result["activity_regularizer"] = self.regularizer(False)
-        return result
-
-    def cell_options(self):
-        options = dict(
-            units=self.pick([1, 2, 3, 4, 5, 7, 8, 9, 16, 17]),
-            activation=self.activation(),
-            recurrent_activation=self.activation(bounded=True),
-            use_bias=self.flag(0.8),
-            reset_after=self.flag(0.7),
-            dropout=self.pick([0.0, 0.0, 0.3]),
-            recurrent_dropout=self.pick([0.0, 0.0, 0.0, 0.2]),
-            implementation=self.pick([1, 2, 2]),
-            recurrent_regularizer=self.regularizer(True),
-            kernel_constraint=self.constraint(),
-            recurrent_constraint=self.constraint(),
-            **self.rules(layer_too=False),
-        )
-        # TensorFlow has no QR in bfloat16.
-        if self.policy == "bfloat16":
-            options["recurrent_initializer"] = "glorot_uniform"
-        # Gates below zero let such states grow, and rounding with them.
-        if options["activation"] not in BOUNDED:
-            options["recurrent_activation"] = self.pick(["sigmoid", "hard_sigmoid", "softmax"])
-        return options
-
-    def loop_options(self, sequences):
-        return dict(
-            return_sequences=sequences,
-            go_backwards=self.flag(0.25),
-            unroll=self.flag(0.2),
-            zero_output_for_mask=self.flag(0.25) and self.can_zero(sequences),
-            stateful=self.stateful,
-        )
-
-    def can_zero(self, sequences):
-        # tf_keras raises for the last output of an unrolled loop.
-        return self.version == 3 or sequences
-
-    # --- layers on sequences ---------------------------------------------
-
-    def recurrent(self, x, sequences, mask=None, may_state=True):
-        """A recurrent layer; returns its output and further outputs."""
-        L = self.L
-        kind = self.pick(["gru", "gru", "gru", "cell", "stack", "bidi", "bidi"])
-        loop = self.loop_options(sequences)
-        state = may_state and self.flag(0.3)
-        loop["return_state"] = state
-        kwargs = {}
-        if mask is not None:
-            kwargs["mask"] = mask
-        extra = dict(dtype=self.policy)
-        if kind == "gru":
-            options = self.cell_options()
-            sizes = [options["units"]]
-            layer = L.GRU(**options, **loop, activity_regularizer=self.regularizer(False),
-                          name=self.name("g"), **extra)
-        elif kind in ("cell", "stack"):
-            cells = [L.GRUCell(**self.cell_options(), **extra)
-                     for _ in range(1 if kind == "cell" else self.pick([2, 3]))]
-            sizes = [cell.units for cell in cells]
-            layer = L.RNN(cells[0] if kind == "cell" else
-                          self.pick([cells, L.StackedRNNCells(cells, **extra)]),
-                          **loop, name=self.name("r"), **extra)
-        else:
-            loop["go_backwards"] = False
-            # Bidirectional sets it from return_sequences.
-            loop["zero_output_for_mask"] = False
-            if self.version == 2 and not sequences:
-                loop["unroll"] = False
-            options = self.cell_options()
-            sizes = [options["units"]] * 2
-            inner = L.GRU(**options, **loop, activity_regularizer=self.regularizer(False),
-                          name=self.name("b"), **extra)
-            merge = self.pick(["concat", "concat", "sum", "ave", "mul", None])
-            other = None
-            if merge in ("concat", None) and self.flag(0.3):
-                options = self.cell_options()
-                sizes = [sizes[0], options["units"]]
-                other = L.GRU(**options, **dict(loop, go_backwards=True),
-                              name=self.name("b"), **extra)
-            layer = L.Bidirectional(inner, backward_layer=other, merge_mode=merge,
-                                    name=self.name("bi"), **extra)
-        if self.flag(0.25):
-            states = [self.input(self.name("h"), (size,), "state") for size in sizes]
-            kwargs["initial_state"] = states[0] if len(states) == 1 and self.flag() else states
-        y = layer(x, **kwargs)
-        self.notes.append(f"{kind} {loop} {sorted(kwargs)}")
-        y = list(y) if isinstance(y, (list, tuple)) else [y]
-        if kind == "bidi" and merge is None:
-            y[:2] = [L.Concatenate(name=self.name("m"), **extra)(y[:2])]
-        return y[0], y[1:]
-
-    def between(self, x):
-        """A layer from a sequence to a sequence of about the same length."""
-        L, steps, features = self.L, x.shape[1], x.shape[2]
-        extra = dict(dtype=self.policy)
-        n = self.name
-        kinds = {
-            "dense": lambda: L.Dense(self.pick([1, 3, 6]), activation=self.activation(),
-                                     use_bias=self.flag(), name=n("d"), **self.rules(), **extra)(x),
-            "act": lambda: L.Activation(self.pick(BOUNDED), name=n("a"), **extra)(x),
-            "relu": lambda: self.relu(extra)(x),
-            "drop": lambda: self.pick([L.Dropout, L.SpatialDropout1D, L.GaussianNoise,
-                                       L.GaussianDropout, L.AlphaDropout])(0.3, name=n("dr"), **extra)(x),
-            "ln": lambda: L.LayerNormalization(
-                epsilon=self.pick([1e-3, 1e-6]), center=self.flag(0.7), scale=self.flag(0.7),
-                name=n("ln"), **extra)(x),
-            "bn": lambda: L.BatchNormalization(center=self.flag(0.7), scale=self.flag(0.7),
-                                               name=n("bn"), **extra)(x),
-            "norm": lambda: self.normalization(features, extra)(x),
-            "rescale": lambda: L.Rescaling(self.pick([0.5, 2.0]), offset=self.pick([0.0, -1.0]),
-                                           name=n("rs"), **extra)(x),
-            "conv": lambda: self.conv(steps, features, extra)(x),
-            "pool": lambda: self.pick([L.MaxPooling1D, L.AveragePooling1D])(
-                self.pick([1, 2]), strides=self.pick([None, 1]),
-                padding=self.pick(["same", "valid"]) if steps >= 2 else "same",
-                name=n("p"), **extra)(x),
-            "pad": lambda: L.ZeroPadding1D(self.pick([1, (0, 2)]), name=n("zp"), **extra)(x),
-            "crop": lambda: (L.Cropping1D((1, 0), name=n("cr"), **extra) if steps > 1 else
-                             L.Identity(name=n("id")) if self.version == 3 else
-                             L.Activation("linear", name=n("id")))(x),
-            "up": lambda: L.UpSampling1D(2, name=n("up"), **extra)(x) if steps < 5 else x,
-            "attention": lambda: L.Attention(
-                use_scale=self.flag(), score_mode=self.pick(["dot", "concat"]),
-                name=n("at"), **extra)([x, x] if self.flag() else [x, x, x],
-                                       use_causal_mask=self.flag(0.3)),
-            "additive": lambda: L.AdditiveAttention(use_scale=self.flag(), name=n("aa"), **extra)([x, x]),
-            "mha": lambda: self.heads(x, extra),
-            "residual": lambda: L.Add(name=n("m"), **extra)([x, self.heads(x, extra)]),
-            "shared": lambda: self.shared(x, features, extra),
-            "dot": lambda: L.Dot(axes=(1, 2), normalize=self.flag(0.3), name=n("do"), **extra)(
-                [x, L.Dense(steps, name=n("d"), **extra)(
-                    L.Permute((2, 1), name=n("pm"), **extra)(x))]),
-            "join": lambda: L.Concatenate(axis=1, name=n("m"), **extra)(
-                [x, L.Dense(features, name=n("d"), **extra)(x)]),
-            "masking": lambda: L.Masking(0.0, name=n("ma"), **extra)(x),
-            "deep": lambda: self.nested_deep(steps, features, extra)(x),
-            "td": lambda: self.time_distributed(features, extra)(x),
-            "merge": lambda: self.merge(x, extra),
-            "permute": lambda: L.Permute((2, 1), name=n("pm"), **extra)(
-                L.Permute((2, 1), name=n("pm"), **extra)(x)),
-            "reshape": lambda: L.Reshape((steps, features), name=n("re"), **extra)(
-                L.Flatten(name=n("fl"), **extra)(x)),
-            "actreg": lambda: L.ActivityRegularization(l1=0.01, l2=0.02, name=n("ar"))(x),
-            "nested": lambda: self.nested(steps, features, extra)(x),
-        }
-        # Half types sum in other orders than TensorFlow's kernels.
-        kind = self.pick(sorted(kinds))
-        if self.compute in ("float16", "bfloat16") and kind in ("norm", "bn", "attention", "additive",
-                                                                "mha", "conv", "nested", "ln", "residual",
-                                                                "dot", "deep"):
-            kind = "dense"
-        y = kinds[kind]()
-        self.notes.append(f"{kind} {x.shape}")
-        return y
-
-    def heads(self, x, extra):
-        options = dict(num_heads=self.pick([1, 2, 3]), key_dim=self.pick([1, 3, 4]),
-                       value_dim=self.pick([None, 2]), use_bias=self.flag(),
-                       dropout=self.pick([0.0, 0.2]), **self.rules(layer_too=False))
-        if self.version == 3:
-            options.update(use_gate=self.flag(0.2), sliding_window=self.pick([None, None, 2]))
-        layer = self.L.MultiHeadAttention(name=self.name("mha"), **options, **extra)
-        kwargs = dict(use_causal_mask=True) if self.flag(0.3) else {}
-        if self.flag(0.3):
-            kwargs["key"] = self.L.Dense(x.shape[2], name=self.name("d"), **extra)(x)
-        if self.flag(0.2):
-            shape = (x.shape[1], x.shape[1])
-            kwargs["attention_mask"] = self.input(self.name("am"), shape, "mask")
-        if self.flag(0.2):
-            y, scores = layer(x, x, return_attention_scores=True, **kwargs)
-            self.extra_outputs.append(scores)
-            return y
-        return layer(x, x, **kwargs)
-
-    def shared(self, x, features, extra):
-        """One layer called twice, on a tensor and on what it has made of it."""
-        layer = self.pick([
-            lambda: self.L.GRU(features, return_sequences=True, name=self.name("g"),
-                               stateful=self.stateful, activity_regularizer=self.regularizer(False),
-                               recurrent_initializer="glorot_uniform", **extra),
-            lambda: self.L.Dense(features, name=self.name("d"), **self.rules(), **extra)])()
-        return self.L.Add(name=self.name("m"), **extra)([layer(x), layer(layer(x))])
-
-    def relu(self, extra):
-        L, n = self.L, self.name
-        kinds = [lambda: L.ReLU(max_value=self.pick([None, 1.0]), negative_slope=self.pick([0.0, 0.1]),
-                                threshold=self.pick([0.0, 0.2]), name=n("re"), **extra),
-                 lambda: L.LeakyReLU(name=n("lr"), **extra),
-                 lambda: L.ELU(alpha=self.pick([1.0, 0.5]), name=n("el"), **extra),
-                 lambda: L.Softmax(name=n("sm"), **extra)]
-        return self.pick(kinds)()
-
-    def normalization(self, features, extra):
-        np = self.np
-        if self.flag():
-            layer = self.L.Normalization(axis=-1, name=self.name("no"), **extra)
-            data = np.random.default_rng(self.seed).normal(1, 2, (50, features))
-            layer.adapt(data.astype("float32"))
-            return layer
-        return self.L.Normalization(axis=-1, mean=[0.5] * features, variance=[2.0] * features,
-                                    name=self.name("no"), **extra)
-
-    def conv(self, steps, features, extra):
-        groups = self.pick([g for g in (1, 2, 3) if features % g == 0])
-        size = self.pick([1, 2, 3])
-        strides, dilation = self.pick([(1, 1), (2, 1), (1, 2)])
-        padding = self.pick(["same", "valid", "causal"])
-        if steps < (size - 1) * dilation + 1:
-            padding = "causal"
-        return self.L.Conv1D(groups * self.pick([1, 2]), size, strides=strides, padding=padding,
-                             dilation_rate=dilation, groups=groups, activation=self.activation(),
-                             use_bias=self.flag(), name=self.name("c"), **self.rules(), **extra)
-
-    def time_distributed(self, features, extra):
-        L, n = self.L, self.name
-        inner = self.pick([
-            lambda: L.Dense(3, activation=self.pick(BOUNDED), name=n("d"), **extra),
-            lambda: L.LayerNormalization(name=n("ln"), **extra),
-            lambda: L.Reshape((features, 1), name=n("re"), **extra),
-        ])()
-        layer = L.TimeDistributed(inner, name=n("td"), **extra)
-        if isinstance(inner, L.Reshape):
-            back = L.TimeDistributed(L.Flatten(name=n("fl"), **extra), name=n("td"), **extra)
-            return lambda x: back(layer(x))
-        return layer
-
-    def merge(self, x, extra):
-        L, n = self.L, self.name
-        other = L.Dense(x.shape[2], name=n("d"), **extra)(x)
-        layer = self.pick([L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum,
-                           L.Concatenate])
-        return layer(name=n("m"), **extra)([x, other])
-
-    def nested_deep(self, steps, features, extra):
-        self.deep = True
-        return self.nested(steps, features, extra, depth=2)
-
-    def nested(self, steps, features, extra, depth=1):
-        """A model inside the model, called once or twice."""
-        K, L, n = self.K, self.L, self.name
-        gru = lambda units: L.GRU(units, return_sequences=True, name=n("g"),
-                                  activity_regularizer=self.regularizer(False),
-                                  recurrent_initializer="glorot_uniform", **extra)
-        kind = self.pick(["sequential", "unbuilt", "functional"])
-        inner = [self.nested(steps, features, extra, depth - 1)] if depth > 1 else []
-        if kind != "functional":
-            layers = [*inner, L.Dense(4, activation="tanh", name=n("d"), **self.rules(), **extra),
-                      gru(features)]
-            if kind == "sequential":
-                layers.insert(0, L.Input((steps, features)))
-            model = K.Sequential(layers, name=n("seq"))
-        else:
-            i = L.Input((steps, features), name=n("in"))
-            x = inner[0](i) if inner else i
-            b = L.Bidirectional(gru(2), name=n("bi"), **extra)(i)
-            joined = L.Concatenate(name=n("m"), **extra)([gru(3)(x), b])
-            model = K.Model(i, L.Dense(features, name=n("d"), **extra)(joined), name=n("fun"))
-        twice = self.flag(0.3)
-        return (lambda x: model(model(x))) if twice and depth == 1 and not self.deep else model
-
-    # --- the model --------------------------------------------------------
-
-    @property
-    def plain(self):
-        """The type of an input."""
-        return "float32" if self.policy.startswith("mixed_") else self.policy
-
-    def input(self, name, shape, role, dtype=None):
-        dtype = dtype or (self.plain if role != "mask" else "bool")
-        tensor = self.L.Input(batch_shape=(self.batch, *shape), dtype=dtype, name=name)
-        self.inputs.append((name, tensor, (self.batch, *shape), role, dtype))
-        return tensor
-
-    def build(self):
-        L, n = self.L, self.name
-        self.batch = self.pick([1, 2, 3, 5])
-        self.steps = self.pick([1, 2, 3, 5, 8])
-        self.inputs, outputs, self.extra_outputs, self.deep = [], [], [], False
-        if self.version == 2 and self.flag(0.06):
-            return self.build_time_major()
-        features = self.pick([1, 2, 3, 4, 6])
-        mask = None
-        start = self.pick(["x", "x", "x", "mask", "embedding", "masking"])
-        if start == "embedding":
-            ids = self.input("x", (self.steps,), "ids", "int32")
-            x = L.Embedding(7, features, mask_zero=self.flag(0.7), name=n("em"), dtype=self.policy)(ids)
-        else:
-            x = self.input("x", (self.steps, features), "input")
-            if start == "masking":
-                x = L.Masking(mask_value=0.0, name=n("ma"), dtype=self.policy)(x)
-            if start == "mask":
-                mask = self.input("mask", (self.steps,), "mask")
-        for _ in range(self.pick([0, 0, 1, 2])):
-            if mask is None:
-                x = self.between(x)
-        for last in (False,) * self.pick([0, 0, 1]) + (True,):
-            sequences = not last or self.flag()
-            x, states = self.recurrent(x, sequences, mask)
-            outputs += states
-            mask = None
-            if not last and self.flag(0.4):
-                x = self.between(x)
-        if len(x.shape) == 3 and self.flag():
-            x = self.between(x)
-        if len(x.shape) == 3 and self.flag(0.4):
-            x = self.pick([L.GlobalAveragePooling1D, L.GlobalMaxPooling1D, L.Flatten])(
-                name=n("gp"), dtype=self.policy)(x)
-        if self.flag(0.4):
-            x = L.Dense(2, activation=self.pick(BOUNDED), name=n("d"), dtype=self.policy,
-                        **self.rules())(x)
-        if not self.K.backend.is_keras_tensor(x) if self.version == 2 else False:
-            raise ValueError("no tensor")
-        model = self.K.Model([i[1] for i in self.inputs], [x] + outputs + self.extra_outputs)
-        self.fill(model)
-        return model
-
-    def build_time_major(self):
-        """Layers on [timesteps, batch, features], which only they understand."""
-        steps = self.steps
-        x = self.L.Input(batch_shape=(steps, self.batch, 3), dtype=self.plain, name="x")
-        self.inputs.append(("x", x, (steps, self.batch, 3), "input", self.plain))
-        outputs = []
-        for sequences in (True, self.flag()):
-            loop = self.loop_options(sequences)
-            options = self.cell_options()
-            layer = self.L.GRU(**options, **loop, time_major=True, return_state=True,
-                               name=self.name("g"), dtype=self.policy)
-            x, state = layer(x)
-            outputs.append(state)
-            self.notes.append(f"time_major {loop}")
-        model = self.K.Model([self.inputs[0][1]], [x] + outputs)
-        self.fill(model)
-        return model
-
-    def fill(self, model):
-        """Weights that are no initial values: biases are not zero."""
-        generator = self.np.random.default_rng(self.seed)
-        values = []
-        for w in model.get_weights():
-            if "float" not in str(w.dtype):
-                values.append(w)
-                continue
-            scale = 1 / max(1, w.shape[0]) ** 0.5 if w.ndim > 1 else 0.3
-            drawn = generator.normal(0, scale, w.shape)
-            # Variances and scales stay positive; that is what they are.
-            if (w.ndim <= 1) and self.np.all(w > 0) and w.size:
-                drawn = 0.5 + abs(drawn)
-            values.append(drawn.astype(w.dtype))
-        model.set_weights(values)
-        for layer in model._flatten_layers():
-            if hasattr(layer, "finalize_state"):
-                layer.finalize_state()
-
-    def values(self, call=0):
-        """An array for each input."""
-        np = self.np
-        generator = np.random.default_rng(self.seed + 1 + call)
-        result = {}
-        for name, _, shape, role, dtype in self.inputs:
-            if role == "ids":
-                value = generator.integers(0, 7, shape).astype("int32")
-                if self.flag():
-                    value[0] = 0
-            elif role == "mask":
-                value = generator.random(shape) < self.pick([0.3, 0.7])
-                kind = self.pick(["holes", "right", "left", "none"] if len(shape) == 2 else ["holes"])
-                if kind in ("right", "left"):
-                    lengths = generator.integers(0, shape[1] + 1, (shape[0], 1))
-                    value = np.arange(shape[1])[None] < lengths
-                    if kind == "left":
-                        value = value[:, ::-1].copy()
-                if kind == "none":
-                    value[0] = False
-            else:
-                value = generator.normal(0, 1, shape)
-                if role == "input" and self.flag():
-                    value[generator.random(shape[:-1]) < 0.3] = 0
-                value = value.astype(dtype if dtype != "bfloat16" else "float32")
-            result[name] = value
-        return result
-
-
 def run_case(gru_run, K, version, seed, keep=None):
     """None where gru-run agrees with Keras, else what went wrong; the second
     value tells whether Keras itself refused the case."""
@@ -488,58 +46,80 @@ def run_case(gru_run, K, version, seed, keep=None):
 
     case = Case(K, version, seed)
     K.utils.set_random_seed(seed)
-    try:
-        model = case.build()
-        calls = []
-        for number in range(3 if case.stateful else 1):
-            values = case.values(number)
-            reset = number > 0 and case.flag(0.3)
-            if reset:
-                reset_states(model)
-            outputs = model([values[i[0]] for i in case.inputs], training=False)
-            calls.append((reset, values, flatten(outputs)))
-        losses = [float(np.asarray(K.backend.get_value(l) if version == 2 else l, "float64"))
-                  for l in model.losses]
-    except Exception as error:  # Keras's own limits
-        return None, f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
-    atol, rtol = TOLERANCES[case.compute]
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep or scratch
         os.makedirs(folder, exist_ok=True)
         try:
+            model = case.build()
+            # Calls in training move the statistics that are saved.
             form, files = save(model, case, folder)
-        except Exception as error:
+            calls, losses = call_keras(K, version, model, case)
+        except Exception as error:  # Keras's own limits
             return None, f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
-        arguments = files + ["--losses", "--atol", str(atol), "--rtol", str(rtol)]
-        for number, (reset, values, outputs) in enumerate(calls):
-            if number:
-                arguments += ["--next-call"] + ["--reset-states"] * reset
-            for name, value in values.items():
-                path = os.path.join(folder, f"in{number}_{name}.npy")
-                np.save(path, value)
-                arguments += ["--input", f"{name}={path}"]
-            for index, output in enumerate(outputs):
-                output = np.asarray(output).astype("float64")
-                if not np.isfinite(output).all() or (output.size and abs(output).max() > 1e4):
-                    return None, "Keras's own numbers grow without bound"
-                path = os.path.join(folder, f"out{number}_{index}.npy")
-                np.save(path, output)
-                arguments += ["--expected", f"output_{index}={path}"]
-        total = float(sum(losses))
-        # Keras keeps some factors as float32, also where the losses are float64.
-        if np.isfinite(total) and case.compute == "float32" and len(calls) == 1:
-            np.save(os.path.join(folder, "losses.npy"), np.asarray(losses, "float64"))
-            arguments += ["--expected", f"losses={folder}/losses.npy"]
-        for target in ("cpu", "reference"):
-            command = [gru_run, arguments[0], "--target", target] + arguments[1:]
-            if keep:
-                print(shlex.join(command))
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                text = (done.stdout + done.stderr).strip().splitlines()
-                worst = [line for line in text if "not within" in line]
-                return (f"{target}: " + " | ".join(worst[:2] + text[-1:]) + "\n    "
-                        + "; ".join([case.policy, form] + case.notes)), None
+        return run_gru(gru_run, case, form, files, calls, losses, folder, keep)
+
+
+def call_keras(K, version, model, case):
+    """The calls, each with its inputs and outputs, and the losses."""
+    import numpy as np
+
+    calls = []
+    for number in range(3 if case.stateful else 1):
+        values, masks = case.values(number), {}
+        reset = number > 0 and case.flag(0.3)
+        if reset:
+            reset_states(model)
+        inputs = [values[i[0]] for i in case.inputs]
+        if len(inputs) == 1:
+            inputs = inputs[0]
+        if case.training:
+            with keras_draws.record(K, version, model, masks):
+                outputs = model(inputs, training=True)
+        else:
+            outputs = model(inputs, training=False)
+        calls.append((reset, {**values, **masks}, flatten(outputs)))
+    losses = [float(np.asarray(K.backend.get_value(l) if version == 2 else l, "float64"))
+              for l in model.losses]
+    return calls, losses
+
+
+def run_gru(gru_run, case, form, files, calls, losses, folder, keep):
+    """Runs both targets on what Keras ran, and compares."""
+    import numpy as np
+
+    atol, rtol = TOLERANCES[case.compute]
+    arguments = files + ["--losses", "--atol", str(atol), "--rtol", str(rtol)]
+    if case.training:
+        arguments.append("--training")
+    for number, (reset, values, outputs) in enumerate(calls):
+        if number:
+            arguments += ["--next-call"] + ["--reset-states"] * reset
+        for name, value in values.items():
+            path = os.path.join(folder, f"in{number}_{name.replace('/', '_')}.npy")
+            np.save(path, value)
+            arguments += ["--input", f"{name}={path}"]
+        for index, output in enumerate(outputs):
+            output = np.asarray(output).astype("float64")
+            if not np.isfinite(output).all() or (output.size and abs(output).max() > 1e4):
+                return None, "Keras's own numbers grow without bound"
+            path = os.path.join(folder, f"out{number}_{index}.npy")
+            np.save(path, output)
+            arguments += ["--expected", f"output_{index}={path}"]
+    total = float(sum(losses))
+    # Keras keeps some factors as float32, also where the losses are float64.
+    if np.isfinite(total) and case.compute == "float32" and len(calls) == 1:
+        np.save(os.path.join(folder, "losses.npy"), np.asarray(losses, "float64"))
+        arguments += ["--expected", f"losses={folder}/losses.npy"]
+    for target in ("cpu", "reference"):
+        command = [gru_run, arguments[0], "--target", target] + arguments[1:]
+        if keep:
+            print(shlex.join(command))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            text = (done.stdout + done.stderr).strip().splitlines()
+            worst = [line for line in text if "not within" in line]
+            return (f"{target}: " + " | ".join(worst[:2] + text[-1:]) + "\n    "
+                    + "; ".join([case.policy, form] + ["training"] * case.training + case.notes)), None
     return None, None
 
 
@@ -590,25 +170,41 @@ def to_cudnn(path):
         stateful units kernel_initializer recurrent_initializer bias_initializer kernel_regularizer
         recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint
         recurrent_constraint bias_constraint""".split()
+    def convert(layer):
+        c = layer["config"]
+        if layer["class_name"] != "GRU" or not (
+                c["activation"] == "tanh" and c["recurrent_activation"] == "sigmoid"
+                and c["use_bias"] and c["reset_after"] and not c.get("time_major")
+                and not c.get("zero_output_for_mask")):
+            return False
+        layer["class_name"] = "CuDNNGRU"
+        layer["config"] = {key: c[key] for key in kept if key in c}
+        return True
+
     count = 0
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         for layer in config["config"]["layers"]:
-            c = layer["config"]
-            if layer["class_name"] != "GRU" or not (
-                    c["activation"] == "tanh" and c["recurrent_activation"] == "sigmoid"
-                    and c["use_bias"] and c["reset_after"] and not c.get("time_major")
-                    and not c.get("zero_output_for_mask")):
+            # The weights of a Bidirectional are those of both directions.
+            inner = [layer["config"].get(key) for key in ("layer", "backward_layer")]
+            parts = [part for part in inner if part] if layer["class_name"] == "Bidirectional" else [layer]
+            halves = 2 if layer["class_name"] == "Bidirectional" else 1
+            converted = [convert(part) for part in parts]
+            if not any(converted):
                 continue
-            group = file["model_weights"][c["name"]]
+            if len(converted) < halves:
+                converted *= 2
+            group = file["model_weights"][layer["config"]["name"]]
             names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
-            weights = hdf5_format._convert_rnn_weights(CuDNNGRU(), [group[n][()] for n in names])
-            for name, weight in zip(names, weights):
-                del group[name]
-                group[name] = weight
-            layer["class_name"] = "CuDNNGRU"
-            layer["config"] = {key: c[key] for key in kept if key in c}
-            count += 1
+            for half in range(halves):
+                if not converted[half]:
+                    continue
+                part = names[:3] if half == 0 else names[-3:]
+                weights = hdf5_format._convert_rnn_weights(CuDNNGRU(), [group[n][()] for n in part])
+                for name, weight in zip(part, weights):
+                    del group[name]
+                    group[name] = weight
+                count += 1
         file.attrs["model_config"] = json.dumps(config)
     return count
 

@@ -19,6 +19,9 @@ import keras
 import numpy as np
 import tf_keras
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz"))
+import keras_draws  # noqa: E402
+
 SEED = 23
 F64 = dict(dtype="float64")
 
@@ -95,6 +98,59 @@ def joined_masks(K):
     return K.Model(x, [L.GRU(3, **F64)(joined), L.GRU(3, **F64)(either)])
 
 
+def noise(K):
+    """What a layer draws in training is an input of the case."""
+    L = K.layers
+    x = L.Input((5, 3), name="x", **F64)
+    y = L.GaussianNoise(0.5, **F64)(L.Masking(**F64)(x))
+    y = L.GRU(4, return_sequences=True, **F64)(y)
+    y = L.AlphaDropout(0.25, **F64)(y)
+    y = L.GRU(4, return_sequences=True, **F64)(L.GaussianDropout(0.25, **F64)(y))
+    y = L.Dropout(0.25, noise_shape=(None, 1, 4), **F64)(L.SpatialDropout1D(0.25, **F64)(y))
+    a = L.Attention(dropout=0.25, **F64)([y, y])
+    y = L.MultiHeadAttention(2, 3, dropout=0.25, **F64)(y, a)
+    return K.Model(x, L.GRU(3, activity_regularizer="l2", **F64)(y))
+
+
+def batch_normalization(K):
+    """By the statistics of the batch's unmasked steps, or where a layer is frozen by
+    the moving ones."""
+    L = K.layers
+    x = L.Input((5, 3), name="x", **F64)
+    y = L.BatchNormalization(**F64)(L.Masking(**F64)(x))
+    y = L.GRU(4, return_sequences=True, **F64)(y)
+    y = L.BatchNormalization(trainable=False, center=False, **F64)(y)
+    last = L.BatchNormalization(scale=False, epsilon=1e-5, **F64)(L.GRU(3, **F64)(y))
+    if K is keras:
+        bounds = dict(rmin=0.5, rmax=2.0, dmax=0.25)
+        y = L.BatchNormalization(renorm=True, renorm_clipping=bounds, **F64)(y)
+        y = L.TimeDistributed(L.BatchNormalization(**F64), **F64)(y)
+    return K.Model(x, [y, last])
+
+
+def shared_levels(K):
+    """A model and a layer that two levels of nesting share: the file has their
+    weights once."""
+    L = K.layers
+    shared = K.Sequential([L.Input((4, 3), **F64), L.Dense(3, activation="tanh", **F64),
+                           L.GRU(3, return_sequences=True, **F64)], name="shared")
+    dense = L.Dense(3, kernel_regularizer="l2", **F64)
+    i = L.Input((4, 3), **F64)
+    inner = K.Model(i, dense(shared(i)), name="inner")
+    x = L.Input((4, 3), name="x", **F64)
+    return K.Model(x, [inner(x), shared(dense(x)), L.Dense(2, **F64)(dense(inner(x)))])
+
+
+def dense_activities(K):
+    """The activity regulariser of attention is that of its dense layers."""
+    L, R = K.layers, K.regularizers
+    x = L.Input((4, 3), name="x", **F64)
+    options = dict(use_gate=True) if K is keras else {}
+    layer = L.MultiHeadAttention(2, 3, value_dim=2, activity_regularizer=R.L2(0.25),
+                                 kernel_regularizer=R.L1(0.5), **options, **F64)
+    return K.Model(x, L.GRU(2, **F64)(layer(x, x)))
+
+
 CASES = [
     ("keras/graph_masked_attention", keras, masked_attention, {}),
     ("keras_h5/k2_graph_masked_attention", tf_keras, masked_attention, {}),
@@ -105,6 +161,16 @@ CASES = [
     ("keras_h5/k2_graph_joined_masks", tf_keras, joined_masks, {}),
     ("keras/reg_activity_order", keras, activity_order, dict(kind="regularizer")),
     ("keras_h5/k2_reg_activity_order", tf_keras, activity_order, dict(kind="regularizer")),
+    ("keras/reg_dense_activities", keras, dense_activities, dict(kind="regularizer")),
+    ("keras_h5/k2_reg_dense_activities", tf_keras, dense_activities, dict(kind="regularizer")),
+    ("keras/graph_shared_levels", keras, shared_levels, {}),
+    ("keras/tfk_graph_shared_levels", tf_keras, shared_levels, {}),
+    ("keras_h5/k2_graph_shared_levels", tf_keras, shared_levels, {}),
+    ("keras/train_noise", keras, noise, dict(kind="train_dropout")),
+    ("keras_h5/k2_train_noise", tf_keras, noise, dict(kind="train_dropout")),
+    ("keras/train_batch_normalization", keras, batch_normalization, dict(kind="train_dropout")),
+    ("keras_h5/k2_train_batch_normalization", tf_keras, batch_normalization,
+     dict(kind="train_dropout")),
     ("keras/stateful_initial_state", keras, stateful_initial_state, dict(resets=[False, False, True])),
     ("keras_h5/k2_stateful_initial_state", tf_keras, stateful_initial_state,
      dict(resets=[False, False, True])),
@@ -140,6 +206,10 @@ def make(root, path, K, build, kind="inference", resets=(False,)):
     model.set_weights([
         generator.normal(0, 0.6, w.shape).astype(w.dtype) if "float" in str(w.dtype) else w
         for w in model.get_weights()])
+    # Variances are not negative.
+    for w in model.weights:
+        if w.name.split(":")[0].endswith(("variance", "stddev")):
+            w.assign(abs(np.asarray(w)) + 0.5)
     folder = os.path.join(root, path)
     os.makedirs(folder, exist_ok=True)
     file = "model.h5" if path.startswith("keras_h5") else "model.keras"
@@ -157,7 +227,9 @@ def make(root, path, K, build, kind="inference", resets=(False,)):
                     layer.reset_states()
         values = [draw(generator, tensor, str(getattr(tensor.dtype, "name", tensor.dtype)))
                   for tensor in model.inputs]
-        outputs = flatten(model(values if len(values) > 1 else values[0], training=False))
+        training, masks = kind == "train_dropout", {}
+        with keras_draws.record(K, 3 if K is keras else 2, model, masks):
+            outputs = flatten(model(values if len(values) > 1 else values[0], training=training))
         names = [f"output_{i}" for i in range(len(outputs))]
         outputs = [np.asarray(output) for output in outputs]
         if kind == "regularizer":
@@ -165,12 +237,15 @@ def make(root, path, K, build, kind="inference", resets=(False,)):
             names += ["losses", "loss_total"]
             outputs += [losses, losses.sum()]
         calls.append({
-            "training": False,
+            "training": training,
             "reset_states_before": reset,
             "inputs": [{"name": tensor.name.split(":")[0],
                         "role": "input",
                         "file": store(f"c{number}_in_{tensor.name.split(':')[0]}", value)}
-                       for tensor, value in zip(model.inputs, values)],
+                       for tensor, value in zip(model.inputs, values)]
+            + [{"name": name, "role": "dropout_mask",
+                "file": store(f"c{number}_in_{name.replace('/', '_')}", value)}
+               for name, value in masks.items()],
             "outputs": [{"name": name, "file_f64": store(f"c{number}_out_{name}.f64", output)}
                         for name, output in zip(names, outputs)],
         })

@@ -69,6 +69,20 @@ func.func @mean(%x: memref<5x32xf32>, %y: memref<5xf32>) {
   return
 }
 
+// Not of half types, whose vectors LLVM takes apart through library calls.
+// CHECK-LABEL: func.func @mean_of_halves
+// CHECK: linalg.generic
+func.func @mean_of_halves(%x: memref<5x32xbf16>, %y: memref<5xbf16>) {
+  linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a)>],
+                  iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<5x32xbf16>) outs(%y : memref<5xbf16>) {
+  ^bb0(%a: bf16, %b: bf16):
+    %s = arith.addf %b, %a : bf16
+    linalg.yield %s : bf16
+  }
+  return
+}
+
 // An open size: whole vectors, then one element at a time.
 // CHECK-LABEL: func.func @open
 // CHECK: scf.for

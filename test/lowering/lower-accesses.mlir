@@ -98,6 +98,26 @@ func.func @prefetch(%p: !llvm.ptr, %i: index) {
   return
 }
 
+// CHECK-LABEL: @masked
+// CHECK-SAME: %[[M:[a-z0-9]+]]: vector<8xi1>, %[[V:[a-z0-9]+]]: vector<8xbf16>
+func.func @masked(%p: !llvm.ptr, %i: index, %mask: vector<8xi1>, %v: vector<8xbf16>) {
+  %none = llvm.mlir.poison : !matrix
+  %d = llvm.insertvalue %p, %none[1] : !matrix
+  %m = builtin.unrealized_conversion_cast %d : !matrix to memref<6x8xbf16>
+  %c0 = arith.constant 0 : index
+  // CHECK: %[[Q:.+]] = llvm.getelementptr
+  // CHECK: %[[OTHER:.+]] = llvm.bitcast %[[V]] : vector<8xbf16> to vector<8xi16>
+  // CHECK: %[[X:.+]] = llvm.intr.masked.load %[[Q]], %[[M]], %[[OTHER]] {alignment = 2 : i32} : (!llvm.ptr, vector<8xi1>, vector<8xi16>) -> vector<8xi16>
+  // CHECK: %[[Y:.+]] = llvm.bitcast %[[X]] : vector<8xi16> to vector<8xbf16>
+  // CHECK: %[[Z:.+]] = arith.negf %[[Y]]
+  // CHECK: %[[W:.+]] = llvm.bitcast %[[Z]] : vector<8xbf16> to vector<8xi16>
+  // CHECK: llvm.intr.masked.store %[[W]], %[[Q]], %[[M]] {alignment = 2 : i32} : vector<8xi16>, vector<8xi1> into !llvm.ptr
+  %x = vector.maskedload %m[%i, %c0], %mask, %v : memref<6x8xbf16>, vector<8xi1>, vector<8xbf16> into vector<8xbf16>
+  %y = arith.negf %x : vector<8xbf16>
+  vector.maskedstore %m[%i, %c0], %mask, %y : memref<6x8xbf16>, vector<8xi1>, vector<8xbf16>
+  return
+}
+
 // What does not lead back to an argument is left to the general way, and so are
 // vectors of several dimensions.
 // CHECK-LABEL: @left

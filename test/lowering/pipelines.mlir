@@ -25,7 +25,7 @@
 // CPU: convert-gru-to-linalg
 // CPU: convert-elementwise-to-linalg
 // CPU: convert-gru-rowwise-to-loops
-// CPU: convert-gru-dropout-masks-to-loops
+// CPU: convert-gru-random-to-loops
 // CPU: gru-bind-buffers
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize

@@ -47,3 +47,20 @@ func.func @regions(%x: tensor<2xf32> {gru.name = "x"}) -> tensor<2xf32> {
   } -> tensor<2xf32>
   return %y : tensor<2xf32>
 }
+
+// CHECK-LABEL: func.func @rounding
+func.func @rounding(%x: tensor<2xf64> {gru.name = "x"}) -> tensor<2xf64> {
+  // CHECK: %[[F32:.+]] = arith.truncf %{{.*}} : tensor<2xf64> to tensor<2xf32>
+  // CHECK: %[[A:.+]] = arith.extf %[[F32]] : tensor<2xf32> to tensor<2xf64>
+  %f32 = arith.truncf %x : tensor<2xf64> to tensor<2xf32>
+  // CHECK: arith.truncf %{{.*}} : tensor<2xf64> to tensor<2xf32>
+  // CHECK: %[[F16:.+]] = arith.truncf %{{.*}} : tensor<2xf32> to tensor<2xf16>
+  // CHECK: %[[B:.+]] = arith.extf %[[F16]] : tensor<2xf16> to tensor<2xf64>
+  %f16 = arith.truncf %x : tensor<2xf64> to tensor<2xf16>
+  %wide = arith.extf %f16 : tensor<2xf16> to tensor<2xf32>
+  // CHECK: arith.addf %[[A]], %[[B]] : tensor<2xf64>
+  %sum = arith.addf %f32, %wide : tensor<2xf32>
+  // CHECK-NOT: arith.truncf
+  %y = arith.extf %sum : tensor<2xf32> to tensor<2xf64>
+  return %y : tensor<2xf64>
+}

@@ -135,8 +135,10 @@ Expected<Model> gru::loadModel(const Arguments &arguments) {
   return std::move(*again);
 }
 
-/// dropout_mask, LAYER/recurrent_dropout_mask_cell1, ...
+/// dropout_mask, LAYER/recurrent_dropout_mask_cell1, LAYER/noise, ...
 static bool isMaskName(llvm::StringRef name) {
+  if (name.ends_with("/noise"))
+    return true;
   name = name.substr(name.rfind('/') + 1);
   name.consume_front("recurrent_");
   if (!name.consume_front("dropout_mask"))

@@ -3,6 +3,7 @@
 #include "compiler/import/keras/KerasConfig.h"
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/keras/KerasNesting.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -65,7 +66,7 @@ static std::optional<TensorRef> parseTriple(const json::Value &value) {
   return TensorRef{name->str(), *node, *tensor};
 }
 
-static Argument tensorArgument(TensorRef ref) {
+Argument gru::keras::tensorArgument(TensorRef ref) {
   Argument argument;
   argument.kind = Argument::Tensor;
   argument.tensor = std::move(ref);
@@ -218,7 +219,8 @@ gru::keras::getObjectConfig(const json::Value &value) {
 }
 
 /// Keras 3's operations live in a module of their own, which its legacy format
-/// does not write. Concatenate is a layer too; a layer's config has a dtype.
+/// does not write. Concatenate is a layer too; a layer's config has a dtype, and
+/// so has that of Cast, which is none.
 static bool isOperation(const json::Object &layer, unsigned version) {
   if (std::optional<StringRef> module = layer.getString("module"))
     return module->starts_with("keras.src.ops.");
@@ -227,8 +229,10 @@ static bool isOperation(const json::Object &layer, unsigned version) {
       "ExpandDims", "LogicalAnd",  "LogicalOr",
       "NotEqual",   "OnesLike",    "ZerosLike"};
   const json::Object *config = layer.getObject("config");
-  return version == 3 && config && !config->get("dtype") &&
-         is_contained(names, layer.getString("class_name").value_or(""));
+  StringRef name = layer.getString("class_name").value_or("");
+  return version == 3 &&
+         (name == "Cast" ||
+          (config && !config->get("dtype") && is_contained(names, name)));
 }
 
 static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
@@ -248,6 +252,8 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
     layer.name = name->str();
   else
     return importError(where, "layer " + Twine(index) + ": has no name");
+  const json::Value *shared = object->get("shared_object_id");
+  layer.isRepeated = shared && !shared->getAsNull();
   std::string layerWhere = (where + ": layer '" + printable(layer.name) + "'").str();
   if (const json::Value *nodes = object->get("inbound_nodes")) {
     const json::Array *array = nodes->getAsArray();
@@ -323,178 +329,6 @@ unsigned gru::keras::guessVersion(const json::Object &root) {
   if (module.starts_with("tf_keras") || module.starts_with("tensorflow"))
     return 2;
   return module.empty() ? 2 : 3;
-}
-
-//===----------------------------------------------------------------------===//
-// Models inside models
-//===----------------------------------------------------------------------===//
-
-static bool isModelClass(StringRef className) {
-  return className == "Sequential" || className == "Functional" ||
-         className == "Model";
-}
-
-/// Replaces every reference to a tensor below `argument`.
-static void mapTensors(Argument &argument,
-                       function_ref<TensorRef(const TensorRef &)> map) {
-  if (argument.kind == Argument::Tensor)
-    argument.tensor = map(argument.tensor);
-  for (Argument &element : argument.elements)
-    mapTensors(element, map);
-}
-
-static void mapTensors(Node &node,
-                       function_ref<TensorRef(const TensorRef &)> map) {
-  for (Argument &argument : node.positional)
-    mapTensors(argument, map);
-  for (auto &[name, argument] : node.named)
-    mapTensors(argument, map);
-}
-
-/// An input of floats, whose type is known.
-static bool isCastingInput(const Layer &layer) {
-  return layer.config.getString("dtype").value_or("").contains("float");
-}
-
-/// Connects the layers of `inner` for each call of the model `name`: call k of
-/// a layer that the model calls n times has number k n + i.
-static Error inlineCalls(StringRef where, StringRef name, const Model &inner,
-                         ArrayRef<Node> calls, std::vector<Layer> &layers) {
-  std::string layerWhere = (where + ": layer '" + printable(name) + "'").str();
-  auto innerName = [&](StringRef layer) { return (name + "/" + layer).str(); };
-  StringMap<int64_t> numNodes;
-  for (const Layer &layer : inner.layers) {
-    if (layer.className == "InputLayer" && !isCastingInput(layer))
-      continue;
-    numNodes[layer.name] = layer.nodes.size();
-    Layer &copy = layers.emplace_back(layer);
-    // An input of an inner model takes the type that it says, and the mask that
-    // the model is called with.
-    if (layer.className == "InputLayer") {
-      numNodes[layer.name] = 1;
-      copy.className = "Activation";
-      copy.config = json::Object{{"activation", "linear"},
-                                 {"dtype", *layer.config.get("dtype")}};
-    }
-    copy.name = innerName(layer.name);
-    copy.parent = layer.parent.empty() ? name.str() : innerName(layer.parent);
-    copy.nodes.clear();
-  }
-  size_t first = layers.size() - numNodes.size();
-  for (auto [index, call] : llvm::enumerate(calls)) {
-    std::vector<TensorRef> inputs;
-    for (const Argument &argument : call.positional)
-      if (Error error = collectTensors(argument, inputs))
-        return importError(layerWhere, toString(std::move(error)));
-    std::vector<TensorRef> masks;
-    for (const auto &[key, argument] : call.named)
-      if (key == "mask") {
-        if (Error error = collectTensors(argument, masks))
-          return importError(layerWhere, toString(std::move(error)));
-      } else if (argument.kind != Argument::Literal && !argument.isNone())
-        return importError(layerWhere,
-                           "a model inside the model is called with '" +
-                               printable(key) + "', which is not supported");
-    if (inputs.size() != inner.inputs.size())
-      return importError(layerWhere, "is called with " + Twine(inputs.size()) +
-                                         " inputs, expected " +
-                                         Twine(inner.inputs.size()));
-    if (!masks.empty() && masks.size() != inputs.size())
-      return importError(layerWhere, "is called with " + Twine(masks.size()) +
-                                         " masks, expected " +
-                                         Twine(inputs.size()));
-    auto map = [&](const TensorRef &ref) {
-      for (auto [input, outer] : llvm::zip(inner.inputs, inputs))
-        if (input.layer == ref.layer && !numNodes.contains(ref.layer))
-          return outer;
-      int64_t base = int64_t(index) * numNodes.lookup(ref.layer);
-      return TensorRef{innerName(ref.layer), base + ref.node, ref.tensor};
-    };
-    size_t position = first;
-    for (const Layer &layer : inner.layers) {
-      if (layer.className == "InputLayer") {
-        if (!numNodes.contains(layer.name))
-          continue;
-        Node &node = layers[position++].nodes.emplace_back();
-        for (auto [number, input] : llvm::enumerate(inner.inputs)) {
-          if (input.layer != layer.name)
-            continue;
-          node.positional.push_back(tensorArgument(inputs[number]));
-          if (!masks.empty())
-            node.named.emplace_back("mask", tensorArgument(masks[number]));
-        }
-        continue;
-      }
-      Layer &copy = layers[position++];
-      for (const Node &node : layer.nodes) {
-        copy.nodes.push_back(node);
-        mapTensors(copy.nodes.back(), map);
-      }
-    }
-  }
-  return Error::success();
-}
-
-/// Puts the layers of the models in `inner`, by name, behind their models, so
-/// that one flat graph is left.
-static Error inlineModels(StringRef where, const StringMap<Model> &inner,
-                          Model &model) {
-  if (inner.empty())
-    return Error::success();
-  std::vector<Layer> layers;
-  for (Layer &layer : model.layers) {
-    auto found = inner.find(layer.name);
-    layers.push_back(std::move(layer));
-    if (found == inner.end())
-      continue;
-    std::vector<Node> calls = std::move(layers.back().nodes);
-    layers.back().nodes.clear();
-    layers.back().isModel = true;
-    if (Error error = inlineCalls(where, found->first(), found->second, calls,
-                                  layers))
-      return error;
-  }
-  // A model's output may be another model's output, or one of its own inputs'.
-  auto map = [&](TensorRef ref) {
-    auto found = inner.find(ref.layer);
-    if (found == inner.end() ||
-        ref.tensor >= int64_t(found->second.outputs.size()))
-      return ref;
-    const TensorRef &output = found->second.outputs[ref.tensor];
-    int64_t numNodes = 1;
-    for (const Layer &layer : found->second.layers)
-      if (layer.name == output.layer)
-        numNodes = layer.nodes.size();
-    return TensorRef{ref.layer + "/" + output.layer,
-                     ref.node * numNodes + output.node, output.tensor};
-  };
-  for (Layer &layer : layers)
-    for (Node &node : layer.nodes)
-      mapTensors(node, map);
-  for (std::vector<TensorRef> *ends : {&model.inputs, &model.outputs})
-    for (TensorRef &ref : *ends)
-      ref = map(ref);
-  model.layers = std::move(layers);
-  return Error::success();
-}
-
-/// Counts the calls of the models in `inner` from 0, as those of layers. A model
-/// that begins with an input has been called once when it is made. Keras 2 counts
-/// that call, Keras 3 where a functional model is an output.
-static void renumberCalls(const StringMap<Model> &inner, Model &model) {
-  auto isCounted = [&](const TensorRef &ref, bool isOutput) {
-    auto found = inner.find(ref.layer);
-    return found != inner.end() && ref.node > 0 &&
-           (model.version == 2 || (isOutput && !found->second.sequential));
-  };
-  for (Layer &layer : model.layers)
-    for (Node &node : layer.nodes)
-      mapTensors(node, [&](TensorRef ref) {
-        ref.node -= isCounted(ref, false);
-        return ref;
-      });
-  for (TensorRef &output : model.outputs)
-    output.node -= isCounted(output, true);
 }
 
 Expected<Model> gru::keras::parseModel(StringRef where,

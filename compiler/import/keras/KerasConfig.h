@@ -39,6 +39,8 @@ struct Argument {
   llvm::Expected<std::vector<TensorRef>> getTensors() const;
 };
 
+Argument tensorArgument(TensorRef ref);
+
 /// One call of a layer.
 struct Node {
   std::vector<Argument> positional;
@@ -60,6 +62,10 @@ struct Layer {
   /// name, their calls connected to the outer graph; it is never called itself.
   bool isModel = false;
   std::string parent;
+  /// The file has written the layer before, in another model of the nest, and
+  /// `sharedWith` is its name there once the two have been joined.
+  bool isRepeated = false;
+  std::string sharedWith;
   /// A class that no file of Keras can name: another importer's own.
   const LayerClass *own = nullptr;
 };

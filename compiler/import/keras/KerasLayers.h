@@ -42,9 +42,13 @@ struct Tensor {
 
 using Tensors = llvm::SmallVector<Tensor>;
 
-/// A dropout mask that a layer asks for in training.
+/// Random numbers that a layer asks for in training: most often a dropout mask.
 struct MaskRequest {
-  /// dropout_mask, recurrent_dropout_mask_cell1, ...
+  struct Normal {
+    double mean, stddev;
+  };
+
+  /// dropout_mask, recurrent_dropout_mask_cell1, noise, ...
   std::string name;
   /// The layer's input, which some of the mask's dimensions are like.
   Tensor like;
@@ -54,6 +58,10 @@ struct MaskRequest {
   /// Which dimension of each form is the batch.
   llvm::SmallVector<int64_t> batchDims;
   double rate = 0;
+  /// What a mask holds where it does not drop; 1/(1 - rate) where it is not said.
+  std::optional<double> scale;
+  /// Numbers of this distribution instead of a mask.
+  std::optional<Normal> normal;
 };
 
 /// What a layer sees of the model while it is imported.
@@ -77,6 +85,8 @@ public:
   /// where `masks` is empty: Keras 3 hides the masks of its inputs from a layer
   /// that is called with an initial state.
   std::shared_ptr<const Tensor> passedMask;
+  /// Whether a TimeDistributed calls the layer, on all timesteps in one.
+  bool isTimeDistributed = false;
   /// Arguments that only the layer itself understands. What it leaves here is
   /// an error.
   std::map<std::string, Tensor> namedTensors;
@@ -161,8 +171,8 @@ public:
   /// regulariser, if it has one, looks at. The walk does this for every layer
   /// of the model; a wrapper does it for the layers that it calls.
   virtual llvm::Error addActivities(llvm::ArrayRef<Tensor> outputs) = 0;
-  /// A dropout mask, scaled by 1/(1 - rate): one that is given, or one that is
-  /// drawn for each call. Only in training.
+  /// A dropout mask, or what else `request` describes: one that is given, or one
+  /// that is drawn for each call. Only in training.
   virtual llvm::Expected<Tensor> getDropoutMask(const MaskRequest &request) = 0;
 
   /// Tells that the layer's shapes follow only from a known number of timesteps,

@@ -3,6 +3,7 @@
 #include "compiler/import/keras/KerasWeights.h"
 
 #include "compiler/import/ImportError.h"
+#include "compiler/import/keras/KerasNesting.h"
 
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
@@ -69,6 +70,9 @@ public:
         continue;
       // A Sequential model does not count its input among its layers.
       if (model.sequential && layer.className == "InputLayer")
+        continue;
+      // Keras 2 does not count what has been written before.
+      if (model.version == 2 && !layer.sharedWith.empty())
         continue;
       // The class only: a custom class's module is not in the folder's name.
       std::string folder =
@@ -413,7 +417,7 @@ std::unique_ptr<Weights> gru::keras::makeInitialWeights(StringRef file) {
 }
 
 Expected<std::unique_ptr<Weights>>
-gru::keras::openWeights(const Hdf5File &file, const Model &model) {
+gru::keras::openWeights(const Hdf5File &file, Model &model) {
   if (file.hasGroup("model_weights"))
     return NamedWeights::open(file, "model_weights", model);
   auto layers = file.readStrings("", "layer_names");
@@ -421,12 +425,14 @@ gru::keras::openWeights(const Hdf5File &file, const Model &model) {
     return layers.takeError();
   if (*layers)
     return NamedWeights::open(file, "", model);
-  if (file.hasGroup("layers"))
-    return std::make_unique<FolderWeights>(file, model);
-  return importError(file.getName(),
-                     "holds no Keras weights, expected a group "
-                     "'layers' or 'model_weights' or an attribute "
-                     "'layer_names'");
+  if (!file.hasGroup("layers"))
+    return importError(file.getName(),
+                       "holds no Keras weights, expected a group "
+                       "'layers' or 'model_weights' or an attribute "
+                       "'layer_names'");
+  if (Error error = joinSharedLayers(file.getName(), model))
+    return std::move(error);
+  return std::make_unique<FolderWeights>(file, model);
 }
 
 std::unique_ptr<Weights>

@@ -44,10 +44,11 @@ public:
 };
 
 /// Opens the weights in an HDF5 file: those of a .weights.h5 file, of a legacy
-/// weights file, or of a legacy whole model, whichever it is. The file must
-/// outlive the result.
+/// weights file, or of a legacy whole model, whichever it is. The first kind has
+/// the weights of a shared layer once, so the layers of `model` are joined. The
+/// file must outlive the result.
 llvm::Expected<std::unique_ptr<Weights>> openWeights(const Hdf5File &file,
-                                                     const Model &model);
+                                                     Model &model);
 
 /// Weights that a host program or another importer has given: of the only layer
 /// that has any by their roles (kernel, recurrent_kernel, bias), of several by

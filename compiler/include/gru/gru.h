@@ -232,7 +232,7 @@ typedef struct gru_compile_options {
        recurrent_dropout_mask  [3, batch, units]
      (with several cells ..._cell0, ...; in a Bidirectional forward/...,
      backward/...), otherwise LAYER/dropout_mask and so on, as are those of
-     Dropout layers. */
+     Dropout layers. docs/formats.md has the other layers that draw numbers. */
   const gru_tensor_info *masks;
   size_t num_masks;
   /* For the program and its weights; copied. NULL: the C library's. */

@@ -146,10 +146,7 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
     if (!useScale)
       return scores;
     GRU_ASSIGN(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
-    return emitElementwise(context, {scores, scale}, query.type,
-                           [](OpBuilder &b, Location loc, ValueRange args) {
-                             return multiply(b, loc, args[0], args[1]);
-                           });
+    return emitProduct(context, scores, scale);
   }
   if (!additive && mode != "concat")
     return context.error("score_mode is '" + printable(mode) +
@@ -181,25 +178,33 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
       });
   if (additive)
     return scores;
-  return emitElementwise(context, {scores, weight}, query.type,
-                         [](OpBuilder &b, Location loc, ValueRange args) {
-                           return multiply(b, loc, args[0], args[1]);
-                         });
+  return emitProduct(context, scores, weight);
 }
 
-/// Scores are dropped in training, which is not there yet.
-static Error checkNoDropout(LayerContext &context) {
+/// The softmax of scores as it is in training, where some of it is dropped.
+static Expected<Tensor> emitDropout(LayerContext &context,
+                                    const Tensor &weights) {
   double rate = 0;
   GRU_ASSIGN(rate, context.getNumber(context.layer.config, "dropout", 0));
-  if (context.options.training && rate > 0)
-    return context.error("dropout of " + context.layer.className +
-                         " in training is not supported");
-  return Error::success();
+  if (!context.options.training || rate == 0)
+    return weights;
+  if (!(rate > 0 && rate < 1))
+    return context.error("dropout is " + std::to_string(rate) +
+                         " in training, expected at least 0 and below 1");
+  MaskRequest request;
+  request.name = "dropout_mask";
+  request.like = weights;
+  request.rate = rate;
+  SmallVector<int64_t> &form = request.forms.emplace_back();
+  for (int64_t dim = 0, rank = weights.shape.size(); dim < rank; ++dim)
+    form.push_back(-1 - dim);
+  request.batchDims.push_back(0);
+  Tensor mask;
+  GRU_ASSIGN(mask, context.getDropoutMask(request));
+  return emitProduct(context, weights, mask);
 }
 
 Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
-  if (Error error = checkNoDropout(context))
-    return std::move(error);
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(context.layer.config));
   Expected<Tensors> inputs = context.getInputs(type, 2);
@@ -220,8 +225,8 @@ Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
   mask.causal = isFlagSet(context.layer.config, "causal");
   mask.causal |= context.takeFlag("use_causal_mask");
   Tensor weights = emitLoweredSoftmax(
-      context, mask, scores,
-      scores.type == ElementType::f16 ? 65504.0 : 1e9);
+      context, mask, scores, scores.type == ElementType::f16 ? 65504.0 : 1e9);
+  GRU_ASSIGN(weights, emitDropout(context, weights));
   Tensor result = emitLoops(
       context,
       {Size(query, 0), Size(query, 1), Size(value, 2), Size(value, 1)}, 1,
@@ -286,7 +291,32 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
       });
 }
 
-/// Attention runs over the steps, the only dimension between batch and features.
+/// Keras 3 gives the layer's activity regulariser to the dense layers that it
+/// is made of, which `outputs` are of in order; Keras 2 has one of the layer
+/// itself.
+static Error
+addDenseActivities(LayerContext &context,
+                   ArrayRef<std::pair<StringRef, Tensor>> outputs) {
+  const json::Value *regularizer =
+      findEntry(context.layer.config, "activity_regularizer");
+  if (!regularizer || context.version == 2)
+    return Error::success();
+  Layer dense;
+  dense.className = "EinsumDense";
+  dense.name = context.layer.name;
+  dense.config["activity_regularizer"] = *regularizer;
+  for (const auto &[part, output] : outputs) {
+    if (output.shape.empty())
+      continue;
+    std::unique_ptr<LayerContext> inner = context.makeInner(dense, "", part);
+    if (Error error = inner->addActivities(output))
+      return error;
+  }
+  return Error::success();
+}
+
+/// Attention runs over the steps, the only dimension between batch and
+/// features.
 static Error checkAttentionAxes(LayerContext &context) {
   const json::Value *axes = findEntry(context.layer.config, "attention_axes");
   if (!axes)
@@ -302,8 +332,6 @@ static Error checkAttentionAxes(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   const json::Object &config = context.layer.config;
-  if (Error error = checkNoDropout(context))
-    return std::move(error);
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(config));
   int64_t heads = 0, keySize = 0, valueSize = 0;
@@ -335,11 +363,11 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   GRU_ASSIGN(q, emitHeads(context, type, "query", query, heads, keySize,
                           useBias));
   GRU_ASSIGN(k, emitHeads(context, type, "key", key, heads, keySize, useBias));
-  GRU_ASSIGN(v, emitHeads(context, type, "value", value, heads, valueSize,
-                          useBias));
   if (useGate)
     GRU_ASSIGN(gate, emitHeads(context, type, "gate", query, heads, valueSize,
                                useBias));
+  GRU_ASSIGN(
+      v, emitHeads(context, type, "value", value, heads, valueSize, useBias));
   if (findEntry(config, "output_shape")) {
     const json::Value &shape = *findEntry(config, "output_shape");
     std::optional<int64_t> size = shape.getAsInteger();
@@ -396,8 +424,8 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   GRU_ASSIGN(dropout, context.getNumber(config, "dropout", 0));
   // Scores [batch, heads, queries, keys].
   double scale = 1 / std::sqrt(double(keySize));
-  // What Keras 3 hands to its own operations is a float32 first.
-  if (context.version == 3 && (returnScores || dropout > 0))
+  // What Keras 3 hands to TensorFlow is a float32 first.
+  if (context.version == 3)
     scale = float(scale);
   Tensor scores = emitLoops(
       context, {Size(q, 0), Size(heads), Size(q, 1), Size(k, 1), Size(keySize)},
@@ -421,17 +449,16 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
         context, emitReplaced(context, mask, scores, isHalf ? -3e4 : -1e9));
     weights = emitReplaced(context, mask, weights, 0);
   }
+  // The scores that are returned are those before.
+  Tensor dropped;
+  GRU_ASSIGN(dropped, emitDropout(context, weights));
   // [batch, queries, heads * size], ready for the last product.
   Tensor joined = emitLoops(
       context,
       {Size(q, 0), Size(q, 1), Size(heads), Size(valueSize), Size(v, 1)}, 1,
-      {{weights, {0, 2, 1, 4}}, {v, {0, 4, 2, 3}}}, q.type, 0, sumOfProducts);
+      {{dropped, {0, 2, 1, 4}}, {v, {0, 4, 2, 3}}}, q.type, 0, sumOfProducts);
   if (useGate)
-    GRU_ASSIGN(joined, emitElementwise(
-                           context, {joined, gate}, q.type,
-                           [](OpBuilder &b, Location loc, ValueRange args) {
-                             return multiply(b, loc, args[0], args[1]);
-                           }));
+    GRU_ASSIGN(joined, emitProduct(context, joined, gate));
   Tensor result{{query.shape[0], query.shape[1], features}, q.type, {}, {}, {}};
   if (context.isEmitting()) {
     OpBuilder &b = *context.builder;
@@ -447,6 +474,12 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
         b, context.getLocation(), flat.value, kernel.value, bias.value,
         Activation(ActivationKind::linear).getAttr(b.getContext()));
   }
+  if (Error error = addDenseActivities(context, {{"query", q},
+                                                 {"key", k},
+                                                 {"gate", gate},
+                                                 {"value", v},
+                                                 {"attention_output", result}}))
+    return std::move(error);
   result.mask = context.passedMask;
   Tensors outputs{result};
   if (returnScores)

@@ -306,8 +306,7 @@ static Expected<Tensors> importPooling(LayerContext &context, bool average) {
             b, loc, b.getI64Type(),
             mlir::arith::SubIOp::create(b, loc, end, first));
         return mlir::arith::DivFOp::create(
-            b, loc, args[0],
-            mlir::arith::SIToFPOp::create(b, loc, args[0].getType(), count));
+            b, loc, args[0], toFloat(b, loc, count, args[0].getType()));
       })};
 }
 
@@ -375,8 +374,7 @@ gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
                        b, loc, b.getI64Type(), time);
                    return mlir::arith::DivFOp::create(
                        b, loc, args[0],
-                       mlir::arith::SIToFPOp::create(b, loc, args[0].getType(),
-                                                     count));
+                       toFloat(b, loc, count, args[0].getType()));
                  }));
   return finishGlobal(context, result);
 }

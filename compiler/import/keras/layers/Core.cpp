@@ -76,19 +76,10 @@ Expected<Tensors> gru::keras::importActivation(LayerContext &context) {
   return Tensors{result};
 }
 
-/// Layers that do something in training only.
 Expected<Tensors> gru::keras::importIdentity(LayerContext &context) {
   if (context.inputs.size() != 1)
     return context.error("found " + Twine(context.inputs.size()) +
                          " inputs, expected 1 tensor");
-  StringRef name = context.layer.className;
-  double strength = 0;
-  if (name == "GaussianNoise")
-    GRU_ASSIGN(strength, context.getNumber(context.layer.config, "stddev", 0));
-  else if (name == "GaussianDropout" || name == "AlphaDropout")
-    GRU_ASSIGN(strength, context.getNumber(context.layer.config, "rate", 0));
-  if (context.options.training && strength != 0)
-    return context.error(name + " in training is not supported");
   return context.inputs;
 }
 
@@ -190,8 +181,10 @@ Expected<Tensors> gru::keras::importMasking(LayerContext &context) {
 
 /// True for layers that treat every timestep alike anyway.
 static bool worksOnLastDimension(StringRef className) {
-  return is_contained({"Dense", "Activation", "Dropout", "ReLU", "LeakyReLU",
-                       "ELU", "Softmax", "Identity", "Rescaling"},
+  return is_contained({"Activation", "AlphaDropout", "BatchNormalization",
+                       "Dense", "Dropout", "ELU", "GaussianDropout",
+                       "GaussianNoise", "Identity", "LayerNormalization",
+                       "LeakyReLU", "ReLU", "Rescaling", "Softmax"},
                       className);
 }
 
@@ -225,6 +218,8 @@ Expected<Tensors> gru::keras::importTimeDistributed(LayerContext &context) {
   Tensor input = context.inputs.front();
   if (worksOnLastDimension(layer.className)) {
     innerContext->inputs = {input};
+    innerContext->masks = context.masks;
+    innerContext->isTimeDistributed = true;
     return inner->function(*innerContext);
   }
   // Otherwise timesteps become rows of the batch for the layer.

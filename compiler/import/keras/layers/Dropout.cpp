@@ -1,179 +1,24 @@
-//===- Dropout.cpp - dropout layers, and the masks of cells ----------------===//
-//
-// Everything here acts in training only. A mask holds 0 and 1/(1 - rate), so
-// that applying it is one multiplication.
-//
-//===----------------------------------------------------------------------===//
-
-#include "compiler/import/keras/layers/Dropout.h"
+//===- Dropout.cpp - layers that disturb their input in training -----------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
 #include "compiler/import/keras/layers/TensorBuilder.h"
 
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/STLExtras.h"
 
-#include <algorithm>
+#include <cmath>
 
 using namespace gru;
 using namespace gru::keras;
 using namespace llvm;
 
-static Expected<Tensor> emitProduct(LayerContext &context, const Tensor &input,
-                                    const Tensor &mask) {
-  return emitElementwise(
-      context, {input, mask}, input.type,
-      [](mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange args) {
-        return multiply(b, loc, args[0], args[1]);
-      });
-}
+using mlir::Location;
+using mlir::OpBuilder;
+using mlir::Value;
+using mlir::ValueRange;
 
-/// The config that holds the cell which a mask of this name is for, going from
-/// RNN to StackedRNNCells to cell.
-static const json::Object *findCell(const json::Object &config,
-                                    StringRef mask) {
-  const json::Value *cell = findEntry(config, "cell");
-  const json::Array *cells = cell ? cell->getAsArray() : nullptr;
-  if (!cells)
-    cells = config.getArray("cells");
-  if (cells) {
-    size_t index = 0;
-    mask.substr(mask.rfind("_cell") + StringRef("_cell").size())
-        .getAsInteger(10, index);
-    cell = index < cells->size() ? &(*cells)[index] : nullptr;
-  }
-  std::optional<ObjectConfig> object;
-  if (cell)
-    object = getObjectConfig(*cell);
-  return object ? findCell(*object->config, mask) : &config;
-}
-
-std::optional<int64_t> gru::keras::getDropoutSeed(const Layer &layer,
-                                                  StringRef mask) {
-  const json::Value *seed = findEntry(*findCell(layer.config, mask), "seed");
-  if (!seed)
-    return std::nullopt;
-  // A SeedGenerator that was made of a number.
-  if (std::optional<ObjectConfig> generator = getObjectConfig(*seed))
-    return generator->config->getInteger("seed");
-  return seed->getAsInteger();
-}
-
-//===----------------------------------------------------------------------===//
-// Cells
-//===----------------------------------------------------------------------===//
-
-/// The rate that acts. Keras 3 drops nothing at a rate of 1, Keras 2 refuses it.
-static Error checkRate(LayerContext &context, StringRef argument,
-                       double &rate) {
-  // Keras clamps rates without a word.
-  rate = std::clamp(rate, 0.0, 1.0);
-  if (!context.options.training || rate < 1)
-    return Error::success();
-  if (context.version == 2)
-    return context.error(argument + " is 1 in training, expected a rate below 1");
-  rate = 0;
-  return Error::success();
-}
-
-Expected<CellDropout>
-gru::keras::readCellDropout(LayerContext &context, const json::Object &config) {
-  CellDropout result;
-  GRU_ASSIGN(result.input, context.getNumber(config, "dropout", 0));
-  GRU_ASSIGN(result.recurrent,
-             context.getNumber(config, "recurrent_dropout", 0));
-  GRU_ASSIGN(result.implementation,
-             context.getInteger(config, "implementation",
-                                context.version == 2 ? 1 : 2));
-  if (result.implementation < 0 || result.implementation > 2)
-    return context.error("implementation is " + Twine(result.implementation) +
-                         ", expected 1 or 2");
-  // 0 is an old name of 1, and recurrent dropout exists only in 1.
-  if (result.implementation == 0 || result.recurrent > 0)
-    result.implementation = 1;
-  if (Error error = checkRate(context, "dropout", result.input))
-    return std::move(error);
-  if (Error error = checkRate(context, "recurrent_dropout", result.recurrent))
-    return std::move(error);
-  return result;
-}
-
-/// value[...] with a new dimension of size 1 in front.
-static Tensor emitGateDimension(LayerContext &context, Tensor mask) {
-  mask.shape.insert(mask.shape.begin(), 1);
-  if (!context.isEmitting())
-    return mask;
-  mlir::OpBuilder &b = *context.builder;
-  mlir::Location loc = context.getLocation();
-  SmallVector<mlir::OpFoldResult> sizes =
-      mlir::tensor::getMixedSizes(b, loc, mask.value);
-  sizes.insert(sizes.begin(), b.getIndexAttr(1));
-  mask.value = mlir::tensor::ExpandShapeOp::create(
-      b, loc,
-      mlir::RankedTensorType::get(
-          mask.shape, getMLIRType(b.getContext(), mask.type)),
-      mask.value, ArrayRef<mlir::ReassociationIndices>{{0, 1}, {2}}, sizes);
-  return mask;
-}
-
-Expected<CellMasks> gru::keras::getCellMasks(LayerContext &context,
-                                             const CellDropout &dropout,
-                                             int64_t units, StringRef suffix,
-                                             int64_t batchDim, Tensor &input) {
-  CellMasks masks;
-  masks.implementation = dropout.implementation;
-  if (!context.options.training)
-    return masks;
-  int64_t rank = input.shape.size();
-  int64_t batch = -1 - batchDim, features = -rank;
-  if (dropout.input > 0) {
-    MaskRequest request;
-    request.name = ("dropout_mask" + suffix).str();
-    request.like = input;
-    request.rate = dropout.input;
-    // A file of Keras 3 does not say the implementation, so a mask that is given
-    // may have either form.
-    SmallVector<int64_t> perGate{3, batch, features}, shared{batch, features};
-    if (dropout.perTimestep) {
-      request.forms = {{-1, -2, -3}, shared};
-      request.batchDims = {batchDim, 0};
-    } else if (dropout.implementation == 1) {
-      request.forms = {perGate, shared};
-      request.batchDims = {1, 0};
-    } else {
-      request.forms = {shared, perGate};
-      request.batchDims = {0, 1};
-    }
-    Tensor mask;
-    GRU_ASSIGN(mask, context.getDropoutMask(request));
-    if (mask.shape.size() == 2) {
-      masks.input = emitGateDimension(context, mask);
-      masks.implementation = 2;
-    } else if (dropout.perTimestep) {
-      GRU_ASSIGN(input, emitProduct(context, input, mask));
-    } else {
-      masks.input = mask;
-      masks.implementation = 1;
-    }
-  }
-  if (dropout.recurrent > 0) {
-    MaskRequest request;
-    request.name = ("recurrent_dropout_mask" + suffix).str();
-    request.like = input;
-    request.rate = dropout.recurrent;
-    request.forms = {{3, batch, units}};
-    request.batchDims = {1};
-    GRU_ASSIGN(masks.recurrent, context.getDropoutMask(request));
-  }
-  return masks;
-}
-
-//===----------------------------------------------------------------------===//
-// Layers
-//===----------------------------------------------------------------------===//
-
-/// The dimensions of a Dropout layer's mask: those of the input, except where
+/// The dimensions of a layer's mask: those of the input, except where
 /// noise_shape has 1.
 static Error readNoiseShape(LayerContext &context, const Tensor &input,
                             MaskRequest &request) {
@@ -206,39 +51,147 @@ static Error readNoiseShape(LayerContext &context, const Tensor &input,
     std::optional<int64_t> size = value.getAsInteger();
     if (size == 1)
       form[dim] = 1;
-    else if (!size || (input.shape[dim] != kDynamicSize &&
-                       *size != input.shape[dim]))
+    else if (!size ||
+             (input.shape[dim] != kDynamicSize && *size != input.shape[dim]))
       return wrong();
   }
   return Error::success();
 }
 
-/// Dropout and SpatialDropout1D.
-Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
+/// The layer's input, and `strength`: its argument `key`, from 0 to 1 but for a
+/// deviation of Keras 2.
+static Expected<Tensor> readLayer(LayerContext &context, StringRef key,
+                                  double &strength) {
   if (context.inputs.size() != 1)
     return context.error("found " + Twine(context.inputs.size()) +
                          " inputs, expected 1 tensor");
-  Tensor input = context.inputs.front();
-  double rate = 0;
-  GRU_ASSIGN(rate, context.getNumber(context.layer.config, "rate", 0));
-  if (!(rate >= 0 && rate <= 1))
-    return context.error("rate is " + std::to_string(rate) +
-                         ", expected a number from 0 to 1");
-  if (!context.options.training || rate == 0)
-    return Tensors{input};
-  if (rate == 1)
-    return context.error("rate is 1 in training, expected a rate below 1");
+  GRU_ASSIGN(strength, context.getNumber(context.layer.config, key, 0));
+  bool isFree = key == "stddev" && context.version == 2;
+  if (!std::isfinite(strength) ||
+      (!isFree && !(strength >= 0 && strength <= 1)))
+    return context.error(key + " is " + std::to_string(strength) +
+                         (isFree ? ", expected a finite number"
+                                 : ", expected a number from 0 to 1"));
+  if (!context.options.training || strength == 0)
+    return context.inputs.front();
   WeightType type;
   GRU_ASSIGN(type, context.getComputeType(context.layer.config));
-  GRU_ASSIGN(input, context.getInput(type));
+  return context.getInput(type);
+}
+
+/// Dropout and SpatialDropout1D.
+Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
+  Tensor input, mask, result;
+  double rate = 0;
+  GRU_ASSIGN(input, readLayer(context, "rate", rate));
+  if (!context.options.training || rate == 0)
+    return Tensors{input};
+  if (rate == 1 && context.version == 2)
+    return context.error("rate is 1 in training, expected a rate below 1");
+  if (rate == 1)
+    return Tensors{emitLoops(
+        context, getSizes(input), 0, {}, input.type, 0,
+        [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+          return mlir::arith::ConstantOp::create(
+              b, loc,
+              b.getFloatAttr(getMLIRType(b.getContext(), input.type), 0));
+        })};
   MaskRequest request;
   request.name = "dropout_mask";
   request.like = input;
   request.rate = rate;
   if (Error error = readNoiseShape(context, input, request))
     return std::move(error);
-  Tensor mask, result;
   GRU_ASSIGN(mask, context.getDropoutMask(request));
+  GRU_ASSIGN(result, emitProduct(context, input, mask));
+  return Tensors{result};
+}
+
+/// Puts the negative limit of a SELU where it drops, and restores mean and
+/// variance. The mask holds 0 and 1.
+Expected<Tensors> gru::keras::importAlphaDropout(LayerContext &context) {
+  Tensor input, mask, result;
+  double rate = 0;
+  GRU_ASSIGN(input, readLayer(context, "rate", rate));
+  if (!context.options.training || rate == 0 ||
+      (rate == 1 && context.version == 2))
+    return Tensors{input};
+  if (rate == 1)
+    return context.error("rate is 1 in training, expected a rate below 1");
+  MaskRequest request;
+  request.name = "dropout_mask";
+  request.like = input;
+  request.rate = rate;
+  request.scale = 1;
+  if (Error error = readNoiseShape(context, input, request))
+    return std::move(error);
+  GRU_ASSIGN(mask, context.getDropoutMask(request));
+  const double alpha = 1.6732632423543772, scale = 1.0507009873554805;
+  const double limit = -alpha * scale;
+  const double a = 1 / std::sqrt((1 - rate) * (1 + rate * limit * limit));
+  const double b = -a * limit * rate;
+  GRU_ASSIGN(result,
+             emitElementwise(
+                 context, {input, mask}, input.type,
+                 [&](OpBuilder &builder, Location loc, ValueRange args) {
+                   auto number = [&](double value) {
+                     return numberLike(builder, args[0], value);
+                   };
+                   Value kept = multiply(builder, loc, args[0], args[1]);
+                   Value dropped = mlir::arith::SubFOp::create(
+                       builder, loc, number(1), args[1]);
+                   Value x =
+                       add(builder, loc, kept,
+                           multiply(builder, loc, number(limit), dropped));
+                   return add(builder, loc,
+                              multiply(builder, loc, number(a), x), number(b));
+                 }));
+  return Tensors{result};
+}
+
+/// Numbers like those of `input`.
+static Expected<Tensor> getNormal(LayerContext &context, const Tensor &input,
+                                  StringRef name, MaskRequest::Normal normal) {
+  MaskRequest request;
+  request.name = name.str();
+  request.like = input;
+  request.normal = normal;
+  SmallVector<int64_t> &form = request.forms.emplace_back();
+  for (int64_t dim = 0, rank = input.shape.size(); dim < rank; ++dim)
+    form.push_back(-1 - dim);
+  request.batchDims.push_back(0);
+  return context.getDropoutMask(request);
+}
+
+Expected<Tensors> gru::keras::importGaussianNoise(LayerContext &context) {
+  Tensor input, noise, result;
+  double stddev = 0;
+  GRU_ASSIGN(input, readLayer(context, "stddev", stddev));
+  if (!context.options.training || stddev == 0)
+    return Tensors{input};
+  // A normal distribution is symmetric, and Keras 2 lets a deviation be
+  // negative.
+  GRU_ASSIGN(noise, getNormal(context, input, "noise", {0, std::fabs(stddev)}));
+  GRU_ASSIGN(result,
+             emitElementwise(context, {input, noise}, input.type,
+                             [](OpBuilder &b, Location loc, ValueRange args) {
+                               return add(b, loc, args[0], args[1]);
+                             }));
+  return Tensors{result};
+}
+
+/// A product with factors around 1.
+Expected<Tensors> gru::keras::importGaussianDropout(LayerContext &context) {
+  Tensor input, mask, result;
+  double rate = 0;
+  GRU_ASSIGN(input, readLayer(context, "rate", rate));
+  if (!context.options.training || rate == 0 ||
+      (rate == 1 && context.version == 2))
+    return Tensors{input};
+  if (rate == 1)
+    return context.error("rate is 1 in training, expected a rate below 1");
+  GRU_ASSIGN(mask, getNormal(context, input, "dropout_mask",
+                             {1, std::sqrt(rate / (1 - rate))}));
   GRU_ASSIGN(result, emitProduct(context, input, mask));
   return Tensors{result};
 }

@@ -7,7 +7,7 @@
 
 namespace gru::keras {
 
-// Recurrent.cpp
+// Recurrent.cpp, Bidirectional.cpp, Cell.cpp
 llvm::Expected<Tensors> importRecurrent(LayerContext &context);
 llvm::Expected<Tensors> importBidirectional(LayerContext &context);
 llvm::Expected<Tensors> importCell(LayerContext &context);
@@ -22,6 +22,9 @@ llvm::Expected<Tensors> importTimeDistributed(LayerContext &context);
 
 // Dropout.cpp
 llvm::Expected<Tensors> importDropout(LayerContext &context);
+llvm::Expected<Tensors> importAlphaDropout(LayerContext &context);
+llvm::Expected<Tensors> importGaussianNoise(LayerContext &context);
+llvm::Expected<Tensors> importGaussianDropout(LayerContext &context);
 
 // Merge.cpp
 llvm::Expected<Tensors> importAdd(LayerContext &context);
@@ -63,6 +66,7 @@ llvm::Expected<Tensors> importMultiHeadAttention(LayerContext &context);
 llvm::Expected<Tensors> importNotEqual(LayerContext &context);
 llvm::Expected<Tensors> importAny(LayerContext &context);
 llvm::Expected<Tensors> importExpandDims(LayerContext &context);
+llvm::Expected<Tensors> importCast(LayerContext &context);
 llvm::Expected<Tensors> importConstantLike(LayerContext &context);
 llvm::Expected<Tensors> importLogical(LayerContext &context);
 

@@ -70,6 +70,35 @@ Expected<Tensors> gru::keras::importExpandDims(LayerContext &context) {
   return Tensors{emitExpandDims(context, context.inputs.front(), dim)};
 }
 
+/// The config's dtype, or `otherwise` where it names none.
+static Expected<ElementType> getResultType(LayerContext &context,
+                                           ElementType otherwise) {
+  std::optional<StringRef> name = context.layer.config.getString("dtype");
+  if (!name)
+    return otherwise;
+  for (ElementType type :
+       {ElementType::f32, ElementType::f64, ElementType::f16,
+        ElementType::bf16, ElementType::i1, ElementType::i32,
+        ElementType::i64})
+    if (getElementTypeName(type) == *name)
+      return type;
+  return context.error("dtype '" + printable(*name) + "' is not supported");
+}
+
+/// What a layer's policy makes of its input, in front of its mask.
+Expected<Tensors> gru::keras::importCast(LayerContext &context) {
+  if (context.inputs.size() != 1 || context.inputs.front().number)
+    return context.error("expected 1 tensor as operand");
+  const Tensor &input = context.inputs.front();
+  ElementType type = input.type;
+  GRU_ASSIGN(type, getResultType(context, type));
+  if (type != input.type && !isFloat(type))
+    return context.error("casts from " + getElementTypeName(input.type) +
+                         " to " + getElementTypeName(type) +
+                         ", expected a float type");
+  return Tensors{emitCast(context, input, type)};
+}
+
 /// ZerosLike and OnesLike.
 Expected<Tensors> gru::keras::importConstantLike(LayerContext &context) {
   if (context.inputs.size() != 1)
@@ -77,19 +106,7 @@ Expected<Tensors> gru::keras::importConstantLike(LayerContext &context) {
                          " operands, expected 1");
   const Tensor &input = context.inputs.front();
   ElementType type = input.type;
-  if (std::optional<StringRef> name = context.layer.config.getString("dtype")) {
-    bool known = false;
-    for (ElementType candidate :
-         {ElementType::f32, ElementType::f64, ElementType::f16,
-          ElementType::bf16, ElementType::i1, ElementType::i32,
-          ElementType::i64})
-      if (getElementTypeName(candidate) == *name) {
-        type = candidate;
-        known = true;
-      }
-    if (!known)
-      return context.error("dtype '" + printable(*name) + "' is not supported");
-  }
+  GRU_ASSIGN(type, getResultType(context, type));
   int64_t number = context.layer.className == "OnesLike";
   return Tensors{emitGenerate(
       context, getSizes(input), type,

@@ -186,6 +186,14 @@ Expected<Tensor> gru::keras::emitElementwise(LayerContext &context,
       });
 }
 
+Expected<Tensor> gru::keras::emitProduct(LayerContext &context,
+                                         const Tensor &a, const Tensor &b) {
+  return emitElementwise(context, {a, b}, a.type,
+                         [](OpBuilder &b, Location loc, ValueRange args) {
+                           return multiply(b, loc, args[0], args[1]);
+                         });
+}
+
 Tensor gru::keras::emitGenerate(LayerContext &context, ArrayRef<Size> sizes,
                                 ElementType type, Body body) {
   return emitLoops(context, sizes, 0, {}, type, 0,
@@ -243,6 +251,21 @@ Expected<Tensor> gru::keras::emitNotEqual(LayerContext &context,
       });
 }
 
+Value gru::keras::toFloat(OpBuilder &b, Location loc, Value integer,
+                          mlir::Type type) {
+  // Halves by way of f32: there is no instruction to bf16.
+  bool isHalf = type.getIntOrFloatBitWidth() < 32;
+  mlir::Type wide = isHalf ? mlir::Type(b.getF32Type()) : type;
+  Value number;
+  if (integer.getType().isInteger(1))
+    number = mlir::arith::UIToFPOp::create(b, loc, wide, integer);
+  else
+    number = mlir::arith::SIToFPOp::create(b, loc, wide, integer);
+  if (isHalf)
+    number = mlir::arith::TruncFOp::create(b, loc, type, number);
+  return number;
+}
+
 Tensor gru::keras::emitCast(LayerContext &context, const Tensor &tensor,
                             ElementType type) {
   if (tensor.type == type)
@@ -255,11 +278,8 @@ Tensor gru::keras::emitCast(LayerContext &context, const Tensor &tensor,
       [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
         Value x = args[0];
         mlir::Type to = getMLIRType(b.getContext(), type);
-        if (!isFloat(tensor.type)) {
-          if (tensor.type == ElementType::i1)
-            return mlir::arith::UIToFPOp::create(b, loc, to, x);
-          return mlir::arith::SIToFPOp::create(b, loc, to, x);
-        }
+        if (!isFloat(tensor.type))
+          return toFloat(b, loc, x, to);
         unsigned from = x.getType().getIntOrFloatBitWidth();
         if (from < to.getIntOrFloatBitWidth())
           return mlir::arith::ExtFOp::create(b, loc, to, x);

@@ -48,6 +48,10 @@ llvm::Expected<Tensor> emitElementwise(LayerContext &context,
                                        llvm::ArrayRef<Tensor> tensors,
                                        ElementType type, Body body);
 
+/// The products of floats, broadcast as in NumPy.
+llvm::Expected<Tensor> emitProduct(LayerContext &context, const Tensor &a,
+                                   const Tensor &b);
+
 /// A tensor whose elements are made from their indices alone.
 Tensor emitGenerate(LayerContext &context, llvm::ArrayRef<Size> sizes,
                     ElementType type, Body body);
@@ -82,6 +86,9 @@ mlir::Value multiply(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
                      mlir::Value y);
 mlir::Value add(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
                 mlir::Value y);
+/// An integer or a bit as a float.
+mlir::Value toFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value integer,
+                    mlir::Type type);
 /// A number of the type of `like`.
 mlir::Value numberLike(mlir::OpBuilder &b, mlir::Value like, double number);
 

@@ -1,7 +1,7 @@
-//===- Dropout.h - dropout of recurrent cells in training ---------*- C++ -*-===//
+//===- CellDropout.h - dropout of recurrent cells in training ---*- C++ -*-===//
 
-#ifndef GRU_COMPILER_IMPORT_KERAS_LAYERS_DROPOUT_H
-#define GRU_COMPILER_IMPORT_KERAS_LAYERS_DROPOUT_H
+#ifndef GRU_COMPILER_IMPORT_KERAS_LAYERS_CELLDROPOUT_H
+#define GRU_COMPILER_IMPORT_KERAS_LAYERS_CELLDROPOUT_H
 
 #include "compiler/import/keras/KerasLayers.h"
 
@@ -42,4 +42,4 @@ llvm::Expected<CellMasks> getCellMasks(LayerContext &context,
 
 } // namespace gru::keras
 
-#endif // GRU_COMPILER_IMPORT_KERAS_LAYERS_DROPOUT_H
+#endif // GRU_COMPILER_IMPORT_KERAS_LAYERS_CELLDROPOUT_H

@@ -1,4 +1,4 @@
-// RUN: %gru-opt %s --convert-gru-dropout-masks-to-loops | FileCheck %s
+// RUN: %gru-opt %s --convert-gru-random-to-loops | FileCheck %s
 
 // 45 elements are one group of 64: ten rounds on vectors of 16 counters, and four
 // stores that are masked behind the end.
@@ -31,4 +31,22 @@ func.func @seeded(%key: tensor<3xi64>, %x: tensor<2x?xf64>) -> tensor<2x?xf64> {
   %m = gru.dropout_mask %key like %x {dims = array<i64: -1, -2>, rate = 0.5, scale = 2.0, stream = 1, seed = 7, recurrent}
       : tensor<3xi64>, tensor<2x?xf64> -> tensor<2x?xf64>
   return %m : tensor<2x?xf64>
+}
+
+// Two words make two numbers: a radius of one, an angle of the other, in float64
+// whatever the type. No function is called, and nothing is fused.
+// CHECK-LABEL: func.func @normal
+func.func @normal(%key: tensor<3xi64>, %x: tensor<2x4xf16>) -> tensor<2x4xf16> {
+  // CHECK-COUNT-20: arith.mului_extended {{.*}} : vector<16xi32>
+  // CHECK-NOT: math.{{[^s]}}
+  // CHECK: math.sqrt {{.*}} : vector<16xf64>
+  // CHECK: math.sqrt {{.*}} : vector<16xf64>
+  // CHECK: %[[SINGLE:.+]] = arith.truncf {{.*}} : vector<16xf64> to vector<16xf32>
+  // CHECK: %[[HALF:.+]] = arith.truncf %[[SINGLE]] : vector<16xf32> to vector<16xf16>
+  // CHECK: vector.maskedstore {{.*}}, %[[HALF]]
+  // CHECK-COUNT-3: vector.maskedstore
+  // CHECK-NOT: vector.maskedstore
+  %n = gru.random_normal %key like %x {dims = array<i64: -1, -2>, mean = 1.0, stddev = 0.5, stream = 0}
+      : tensor<3xi64>, tensor<2x4xf16> -> tensor<2x4xf16>
+  return %n : tensor<2x4xf16>
 }
