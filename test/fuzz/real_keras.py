@@ -27,8 +27,12 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 sys.dont_write_bytecode = True
-import keras_draws  # noqa: E402
-from keras_models import Case  # noqa: E402
+try:
+    import keras_draws  # noqa: E402
+    from keras_models import Case  # noqa: E402
+except ImportError as missing:
+    print(f"not run: {missing}")
+    sys.exit(77)
 
 # Of the output's magnitude; half types have fewer digits.
 TOLERANCES = {
