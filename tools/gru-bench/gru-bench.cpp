@@ -141,15 +141,11 @@ static llvm::Error run(const Options &options) {
   raw.weight_type = options.weightType.c_str();
   // What compiling takes is part of what is measured.
   raw.cache_dir = "";
-  std::string schedule;
-  if (!options.halideSchedule.empty()) {
-    auto text = llvm::MemoryBuffer::getFile(options.halideSchedule);
-    if (!text)
-      return createStringError("halide-schedule: " + options.halideSchedule +
-                               ": " + text.getError().message());
-    schedule = (*text)->getBuffer().str();
-    raw.halide_schedule = schedule.c_str();
-  }
+  llvm::Expected<std::string> schedule =
+      readOptionFile("halide-schedule", options.halideSchedule);
+  if (!schedule)
+    return schedule.takeError();
+  raw.halide_schedule = schedule->c_str();
   raw.context = &compileSeconds;
   raw.on_phase = [](void *context, const char *, double milliseconds) {
     *static_cast<double *>(context) += milliseconds * 1e-3;
