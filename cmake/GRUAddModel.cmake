@@ -1,5 +1,6 @@
 # gru_add_model(target model [NAME name] [WEIGHTS file] [BATCH n] [TIMESTEPS n]
-#               [MCPU cpu] [TRIPLE triple] [EXTERNAL_WEIGHTS] [HOT_SWAP])
+#               [BACKEND cpu|halide|reference] [MCPU cpu] [TRIPLE triple]
+#               [EXTERNAL_WEIGHTS] [HOT_SWAP])
 #
 # Compiles a model file ahead of time. The library `target` has the object, and
 # whoever links it can include "NAME.h" (NAME is the target's name where nothing
@@ -7,7 +8,7 @@
 # the file that has the packed weights. docs/aot.md says what the header has.
 function(gru_add_model target model)
   cmake_parse_arguments(ARG "EXTERNAL_WEIGHTS;HOT_SWAP"
-    "NAME;WEIGHTS;BATCH;TIMESTEPS;MCPU;TRIPLE" "" ${ARGN})
+    "NAME;WEIGHTS;BATCH;TIMESTEPS;BACKEND;MCPU;TRIPLE" "" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "gru_add_model(${target}): unknown argument ${ARG_UNPARSED_ARGUMENTS}")
   endif()
@@ -22,7 +23,7 @@ function(gru_add_model target model)
     list(APPEND options --weights=${weights})
     list(APPEND inputs ${weights})
   endif()
-  foreach(pair BATCH:batch TIMESTEPS:timesteps MCPU:mcpu TRIPLE:mtriple)
+  foreach(pair BATCH:batch TIMESTEPS:timesteps BACKEND:target MCPU:mcpu TRIPLE:mtriple)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 argument)
     list(GET pair 1 option)

@@ -129,8 +129,7 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
-  if (options.fuseProjection)
-    pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
+  pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
   if (!options.weightType.empty())
     pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass({options.weightType}));
 }
@@ -256,20 +255,21 @@ void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
 
 /// The cpu pipeline, in which Halide makes the steps and products that it can.
 void gru::buildHalidePipeline(OpPassManager &pm,
-                              const PipelineOptions &given) {
-  PipelineOptions options = given;
-  // Halide's steps read projections, and whole ones.
-  options.fuseProjection = false;
-  options.target.threads = 1;
+                              const PipelineOptions &options) {
   Phase last = options.stopAfter.value_or(Phase::LLVM);
   specialize(pm, options);
   runCPUPhases(pm, options, last);
   if (last < Phase::Vector)
     return;
+  bool cuda = options.backend == "halide-cuda";
+  if (options.target.threads > 1 && !cuda)
+    pm.addNestedPass<func::FuncOp>(
+        createShareRowsPass({options.target.threads}));
   ConvertToHalidePassOptions pass;
   pass.schedule = options.halideSchedule;
   pass.vectorBytes = options.target.vectorBytes;
   pass.registers = options.target.registers;
+  pass.cuda = cuda;
   pm.addPass(createConvertToHalidePass(pass));
   vectors(pm, options);
   finish(pm, options, /*approximateMath=*/true, /*callsHalide=*/true);
@@ -296,7 +296,7 @@ void gru::buildReferencePipeline(OpPassManager &pm,
 void gru::buildPipeline(OpPassManager &pm, const PipelineOptions &options) {
   if (options.backend == "reference")
     buildReferencePipeline(pm, options);
-  else if (options.backend == "halide")
+  else if (options.backend == "halide" || options.backend == "halide-cuda")
     buildHalidePipeline(pm, options);
   else
     buildCPUPipeline(pm, options);

@@ -33,7 +33,6 @@ struct PipelineOptions {
   int64_t timesteps = 0; ///< 0: as in the program
   int64_t width = 0;     ///< units per block; 0: the cost model chooses
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
-  bool fuseProjection = true; ///< let steps project their inputs where it pays
   std::string weightType; ///< cpu: bf16 or int8, as float32 kernels are stored
   bool f64Outputs = false; ///< reference only: outputs in float64
   bool allowTF32 = false; ///< cudnn only

@@ -46,6 +46,7 @@ config.substitutions += [
     ("%gru-plugin", os.path.join(config.gru_obj_root, "lib", "gru-plugin.so")),
     ("%golden", os.path.join(config.gru_src_root, "test", "golden")),
     ("%python", "python3"),
+    ("%halide_include", config.gru_halide_include),
     ("%ptxas", config.gru_ptxas),
     ("%fake-cuda", config.gru_fake_cuda),
 ]

@@ -13,6 +13,17 @@ using runtime::fail;
 
 static std::string text(const char *string) { return string ? string : ""; }
 
+/// Why a program that was asked to use several threads uses one.
+static std::string whyOneThread(llvm::StringRef backend) {
+  if (backend == "reference")
+    return "the reference is computed on one";
+  if (backend == "halide")
+    return "halide cuts rows, and found no operation with " +
+           std::to_string(kHalideRowsPerThread) +
+           " for each thread that takes longer than threads take to meet";
+  return "found no operation that takes longer than threads take to meet";
+}
+
 gru_status gru::makeTarget(const gru_model &model,
                            const gru_compile_options &options,
                            CompileTarget &target) {
@@ -60,8 +71,7 @@ gru_status gru::makeTarget(const gru_model &model,
                 " threads, expected 1, since layers of several overlap");
   target.activities = options.activities != 0;
   target.allowTF32 = options.allow_tf32 != 0;
-  if (target.backend == "halide")
-    target.halideSchedule = text(options.halide_schedule);
+  target.halideSchedule = text(options.halide_schedule);
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
   target.stopAfter = target.backend == "reference" ? text(options.stop_after)
                                                    : std::string();
@@ -130,8 +140,7 @@ gru_status gru_compile(const gru_model *model,
                                        weights.size(), program);
   if (status == GRU_OK && target.threads > 1 &&
       gru_program_threads(*program) == 1 && observer.remark)
-    observer.remark("threads: one is used, found no operation that takes longer "
-                    "than threads take to meet");
+    observer.remark("threads: one is used, " + whyOneThread(target.backend));
   if (status == GRU_OK)
     (void)holder.release();
   return status;

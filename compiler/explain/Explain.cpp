@@ -80,7 +80,8 @@ void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
        << "): " << row.choice.chosen << "\n";
     for (const Candidate &candidate : row.choice.candidates) {
       // Nothing falls back to Halide, so only who asks for it wants to know.
-      if (candidate.backend == "halide" && options.target != "halide")
+      if (llvm::StringRef(candidate.backend).starts_with("halide") &&
+          options.target != candidate.backend)
         continue;
       for (const Refusal &refusal : candidate.refusals)
         os << "  " << candidate.backend << " refuses: " << refusal.condition

@@ -20,6 +20,7 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
+#include "llvm/Transforms/IPO/AlwaysInliner.h"
 
 #include <chrono>
 #include <mutex>
@@ -58,10 +59,23 @@ llvm::Expected<std::string> gru::resolveTarget(StringRef target,
                                        llvm::toString(std::move(error)));
     return target.str();
   }
+  if (target == "halide-cuda") {
+    // Its functions bring Halide's runtime, which is not one of ours.
+    if (const std::string &problem = runtime::cuda::deviceProblem();
+        forThisMachine && !problem.empty())
+      return llvm::createStringError("target: is 'halide-cuda', which this "
+                                     "machine cannot run: " +
+                                     problem + "; use auto or cpu");
+    if (forThisMachine)
+      return llvm::createStringError(
+          "target: is 'halide-cuda', which makes functions for programs in C "
+          "(gru-opt --emit=halide-obj) and runs none here; use gpu");
+    return target.str();
+  }
   if (target != "cpu" && target != "reference")
     return llvm::createStringError(
         "target: is '" + target +
-        "', expected auto, cpu, cudnn, gpu, halide or reference");
+        "', expected auto, cpu, cudnn, gpu, halide, halide-cuda or reference");
   return target.str();
 }
 
@@ -139,7 +153,7 @@ gru::getPipelineOptions(const CompileTarget &target,
   options.target = TargetDescription::fromFeatures(
       machine.getTargetTriple().getArchName(), allFeatures(machine));
   // The reference is the yardstick, plain and alone.
-  if (target.backend == "cpu")
+  if (target.backend == "cpu" || target.backend == "halide")
     options.target.threads = target.threads;
   if (!target.weightType.empty() && target.weightType != "bf16" &&
       target.weightType != "int8")
@@ -147,15 +161,16 @@ gru::getPipelineOptions(const CompileTarget &target,
                                    "', expected bf16, int8, or nothing");
   // The drift of narrow weights is measured against the reference with the
   // model's own.
-  if (target.backend == "halide" && !target.weightType.empty())
-    return llvm::createStringError("weight-type: is '" + target.weightType +
-                                   "', but Halide's kernels store weights as "
-                                   "the model does");
-  if ((target.backend == "cudnn" || target.backend == "gpu") &&
-      !target.weightType.empty())
-    return llvm::createStringError("weight-type: is '" + target.weightType +
-                                   "', but devices store weights as the model "
-                                   "does; use target cpu");
+  if (!target.weightType.empty() && target.backend != "cpu" &&
+      target.backend != "reference")
+    return llvm::createStringError(
+        "weight-type: is '" + target.weightType + "', but the target " +
+        target.backend + " stores weights as the model does; use target cpu");
+  if (!target.halideSchedule.empty() &&
+      !StringRef(target.backend).starts_with("halide"))
+    return llvm::createStringError(
+        "halide-schedule: is given, but the target is " + target.backend +
+        "; use target halide");
   if (target.backend == "cpu")
     options.weightType = target.weightType;
   options.batch = target.batch;
@@ -276,6 +291,10 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, graph, modules);
   llvm::ModulePassManager passes;
+  if (llvm::any_of(module, [](const llvm::Function &function) {
+        return function.hasFnAttribute(llvm::Attribute::AlwaysInline);
+      }))
+    passes.addPass(llvm::AlwaysInlinerPass());
   // The IR is vector code already: clean up addresses and descriptors, no more.
   llvm::cantFail(builder.parsePassPipeline(
       passes, "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"

@@ -183,13 +183,14 @@ static Refusals askGPU(RecurrentOpInterface layer) {
   return refusals;
 }
 
-static Refusals askHalide(RecurrentOpInterface layer) {
+static Refusals askHalide(RecurrentOpInterface layer, bool cuda) {
   std::string refusal =
       checkHalideLayer(layer.getCandidateActivation(),
-                       layer.getGateActivation(), getLayerType(layer));
+                       layer.getGateActivation(), getLayerType(layer), cuda);
   if (refusal.empty())
     return {};
-  return {{refusal, "the cpu target's step is taken"}};
+  return {{refusal, cuda ? "there is no function for it"
+                         : "the cpu target's step is taken"}};
 }
 
 //===----------------------------------------------------------------------===//
@@ -199,9 +200,10 @@ static Refusals askHalide(RecurrentOpInterface layer) {
 BackendChoice gru::chooseBackend(RecurrentOpInterface layer, StringRef target,
                                  const DeviceProblems &problems) {
   BackendChoice choice;
+  bool cuda = target == "halide-cuda";
   choice.candidates = {{"cudnn", askCudnn(layer)},
                        {"gpu", askGPU(layer)},
-                       {"halide", askHalide(layer)},
+                       {cuda ? "halide-cuda" : "halide", askHalide(layer, cuda)},
                        {"cpu", {}},
                        {"reference", {}}};
   // The first one allowed; cpu and what stands before it are fallen back to in
@@ -226,7 +228,8 @@ BackendChoice gru::chooseBackend(RecurrentOpInterface layer, StringRef target,
     // Halide is taken by those who ask for it; the yardstick too, which is a
     // hundred times slower.
     bool onlyAsked =
-        candidate.backend == "halide" || candidate.backend == "reference";
+        StringRef(candidate.backend).starts_with("halide") ||
+        candidate.backend == "reference";
     if (reached && candidate.isAccepted() &&
         (!onlyAsked || candidate.backend == first)) {
       choice.chosen = candidate.backend;

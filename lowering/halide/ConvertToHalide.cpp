@@ -53,7 +53,7 @@ struct ConvertToHalidePass
       return fail(getOperation(), file.takeError());
     schedules = std::move(*file);
     for (Operation *op : ops) {
-      std::string refusal = checkHalide(op);
+      std::string refusal = checkHalide(op, cuda);
       if (!refusal.empty()) {
         op->emitRemark() << "halide: " << refusal
                          << ", so the cpu target's code is used";
@@ -90,8 +90,16 @@ private:
     bool inPlace =
         op.getPhase() == StepPhase::all && kernel.getDimSize(0) == 1;
     call.shape = {kernel.getDimSize(3), kernel.getDimSize(2), batch,
-                  kernel.getElementTypeBitWidth() / 8, inPlace};
+                  kernel.getElementTypeBitWidth() / 8, inPlace,
+                  /*waits=*/op.getPhase() == StepPhase::all && op.getInput()};
+    if (op.getInput())
+      call.name +=
+          formatv("_f{0}",
+                  cast<MemRefType>(op.getInputKernel().getType()).getDimSize(1));
     call.add("projection", op.getProjection());
+    call.add("input", op.getInput());
+    call.add("input_kernel", op.getInputKernel());
+    call.add("input_bias", op.getInputBias());
     call.add("kernel", op.getKernel());
     call.add("recurrent_bias", op.getRecurrentBias());
     call.add("state", op.getState());
@@ -125,7 +133,7 @@ private:
     call.kind = op.isProjection() ? "projection" : "dense";
     call.name = formatv("halide_{0}_k{1}_n{2}", call.kind, kernel.getDimSize(1),
                         columns * (op.isProjection() ? kernel.getDimSize(2) : 1));
-    int64_t blocked = getBlockedDim(leading);
+    int64_t blocked = getHalideRowDim(leading);
     call.shape = {kernel.getDimSize(3), kernel.getDimSize(2),
                   leading.empty()                         ? 1
                   : ShapedType::isDynamic(leading[blocked]) ? -1
@@ -144,22 +152,6 @@ private:
     return call;
   }
 
-  /// The dimension whose rows are computed together: the largest static one,
-  /// or the first dynamic one where those are small.
-  static int64_t getBlockedDim(ArrayRef<int64_t> leading) {
-    int64_t best = 0, dynamic = -1;
-    for (auto [dim, size] : llvm::enumerate(leading)) {
-      if (ShapedType::isDynamic(size)) {
-        if (dynamic < 0)
-          dynamic = dim;
-      } else if (ShapedType::isDynamic(leading[best]) || size > leading[best]) {
-        best = dim;
-      }
-    }
-    bool small = leading.empty() || leading[best] < 4;
-    return dynamic >= 0 && small ? dynamic : best;
-  }
-
   /// Equal operations on equally laid out buffers share one function.
   llvm::Error replace(Call call) {
     OpBuilder b(call.op);
@@ -170,6 +162,8 @@ private:
     call.attributes.push_back(
         b.getNamedAttr("operands", b.getStrArrayAttr(call.names)));
     call.attributes.push_back(b.getNamedAttr("type", TypeAttr::get(type)));
+    if (cuda)
+      call.attributes.push_back(b.getNamedAttr("cuda", b.getUnitAttr()));
     DictionaryAttr what = b.getDictionaryAttr(call.attributes);
     auto [it, isNew] = functions.try_emplace(what);
     if (isNew) {
@@ -177,8 +171,9 @@ private:
       unsigned count = numOfName[call.name]++;
       std::string name =
           count ? call.name + "_" + std::to_string(count) : call.name;
-      HalideSchedule chosen = chooseHalideSchedule(
-          call.shape, {vectorBytes, registers});
+      HalideSchedule chosen =
+          cuda ? chooseHalideDeviceSchedule(call.shape)
+               : chooseHalideSchedule(call.shape, {vectorBytes, registers});
       if (llvm::Error error = schedules.apply(name, call.shape, chosen))
         return error;
       OpBuilder::InsertionGuard guard(b);
@@ -201,11 +196,27 @@ private:
 };
 } // namespace
 
+int64_t gru::getHalideRowDim(ArrayRef<int64_t> leading) {
+  int64_t best = 0, dynamic = -1;
+  for (auto [dim, size] : llvm::enumerate(leading)) {
+    if (ShapedType::isDynamic(size)) {
+      if (dynamic < 0)
+        dynamic = dim;
+    } else if (ShapedType::isDynamic(leading[best]) || size > leading[best]) {
+      best = dim;
+    }
+  }
+  bool small = leading.empty() || leading[best] < 4;
+  return dynamic >= 0 && small ? dynamic : best;
+}
+
 /// Operands of these names are all that the generator knows.
 static bool knowsOperands(Operation *op) {
   if (auto step = dyn_cast<StepOp>(op)) {
     const Value values[] = {
-        step.getProjection(),  step.getKernel(),
+        step.getProjection(),  step.getInput(),
+        step.getInputKernel(), step.getInputBias(),
+        step.getKernel(),
         step.getRecurrentBias(), step.getRecurrentDropoutMask(),
         step.getDroppedState(), step.getState(),
         step.getPreactivations(), step.getUpdate(),
@@ -239,7 +250,7 @@ static std::string activationRefusal(StringRef argument, ActAttr activation) {
 }
 
 std::string gru::checkHalideLayer(ActAttr activation, ActAttr recurrent,
-                                  Type element) {
+                                  Type element, bool cuda) {
   for (auto [argument, act] : {std::pair{"activation", activation},
                                std::pair{"recurrent_activation", recurrent}})
     if (std::string refusal = activationRefusal(argument, act);
@@ -250,12 +261,13 @@ std::string gru::checkHalideLayer(ActAttr activation, ActAttr recurrent,
     llvm::raw_string_ostream(text) << element;
     return "there is no arithmetic in " + text;
   }
+  // Its formulas take functions from libm.
+  if (cuda && element.isF64())
+    return "there are no functions of f64 on its device";
   return "";
 }
 
-std::string gru::checkHalide(Operation *op) {
-  if (auto step = dyn_cast<StepOp>(op); step && !step.getProjection())
-    return "the step projects its input itself";
+std::string gru::checkHalide(Operation *op, bool cuda) {
   if (!knowsOperands(op))
     return "the operation has an operand that Halide's generator does not know";
   SmallVector<MemRefType> types;
@@ -275,7 +287,7 @@ std::string gru::checkHalide(Operation *op) {
   auto linear = ActAttr::get(op->getContext(), ActivationKind::linear);
   std::string refusal = checkHalideLayer(
       usesCandidate ? activation : linear,
-      usesGates ? step.getRecurrentActivation() : linear, element);
+      usesGates ? step.getRecurrentActivation() : linear, element, cuda);
   if (!refusal.empty())
     return refusal;
   for (MemRefType type : types) {

@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/Constants.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Operator.h"
@@ -126,6 +127,7 @@ describeFunction(StringRef name, DictionaryAttr what, ModuleOp formulas) {
   if (auto blocked = what.getAs<IntegerAttr>("blocked_dim"))
     function.blockedDim = blocked.getInt();
   function.timeMajor = what.contains("time_major");
+  function.cuda = what.contains("cuda");
   if (auto clip = what.getAs<FloatAttr>("clip"))
     function.clip = clip.getValueAsDouble();
   auto type = cast<FunctionType>(what.getAs<TypeAttr>("type").getValue());
@@ -140,7 +142,9 @@ describeFunction(StringRef name, DictionaryAttr what, ModuleOp formulas) {
       formulas, what.getAs<ActAttr>("recurrent_activation"), element);
   HalideShape shape{64, 1, -1, 4};
   // Every schedule was checked against its shape when it was written.
-  shape.width = function.buffers[1].extents[0];
+  for (const HalideBuffer &buffer : function.buffers)
+    if (buffer.name == "kernel")
+      shape.width = buffer.extents[0];
   if (llvm::Error error = function.schedule.parse(
           what.getAs<StringAttr>("schedule").getValue(), shape))
     return error;
@@ -155,9 +159,10 @@ static void forEachFunction(
       body(SymbolTable::getSymbolName(&op), what);
 }
 
-llvm::Expected<std::string> gru::generateHalide(ModuleOp module,
-                                                const llvm::TargetMachine &machine,
-                                                HalideOutput output) {
+/// `formulas` holds what the request refers to.
+static llvm::Expected<HalideRequest>
+makeRequest(ModuleOp module, const llvm::TargetMachine &machine,
+            HalideOutput output, ModuleOp formulas) {
   if (llvm::Error error = checkHalideAvailable())
     return error;
   HalideRequest request;
@@ -168,20 +173,25 @@ llvm::Expected<std::string> gru::generateHalide(ModuleOp module,
        machine.getMCSubtargetInfo()->getEnabledProcessorFeatures())
     request.features.push_back(feature.Key);
   request.output = output;
-  OwningOpRef<ModuleOp> formulas = ModuleOp::create(module.getLoc());
   std::string problem;
   forEachFunction(module, [&](StringRef name, DictionaryAttr what) {
     llvm::Expected<HalideFunction> function =
-        describeFunction(name, what, *formulas);
-    if (function)
+        describeFunction(name, what, formulas);
+    if (function) {
+      request.cuda |= function->cuda;
       request.functions.push_back(std::move(*function));
-    else
+    } else {
       problem = llvm::toString(function.takeError());
+    }
   });
   if (!problem.empty())
     return createStringError("halide: " + problem);
   if (request.functions.empty())
     return createStringError("halide: no layer here that Halide takes");
+  return request;
+}
+
+static llvm::Expected<std::string> generate(const HalideRequest &request) {
   // Halide's compiler is for one thread at a time.
   static std::mutex mutex;
   std::lock_guard lock(mutex);
@@ -189,6 +199,17 @@ llvm::Expected<std::string> gru::generateHalide(ModuleOp module,
   if (!Library::get().generate(request, result))
     return createStringError("halide: " + result);
   return result;
+}
+
+llvm::Expected<std::string> gru::generateHalide(ModuleOp module,
+                                                const llvm::TargetMachine &machine,
+                                                HalideOutput output) {
+  OwningOpRef<ModuleOp> formulas = ModuleOp::create(module.getLoc());
+  llvm::Expected<HalideRequest> request =
+      makeRequest(module, machine, output, *formulas);
+  if (!request)
+    return request.takeError();
+  return generate(*request);
 }
 
 std::string gru::printHalideSchedules(ModuleOp module) {
@@ -199,16 +220,65 @@ std::string gru::printHalideSchedules(ModuleOp module) {
   return text;
 }
 
+/// The kernels of one function, which are a text that it hands to the driver.
+static llvm::Expected<std::string> findPTX(StringRef bitcode) {
+  llvm::LLVMContext context;
+  llvm::Expected<std::unique_ptr<llvm::Module>> code = llvm::parseBitcodeFile(
+      llvm::MemoryBufferRef(bitcode, "halide"), context);
+  if (!code)
+    return code.takeError();
+  for (const llvm::GlobalVariable &global : (*code)->globals()) {
+    if (!global.hasInitializer())
+      continue;
+    auto *bytes =
+        dyn_cast<llvm::ConstantDataSequential>(global.getInitializer());
+    if (bytes && bytes->isString(8) &&
+        bytes->getAsString().contains(".target sm_"))
+      return bytes->getAsString().rtrim('\0').str();
+  }
+  return createStringError("halide: its code holds no kernel for a device");
+}
+
+llvm::Expected<std::string>
+gru::generateHalidePTX(ModuleOp module, const llvm::TargetMachine &machine) {
+  OwningOpRef<ModuleOp> formulas = ModuleOp::create(module.getLoc());
+  llvm::Expected<HalideRequest> request =
+      makeRequest(module, machine, HalideOutput::Bitcode, *formulas);
+  if (!request)
+    return request.takeError();
+  std::string text;
+  std::vector<HalideFunction> functions = std::move(request->functions);
+  for (HalideFunction &function : functions) {
+    request->functions = {function};
+    llvm::Expected<std::string> bitcode = generate(*request);
+    if (!bitcode)
+      return bitcode.takeError();
+    llvm::Expected<std::string> ptx = findPTX(*bitcode);
+    if (!ptx)
+      return ptx.takeError();
+    // One head for all.
+    StringRef rest = *ptx;
+    if (!text.empty())
+      rest = rest.split(".address_size 64").second;
+    text += rest;
+  }
+  return text;
+}
+
 //===----------------------------------------------------------------------===//
 // Linking
 //===----------------------------------------------------------------------===//
 
 /// Halide has no fused multiply-add and rounds after each operation, as asked
 /// for. From here on a product and the sum that takes it may be one operation.
-static void allowContraction(llvm::Function &function) {
-  for (llvm::Instruction &instruction : llvm::instructions(function))
+/// And Halide says that its buffers do not alias, while ours do: the new state is
+/// the old one of the next step, or takes its place.
+static void adopt(llvm::Function &function) {
+  for (llvm::Instruction &instruction : llvm::instructions(function)) {
+    instruction.dropUnknownNonDebugMetadata();
     if (isa<llvm::FPMathOperator>(instruction))
       instruction.setHasAllowContract(true);
+  }
 }
 
 llvm::Error gru::linkHalide(ModuleOp module, const llvm::TargetMachine &machine,
@@ -236,10 +306,13 @@ llvm::Error gru::linkHalide(ModuleOp module, const llvm::TargetMachine &machine,
     return createStringError("halide: its code cannot be linked");
   for (StringRef name : names) {
     llvm::Function *function = code.getFunction(name);
+    // Inside of its caller the halide_buffer_t are no memory any more.
+    if (function->hasOneUse())
+      function->addFnAttr(llvm::Attribute::AlwaysInline);
     function->setLinkage(llvm::GlobalValue::InternalLinkage);
     for (StringRef attribute : {"target-cpu", "target-features", "tune-cpu"})
       function->removeFnAttr(attribute);
-    allowContraction(*function);
+    adopt(*function);
   }
   return llvm::Error::success();
 }

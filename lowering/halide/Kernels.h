@@ -28,10 +28,18 @@ namespace gru {
 inline constexpr llvm::StringLiteral kHalideAttr = "gru.halide";
 
 /// Why Halide cannot take a `gru.step` or `gru.packed_dense`; empty if it can.
-std::string checkHalide(mlir::Operation *op);
+std::string checkHalide(mlir::Operation *op, bool cuda = false);
 /// The same for a layer with these activations and this element type.
 std::string checkHalideLayer(ActAttr activation, ActAttr recurrentActivation,
-                             mlir::Type element);
+                             mlir::Type element, bool cuda = false);
+
+/// The leading dimension of a product's input whose rows are computed together:
+/// the largest static one, or the first dynamic one where those are small.
+int64_t getHalideRowDim(llvm::ArrayRef<int64_t> leading);
+
+/// Fewer rows do not pay for reading all weights once more, so threads share an
+/// operation only where each gets as many.
+inline constexpr int64_t kHalideRowsPerThread = 4;
 
 /// Success where this build and this machine have Halide; else why not.
 llvm::Error checkHalideAvailable();
@@ -47,6 +55,10 @@ enum class HalideOutput { Bitcode, Statement, Assembly, Object, Header };
 llvm::Expected<std::string> generateHalide(mlir::ModuleOp module,
                                            const llvm::TargetMachine &machine,
                                            HalideOutput output);
+
+/// The kernels for a device, of functions that were converted for CUDA.
+llvm::Expected<std::string>
+generateHalidePTX(mlir::ModuleOp module, const llvm::TargetMachine &machine);
 
 /// Generates them and links them into `code`, the translation of `module`, as
 /// private functions. Does nothing where there are none.

@@ -32,15 +32,35 @@ HalideSchedule gru::chooseHalideSchedule(const HalideShape &shape,
   else
     schedule.rows =
         llvm::divideCeil(shape.rows, llvm::divideCeil(shape.rows, most));
+  schedule.tile = schedule.rows;
+  if ((shape.gates + shape.waits) * vectors * schedule.rows > target.registers - 2) {
+    int64_t largest = target.registers >= 32 ? 4 : 2;
+    do
+      --schedule.tile;
+    while (schedule.tile > 1 && (schedule.rows % schedule.tile != 0 ||
+                                 schedule.tile * vectors > largest));
+  }
+  schedule.tile = std::max<int64_t>(schedule.tile, 1);
+  return schedule;
+}
+
+HalideSchedule gru::chooseHalideDeviceSchedule(const HalideShape &shape) {
+  HalideSchedule schedule;
+  schedule.units = shape.width;
+  schedule.rows = shape.rows < 0 ? 8 : std::min<int64_t>(shape.rows, 8);
+  schedule.tile = schedule.rows;
   return schedule;
 }
 
 std::string HalideSchedule::str() const {
-  return formatv("lanes={0} units={1} rows={2} unroll={3} outer={4}", lanes,
-                 units, rows, unroll, unitsOuter ? "units" : "rows");
+  return formatv("lanes={0} units={1} rows={2} tile={3} unroll={4} outer={5}",
+                 lanes, units, rows, tile, unroll,
+                 unitsOuter ? "units" : "rows");
 }
 
 llvm::Error HalideSchedule::parse(StringRef text, const HalideShape &shape) {
+  // A line that changes rows and says nothing of tiles means one tile.
+  bool whole = tile == rows, tiled = false;
   llvm::SmallVector<StringRef> items;
   text.split(items, ' ', -1, /*KeepEmpty=*/false);
   for (StringRef item : items) {
@@ -55,16 +75,21 @@ llvm::Error HalideSchedule::parse(StringRef text, const HalideShape &shape) {
     int64_t *field = key == "lanes"    ? &lanes
                      : key == "units"  ? &units
                      : key == "rows"   ? &rows
+                     : key == "tile"   ? &tile
                      : key == "unroll" ? &unroll
                                        : nullptr;
     if (!field)
       return createStringError(formatv(
-          "'{0}', expected lanes=, units=, rows=, unroll= or outer=", item));
+          "'{0}', expected lanes=, units=, rows=, tile=, unroll= or outer=",
+          item));
+    tiled |= field == &tile;
     // Beyond this the code of one register block would take minutes to compile.
     if (value.getAsInteger(10, *field) || *field < 1 || *field > 64)
       return createStringError(
           formatv("{0} is '{1}', expected a number from 1 to 64", key, value));
   }
+  if (!tiled && (whole || rows % tile != 0))
+    tile = rows;
   if (units % lanes != 0)
     return createStringError(
         formatv("units is {0}, expected a multiple of lanes = {1}", units, lanes));
@@ -79,6 +104,9 @@ llvm::Error HalideSchedule::parse(StringRef text, const HalideShape &shape) {
   if (shape.rows >= 0 && rows > shape.rows)
     return createStringError(formatv(
         "rows is {0}, expected at most the {1} there are", rows, shape.rows));
+  if (rows % tile != 0)
+    return createStringError(
+        formatv("tile is {0}, expected a divisor of rows = {1}", tile, rows));
   return llvm::Error::success();
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random layers on the cpu target, or another, against the float64 reference.
+"""Random layers on the cpu target, or others, against the float64 reference.
 
 Draws configurations over the whole option space of gru.gru, writes each as MLIR
 and runs `gru-run FILE --verify`. A failure prints one line that reproduces it:
@@ -7,6 +7,8 @@ and runs `gru-run FILE --verify`. A failure prints one line that reproduces it:
     differential.py --gru-run build/bin/gru-run --case 'T=3 B=2 F=5 H=7 ...'
 
     differential.py --gru-run build/bin/gru-run --count 200 --seed 1
+
+With --gru-opt the target halide runs under schedules drawn at random.
 """
 
 import argparse
@@ -180,8 +182,40 @@ def write(case):
         f"  return {result}, %last, %state : {seq}, {row}, {row}\n}}\n")
 
 
-def run(gru_run, case, target, keep=None):
-    """None where the target agrees with the reference, else what went wrong."""
+def run(programs, case, targets, keep=None):
+    """None where all targets agree with the reference, else what went wrong."""
+    for target in targets:
+        if problem := run_target(programs, case, target, keep):
+            return f"{target}: {problem}"
+    return None
+
+
+def draw_schedule(rng, chosen):
+    """The lines of a Halide schedule with other numbers."""
+    divisors = lambda n: [d for d in range(1, n + 1) if n % d == 0]
+    lines = []
+    for line in chosen.splitlines():
+        name, *items = line.split()
+        values = dict(item.split("=") for item in items)
+        # A step of one block may update its state in place, all units at once.
+        if "_step_all_" not in name:
+            units = int(values["units"])
+            values["units"] = rng.choice([d for d in divisors(units) if d >= 4] or [units])
+        values["rows"] = rng.randint(1, int(values["rows"]))
+        # Much more in a register block would compile for minutes.
+        units = int(values["units"])
+        values["lanes"] = rng.choice(
+            [d for d in divisors(units) if d <= 16 and units // d * values["rows"] <= 8]
+            or [values["lanes"]])
+        values["tile"] = rng.choice(divisors(values["rows"]))
+        values["unroll"] = rng.choice([1, 1, 2, 3])
+        values["outer"] = rng.choice(["units", "rows"])
+        lines.append(" ".join([name] + [f"{key}={value}" for key, value in values.items()]))
+    return "\n".join(lines) + "\n"
+
+
+def run_target(programs, case, target, keep):
+    gru_run, gru_opt = programs
     with tempfile.TemporaryDirectory() as folder:
         path = keep or os.path.join(folder, "case.mlir")
         with open(path, "w") as file:
@@ -191,6 +225,17 @@ def run(gru_run, case, target, keep=None):
                    "--batch", str(case["B"]),
                    "--threads", str(case.get("threads", 1)),
                    "--atol", "1e-5", "--rtol", "1e-4"]
+        if target == "halide" and gru_opt:
+            chosen = subprocess.run(
+                [gru_opt, path, "--target=halide", "--emit=halide-schedule",
+                 f"--threads={case.get('threads', 1)}"],
+                capture_output=True, text=True, timeout=120)
+            if chosen.returncode != 0:
+                return chosen.stdout + chosen.stderr
+            schedule = path + ".schedule"
+            with open(schedule, "w") as file:
+                file.write(draw_schedule(random.Random(text_of(case)), chosen.stdout))
+            command += ["--halide-schedule", schedule]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return None if done.returncode == 0 else done.stdout + done.stderr
 
@@ -209,15 +254,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gru-run", required=True)
+    parser.add_argument("--gru-opt", help="with target halide: change its schedules")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--target", default="cpu", help="what is compared (cpu)")
+    parser.add_argument("--target", default="cpu",
+                        help="what is compared, several with commas (cpu)")
     parser.add_argument("--case", help="one case, as a failure prints it")
     parser.add_argument("--keep", help="with --case: write the MLIR here")
     arguments = parser.parse_args()
+    targets = arguments.target.split(",")
+    programs = arguments.gru_run, arguments.gru_opt
     if arguments.case:
-        problem = run(arguments.gru_run, parse(arguments.case), arguments.target,
+        problem = run(programs, parse(arguments.case), targets,
                       arguments.keep)
         print(problem or "agrees")
         return 1 if problem else 0
@@ -225,13 +274,15 @@ def main():
     cases = [draw(rng) for _ in range(arguments.count)]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         problems = list(pool.map(
-            lambda case: run(arguments.gru_run, case, arguments.target), cases))
+            lambda case: run(programs, case, targets), cases))
     failed = 0
     for case, problem in zip(cases, problems):
         if problem:
             failed += 1
             print(f"{sys.argv[0]} --gru-run {shlex.quote(arguments.gru_run)} "
-                  f"--target {arguments.target} --case '{text_of(case)}'")
+                  f"--target {arguments.target} "
+                  + (f"--gru-opt {arguments.gru_opt} " if arguments.gru_opt else "")
+                  + f"--case '{text_of(case)}'")
             print("    " + problem.strip().splitlines()[-1])
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -33,6 +33,11 @@ def read_patterns(path):
         return [line for line in lines if line]
 
 
+def read_reasons(path):
+    """Pairs of a pattern of FAMILY/CASE and the text behind it."""
+    return [tuple(line.split(None, 1)) for line in read_patterns(path)]
+
+
 def find_cases(root, patterns):
     """Names of the cases under `root` that a pattern names, sorted."""
     found = []

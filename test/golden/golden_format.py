@@ -6,6 +6,7 @@ Each case becomes one test per target, which runs `gru-run` once. Cases of
 initialisers have statistics of weights instead, see initializers.py.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -38,14 +39,29 @@ def check_masks(case, err):
     return ""
 
 
+def check_refused(name, err, refused):
+    """Whether Halide left to the cpu target just what `refused` says it does. What
+    is wrong, or nothing."""
+    found = set(re.findall(r"halide: (.*), so the cpu target's code is used", err))
+    expected = {
+        reason for pattern, reason in refused if fnmatch.fnmatchcase(name, pattern)
+    }
+    if found == expected:
+        return ""
+    text = lambda reasons: "; ".join(sorted(reasons)) or "nothing"
+    return f"left by Halide, found {text(found)}, expected {text(expected)}"
+
+
 class GoldenFormat(lit.formats.TestFormat):
     """Runs the cases of `folders` (name -> folder); `more` has names of cases by
-    other targets that they run on as well. Device targets use `fake_cuda`.
+    other targets that they run on as well, `refused` what Halide leaves to the cpu
+    target: pairs of a pattern and a reason. Device targets use `fake_cuda`.
 
     The largest error of each test is appended to the file `errors`.
     """
 
-    def __init__(self, gru_run, folders, errors, more, fake_cuda):
+    def __init__(self, gru_run, folders, errors, more, refused, fake_cuda):
+        self.refused = refused
         self.more = {target: frozenset(names) for target, names in more.items()}
         self.fake_cuda = fake_cuda
         self.gru_run = gru_run
@@ -104,6 +120,10 @@ class GoldenFormat(lit.formats.TestFormat):
         if code:
             return lit.Test.FAIL, report
         if target == "cudnn" and (problem := check_masks(case, err)):
+            return lit.Test.FAIL, f"{report}{problem}\n"
+        if target == "halide" and (
+            problem := check_refused(name, err, self.refused)
+        ):
             return lit.Test.FAIL, f"{report}{problem}\n"
         if len(found) != expected:
             return (

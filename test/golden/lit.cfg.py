@@ -69,5 +69,6 @@ config.test_format = golden_format.GoldenFormat(
     folders,
     errors,
     more,
+    golden_cases.read_reasons(os.path.join(here, "halide_refused.txt")),
     config.gru_fake_cuda,
 )

@@ -11,9 +11,9 @@
 // CHECK-SAME: gru.halide = {activation = #gru.act<tanh>, clip = 7.500000e-01 : f64, kind = "all"
 // CHECK-SAME: operands = ["projection", "kernel", "recurrent_bias", "state", "new_state", "output"]
 // CHECK-SAME: recurrent_activation = #gru.act<sigmoid>
-// CHECK-SAME: schedule = "lanes=16 units=32 rows=1 unroll=1 outer=units"
+// CHECK-SAME: schedule = "lanes=16 units=32 rows=1 tile=1 unroll=1 outer=units"
 // CHECK-SAME: units = 40
-// YMM: schedule = "lanes=8 units=32 rows=1 unroll=1 outer=units"
+// YMM: schedule = "lanes=8 units=32 rows=1 tile=1 unroll=1 outer=units"
 func.func @step(%p: memref<1x2x3x32xf32>, %U: memref<2x40x3x32xf32>, %c: memref<2x1x32xf32>, %h: memref<1x64xf32>, %n: memref<1x64xf32>, %o: memref<1x40xf32, strided<[?, 1], offset: ?>>) {
   gru.step <all> projection(%p : memref<1x2x3x32xf32>) kernel(%U : memref<2x40x3x32xf32>) recurrent_bias(%c : memref<2x1x32xf32>)
       new_state(%n : memref<1x64xf32>) output(%o : memref<1x40xf32, strided<[?, 1], offset: ?>>) state(%h : memref<1x64xf32>)
@@ -31,12 +31,12 @@ func.func @step(%p: memref<1x2x3x32xf32>, %U: memref<2x40x3x32xf32>, %c: memref<
 // CHECK: call @halide_step_gates_b9_h16
 // CHECK: func.func private @halide_step_gates_b9_h16
 // CHECK-SAME: operands = ["projection", "kernel", "state", "update", "reset_state"]
-// CHECK-SAME: schedule = "lanes=16 units=16 rows=5 unroll=1 outer=units"
+// CHECK-SAME: schedule = "lanes=16 units=16 rows=5 tile=5 unroll=1 outer=units"
 // CHECK: func.func private @halide_step_candidate_b9_h16
 // CHECK-SAME: operands = ["projection", "kernel", "state", "mask", "update", "reset_state", "new_state"]
 // CHECK-NOT: func.func private
 // YMM-LABEL: func.func @phases
-// YMM: schedule = "lanes=8 units=16 rows=3 unroll=1 outer=units"
+// YMM: schedule = "lanes=8 units=16 rows=3 tile=3 unroll=1 outer=units"
 func.func @phases(%p: memref<9x1x3x16xf32>, %U: memref<1x16x2x16xf32>, %V: memref<1x16x1x16xf32>, %h: memref<9x16xf32>, %z: memref<9x16xf32>, %r: memref<9x16xf32>, %m: memref<9xi1>) {
   gru.step <gates> projection(%p : memref<9x1x3x16xf32>) kernel(%U : memref<1x16x2x16xf32>)
       update(%z : memref<9x16xf32>) reset_state(%r : memref<9x16xf32>) state(%h : memref<9x16xf32>)
@@ -47,6 +47,25 @@ func.func @phases(%p: memref<9x1x3x16xf32>, %U: memref<1x16x2x16xf32>, %V: memre
       {units = 16, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   gru.step <gates> projection(%p : memref<9x1x3x16xf32>) kernel(%U : memref<1x16x2x16xf32>)
       update(%z : memref<9x16xf32>) reset_state(%r : memref<9x16xf32>) state(%h : memref<9x16xf32>)
+      {units = 16, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// -----
+
+// A step that projects its input itself has one name for each number of features.
+// The candidate's projection waits behind the sums, too many for the registers, so
+// rows are finished in tiles.
+// CHECK-LABEL: func.func @projects
+// CHECK: call @halide_step_all_b8_h16_f3(
+// CHECK: operands = ["input", "input_kernel", "input_bias", "kernel", "state", "new_state"]
+// CHECK-SAME: schedule = "lanes=16 units=16 rows=8 tile=4 unroll=1 outer=units"
+// YMM-LABEL: func.func @projects
+// YMM: schedule = "lanes=8 units=16 rows=2 tile=1 unroll=1 outer=units"
+func.func @projects(%x: memref<8x3xf32>, %W: memref<1x3x3x16xf32>, %c: memref<1x3x16xf32>, %U: memref<1x16x3x16xf32>, %h: memref<8x16xf32>) {
+  gru.step <all> input(%x : memref<8x3xf32>) input_kernel(%W : memref<1x3x3x16xf32>)
+      input_bias(%c : memref<1x3x16xf32>) kernel(%U : memref<1x16x3x16xf32>)
+      new_state(%h : memref<8x16xf32>) state(%h : memref<8x16xf32>)
       {units = 16, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }

@@ -177,13 +177,27 @@ TEST(Compile, StoresKernelsInFewerBytes) {
             "weight-type: is 'int4', expected bf16, int8, or nothing");
 }
 
-TEST(Run, AllocatesNothing) {
+class RunOf : public testing::TestWithParam<const char *> {
+protected:
+  /// A program for the target; a test without it is skipped.
+  void SetUp() override {
+    Weights weights = makeWeights(1, 1, true);
+    auto model = Model::build(GRU{.units = 1}, weights.view());
+    auto program = compile(*model, {.target = GetParam()});
+    if (!program && program.error().message().find("without Halide") !=
+                        std::string_view::npos)
+      GTEST_SKIP() << program.error().message();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Target, RunOf, testing::Values("cpu", "halide"));
+
+TEST_P(RunOf, AllocatesNothing) {
   Weights weights = makeWeights(4, 24, true);
   GRU layer{.units = 24};
   layer.return_sequences = true;
   auto model = Model::build(layer, weights.view());
   ASSERT_TRUE(model) << model.error().message();
-  auto program = compile(*model);
+  auto program = compile(*model, {.target = GetParam()});
   ASSERT_TRUE(program) << program.error().message();
   Session session = program->session({.max_timesteps = 16});
   std::vector<float> x = random(16 * 4, 3, 1), y(16 * 24);
@@ -196,7 +210,7 @@ TEST(Run, AllocatesNothing) {
   EXPECT_EQ(after - before, 0);
 }
 
-TEST(Run, ManyStepsAreOneSequence) {
+TEST_P(RunOf, ManyStepsAreOneSequence) {
   // With the state carried, T runs of one step are one run of T steps, bit for
   // bit: summation order must not depend on how a stream is cut.
   Weights weights = makeWeights(3, 20, true);
@@ -205,7 +219,7 @@ TEST(Run, ManyStepsAreOneSequence) {
   layer.stateful = true;
   auto model = Model::build(layer, weights.view());
   ASSERT_TRUE(model) << model.error().message();
-  auto program = compile(*model, {.batch = 2});
+  auto program = compile(*model, {.batch = 2, .target = GetParam()});
   ASSERT_TRUE(program) << program.error().message();
   int64_t time = 9;
   std::vector<float> x = random(2 * time * 3, 4, 1);

@@ -14,7 +14,8 @@ using namespace gru;
 
 namespace {
 
-constexpr int64_t kBatch = 3, kTime = 7, kFeatures = 20, kUnits = 200;
+// Rows enough for threads that share rows, and no multiple of their number.
+constexpr int64_t kBatch = 13, kTime = 7, kFeatures = 20, kUnits = 200;
 
 std::vector<float> random(size_t n, unsigned seed, float scale) {
   std::mt19937 generator(seed);
@@ -26,6 +27,7 @@ std::vector<float> random(size_t n, unsigned seed, float scale) {
 }
 
 Result<Program> compileLayer(int threads, bool resetAfter,
+                             const std::string &target = "cpu",
                              std::vector<std::string> *remarks = nullptr,
                              int64_t units = kUnits) {
   float scale = 1.5f / std::sqrt(float(units));
@@ -43,7 +45,7 @@ Result<Program> compileLayer(int threads, bool resetAfter,
   CompileOptions options;
   options.batch = units == kUnits ? kBatch : 1;
   options.threads = threads;
-  options.target = "cpu";
+  options.target = target;
   options.cache_dir = "";
   if (remarks)
     options.on_remark = [remarks](std::string_view text) {
@@ -76,15 +78,32 @@ bool sameBits(const std::vector<float> &a, const std::vector<float> &b) {
          !std::memcmp(a.data(), b.data(), a.size() * sizeof(float));
 }
 
-class Threads : public testing::TestWithParam<bool> {};
+class Threads
+    : public testing::TestWithParam<std::tuple<bool, std::string>> {
+protected:
+  void SetUp() override {
+    auto program = compile(1);
+    if (!program && program.error().message().find("without Halide") !=
+                        std::string_view::npos)
+      GTEST_SKIP() << program.error().message();
+  }
+  static Result<Program> compile(int threads) {
+    return compileLayer(threads, std::get<0>(GetParam()),
+                        std::get<1>(GetParam()));
+  }
+};
 
 TEST_P(Threads, GiveTheSameBits) {
-  auto alone = compileLayer(1, GetParam());
+  auto alone = compile(1);
   ASSERT_TRUE(alone) << alone.error().message();
   EXPECT_EQ(alone->threads(), 1u);
   std::vector<float> expected = run(*alone);
+  // Compiling with Halide takes a while.
+  bool quick = std::get<1>(GetParam()) == "cpu";
   for (int threads : {2, 3, 5}) {
-    auto program = compileLayer(threads, GetParam());
+    if (threads == 5 && !quick)
+      break;
+    auto program = compile(threads);
     ASSERT_TRUE(program) << program.error().message();
     EXPECT_EQ(program->threads(), uint32_t(threads));
     for (int round = 0; round < 20; ++round)
@@ -94,8 +113,8 @@ TEST_P(Threads, GiveTheSameBits) {
 
 /// Pools that no one would write, and that are allowed.
 TEST_P(Threads, AskNothingOfAPool) {
-  auto alone = compileLayer(1, GetParam());
-  auto program = compileLayer(3, GetParam());
+  auto alone = compile(1);
+  auto program = compile(3);
   ASSERT_TRUE(alone && program);
   std::vector<float> expected = run(*alone);
 
@@ -138,16 +157,27 @@ TEST_P(Threads, AskNothingOfAPool) {
   EXPECT_EQ(session.error().message(),
             "thread pool: size is 0, expected 1 or more");
 }
-INSTANTIATE_TEST_SUITE_P(ResetAfter, Threads, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(
+    ResetAfter, Threads,
+    testing::Combine(testing::Bool(), testing::Values("cpu", "halide")));
 
 TEST(ThreadsOf, SmallLayersAreOne) {
-  std::vector<std::string> remarks;
-  auto program = compileLayer(2, true, &remarks, 8);
-  ASSERT_TRUE(program) << program.error().message();
-  EXPECT_EQ(program->threads(), 1u);
-  ASSERT_EQ(remarks.size(), 1u);
-  EXPECT_EQ(remarks[0], "threads: one is used, found no operation that takes "
-                        "longer than threads take to meet");
+  const std::pair<const char *, const char *> reasons[] = {
+      {"cpu", "found no operation that takes longer than threads take to meet"},
+      {"halide", "halide cuts rows, and found no operation with 4 for each "
+                 "thread that takes longer than threads take to meet"},
+      {"reference", "the reference is computed on one"}};
+  for (auto [target, reason] : reasons) {
+    std::vector<std::string> remarks;
+    auto program = compileLayer(2, true, target, &remarks, 8);
+    if (!program) {
+      EXPECT_EQ(target, std::string("halide")) << program.error().message();
+      continue;
+    }
+    EXPECT_EQ(program->threads(), 1u);
+    ASSERT_EQ(remarks.size(), 1u);
+    EXPECT_EQ(remarks[0], std::string("threads: one is used, ") + reason);
+  }
 }
 
 /// Sessions with threads of their own may run at the same time and come and go.

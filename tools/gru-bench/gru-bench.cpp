@@ -156,15 +156,11 @@ static llvm::Error run(const Options &options) {
   raw.weight_type = options.weightType.c_str();
   // What compiling takes is part of what is measured.
   raw.cache_dir = "";
-  std::string schedule;
-  if (!options.halideSchedule.empty()) {
-    auto text = llvm::MemoryBuffer::getFile(options.halideSchedule);
-    if (!text)
-      return createStringError("halide-schedule: " + options.halideSchedule +
-                               ": " + text.getError().message());
-    schedule = (*text)->getBuffer().str();
-    raw.halide_schedule = schedule.c_str();
-  }
+  llvm::Expected<std::string> schedule =
+      readOptionFile("halide-schedule", options.halideSchedule);
+  if (!schedule)
+    return schedule.takeError();
+  raw.halide_schedule = schedule->c_str();
   if (options.tune) {
     raw.cache_dir = nullptr;
     if (llvm::Error error = tune(

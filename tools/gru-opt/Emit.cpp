@@ -166,7 +166,10 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (failed(applyPassManagerCLOptions(pm)))
     return llvm::createStringError("the pass manager refuses its options");
   applyDefaultTimingPassManagerCLOptions(pm); // --mlir-timing
-  if (options.kind == EmitKind::PTX)
+  bool functionsOnly = target.backend == "halide-cuda";
+  if (functionsOnly)
+    pipeline->stopAfter = Phase::Vector;
+  else if (options.kind == EmitKind::PTX)
     pipeline->stopAfter = Phase::Legalize;
   buildPipeline(pm, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
@@ -176,6 +179,13 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   report("lower", std::chrono::duration<double, std::milli>(
                       std::chrono::steady_clock::now() - begin)
                       .count());
+  if (options.kind == EmitKind::PTX && functionsOnly) {
+    llvm::Expected<std::string> text = generateHalidePTX(module, **machine);
+    if (!text)
+      return text.takeError();
+    os << *text;
+    return llvm::Error::success();
+  }
   if (options.kind == EmitKind::PTX)
     return printPTX(module, os);
   if (options.kind == EmitKind::MLIR) {

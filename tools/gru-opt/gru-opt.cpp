@@ -2,6 +2,8 @@
 
 #include "Emit.h"
 
+#include "tools/common/CommandLine.h"
+
 #include "mlir/Dialect/Func/Extensions/AllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Parser/Parser.h"
@@ -41,7 +43,7 @@ struct Options {
                "initial_state, h0, ... as --input of gru-run")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, cudnn, gpu, halide, reference or auto")};
+      cl::desc("Lower for cpu, cudnn, gpu, halide, halide-cuda, reference or auto")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("file"),
       cl::desc("Schedules for Halide's functions, as --emit=halide-schedule "
@@ -132,7 +134,9 @@ struct Options {
 
   bool compiles() const {
     return target.getNumOccurrences() || emit.getNumOccurrences() ||
-           explain.getNumOccurrences() || requireBackend.getNumOccurrences();
+           explain.getNumOccurrences() ||
+           requireBackend.getNumOccurrences() ||
+           halideSchedule.getNumOccurrences();
   }
 
   llvm::Expected<EmitOptions> get() const {
@@ -147,16 +151,21 @@ struct Options {
         resolveTarget(asked, /*forThisMachine=*/false);
     if (!backend)
       return backend.takeError();
-    if (emit >= EmitKind::HalideStatement && *backend != "halide")
+    bool ofHalide = emit >= EmitKind::HalideStatement;
+    if (ofHalide && !StringRef(*backend).starts_with("halide"))
       return llvm::createStringError("emit: is of Halide, expected with "
-                                     "--target=halide");
-    if (!halideSchedule.empty()) {
-      auto file = llvm::MemoryBuffer::getFile(halideSchedule, /*IsText=*/true);
-      if (!file)
-        return llvm::createStringError("halide-schedule: " + halideSchedule +
-                                       ": " + file.getError().message());
-      result.target.halideSchedule = (*file)->getBuffer().str();
-    }
+                                     "--target=halide or halide-cuda");
+    if (*backend == "halide-cuda" &&
+        (!ofHalide || emit == EmitKind::HalideAssembly) &&
+        emit != EmitKind::MLIR && emit != EmitKind::PTX)
+      return llvm::createStringError(
+          "emit: target halide-cuda makes functions for C, expected mlir, ptx, "
+          "halide-stmt, halide-obj, halide-header or halide-schedule");
+    llvm::Expected<std::string> schedule =
+        readOptionFile("halide-schedule", halideSchedule);
+    if (!schedule)
+      return schedule.takeError();
+    result.target.halideSchedule = std::move(*schedule);
     for (auto [name, value] :
          {std::pair<StringRef, int64_t>{"batch", batch},
           {"timesteps", timesteps},

@@ -79,6 +79,10 @@ struct Options {
   cl::opt<std::string> weightType{
       "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};
+  cl::opt<std::string> halideSchedule{
+      "halide-schedule", cl::cat(category), cl::value_desc("FILE"),
+      cl::desc("Schedules of target halide, as gru-opt --emit=halide-schedule "
+               "prints them")};
   cl::opt<std::string> threads{"threads", cl::cat(category), cl::init("1"),
                                cl::value_desc("N"),
                                cl::desc("Threads of a run (1)")};
@@ -260,6 +264,11 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.training = options.training;
   arguments.allowTF32 = options.allowTF32;
   arguments.weightType = options.weightType;
+  Expected<std::string> schedule =
+      readOptionFile("halide-schedule", options.halideSchedule);
+  if (!schedule)
+    return schedule.takeError();
+  arguments.halideSchedule = std::move(*schedule);
   if (options.cacheDir.getNumOccurrences())
     arguments.cacheDir = options.cacheDir;
   arguments.verify = options.verify;

@@ -231,6 +231,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.weight_type = arguments.weightType;
+  options.halide_schedule = arguments.halideSchedule;
   options.require_backend = arguments.requireBackend;
   options.activities = arguments.losses && model.num_activities();
   options.cache_dir = arguments.cacheDir;

@@ -108,6 +108,7 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   CompileOptions options = getCompileOptions(model, arguments, calls);
   options.target = "reference";
   options.require_backend.clear();
+  options.halide_schedule.clear();
   options.f64_outputs = true;
   Result<Program> reference = compile(model, options);
   if (!reference)

@@ -1,13 +1,15 @@
 //===- Dense.cpp - packed products as Halide pipelines ---------------------===//
 //
-//   sum(i, g, n, rows...)  = bias(i, g, n)
-//   sum(i, g, n, rows...) += input(k, rows...) * kernel(i, g, k, n)   over k < K
+//   sum(i, g, n, rows...)  = bias(p, g, m)
+//   sum(i, g, n, rows...) += input(k, rows...) * kernel(p, g, k, m)   over k < K
 //
-//   dense       out(j, rows...)     = activation(sum(j % V, 0, j / V, rows...))
-//   projection  out(i, g, n, b, t)  = activation(sum(i % V, g, n W / V + i / V, ...))
+//   dense       out(j, rows...)     = activation(sum(j % U, 0, j / U, rows...))
+//   projection  out(i, g, n, b, t)  = activation(sum(i % U, g, n W / U + i / U, ...))
 //
-// V is the width of the weight's blocks, W that of the projection's, a multiple.
-// `rows` stands for the input's leading dimensions, innermost first.
+// i counts the columns of a part of U, n the parts; p and m are the place in the
+// weight's blocks of V, as in Step.cpp. W is the width of the projection's blocks.
+// V is a multiple of U, W one of V. `rows` stands for the input's leading
+// dimensions, innermost first.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,7 +25,8 @@ public:
   explicit Dense(const HalideFunction &function)
       : function(function), schedule(function.schedule), inputs(function),
         projection(function.kind == "projection"),
-        kernel(*inputs.find("kernel")), width(kernel.extents[0]),
+        kernel(*inputs.find("kernel")),
+        part(function.cuda ? 1 : int(schedule.units)),
         gates(kernel.extents[1]), inner(kernel.extents[2]) {
     const HalideBuffer &input = *inputs.find("input");
     leading = input.extents.size() - 1;
@@ -37,14 +40,17 @@ public:
   HalidePipeline build() {
     ImageParam input = inputs["input"], weights = inputs["kernel"],
                bias = inputs["bias"];
+    int parts = int(kernel.extents[0]) / part;
+    Expr inBlock = parts == 1 ? Expr(i) : n % parts * part + i;
+    Expr block = parts == 1 ? Expr(n) : n / parts;
     std::vector<Var> at{i, g, n};
     at.insert(at.end(), rows.begin(), rows.end());
-    sum(at) = bias.defined() ? bias(i, g, n)
+    sum(at) = bias.defined() ? bias(inBlock, g, block)
                              : Internal::make_const(weights.type(), 0);
     RDom k(0, int(inner), "k");
     std::vector<Expr> from{k};
     from.insert(from.end(), rows.begin(), rows.end());
-    sum(at) += input(from) * weights(i, g, k, n);
+    sum(at) += input(from) * weights(inBlock, g, k, block);
     reduction = k;
 
     std::vector<Var> to;
@@ -53,12 +59,12 @@ public:
       // The weight's blocks may end earlier: what would be behind is padding,
       // which gets some numbers.
       const HalideBuffer &destination = *inputs.find("out");
-      int64_t ratio = destination.extents[0] / width;
-      int64_t blocks = kernel.extents[3];
-      Expr block = n * int(ratio) + i / int(width);
-      if (destination.extents[2] * ratio > blocks)
-        block = min(block, int(blocks) - 1);
-      of = {i % int(width), g, block};
+      int64_t ratio = destination.extents[0] / part;
+      int64_t all = kernel.extents[3] * parts;
+      Expr number = n * int(ratio) + i / part;
+      if (destination.extents[2] * ratio > all)
+        number = min(number, int(all) - 1);
+      of = {i % part, g, number};
       to = {i, g, n};
       // [T, B, ...] from [B, T, K] or [T, B, K].
       if (function.timeMajor)
@@ -66,7 +72,7 @@ public:
       else
         to.insert(to.end(), {rows[1], rows[0]});
     } else {
-      of = {j % int(width), 0, j / int(width)};
+      of = {j % part, 0, j / part};
       to = {j};
       to.insert(to.end(), rows.begin(), rows.end());
     }
@@ -76,7 +82,10 @@ public:
     if (!projection)
       buffer.extents[0] = function.units;
     constrain(out.output_buffers()[0], buffer);
-    scheduleAll();
+    if (function.cuda)
+      scheduleDevice();
+    else
+      scheduleAll();
     return {Pipeline(out), inputs.getArguments()};
   }
 
@@ -100,9 +109,12 @@ private:
       scheduleOutput(out, 1);
     }
 
-    sum.compute_at(out, schedule.unitsOuter || !leading ? rowBlock : part)
-        .store_in(MemoryType::Register)
-        .bound_extent(i, int(schedule.units))
+    sum.compute_at(out, schedule.unitsOuter || !leading ? rowBlock
+                                   : projection                     ? wide
+                                                                    : n)
+        .store_in(schedule.tile != schedule.rows ? MemoryType::Stack
+                                                 : MemoryType::Register)
+        .bound_extent(i, part)
         .bound(g, 0, int(gates))
         .bound_extent(n, 1);
     std::vector<VarOrRVar> order{lane, vector, g};
@@ -127,32 +139,32 @@ private:
 
   void scheduleOutput(Stage stage, int block) {
     int lanes = schedule.lanes;
-    Var unit("unit"), inPart("in_part"), row("row");
+    Var unit("unit"), row("row"), inTile("in_tile");
+    int tile = block % int(schedule.tile) == 0 ? int(schedule.tile) : block;
     if (projection)
-      stage.split(i, wide, unit, int(width))
-          .split(unit, part, inPart, int(schedule.units));
+      stage.split(i, wide, unit, part);
     else
-      stage
-          .split(j, n, unit, int(width),
-                 function.units % width ? TailStrategy::GuardWithIf
-                                        : TailStrategy::Auto)
-          .split(unit, part, inPart, int(schedule.units));
-    stage.split(inPart, vector, lane, lanes);
+      stage.split(j, n, unit, part,
+                  function.units % part ? TailStrategy::GuardWithIf
+                                        : TailStrategy::Auto);
+    stage.split(unit, vector, lane, lanes);
     std::vector<VarOrRVar> order{lane, vector};
     if (projection)
       order.push_back(g);
     if (leading) {
       // The last block overlaps the one before: the same values once more.
       stage.split(rows[blocked], rowBlock, row, block,
-                  TailStrategy::ShiftInwards);
-      order.push_back(row);
+                  TailStrategy::ShiftInwards)
+          .split(row, rowTile, inTile, tile);
+      order.push_back(inTile);
+      order.push_back(rowTile);
     } else {
       // A loop of one, so that there is one to compute sums at.
-      stage.split(part, part, rowBlock, 1);
+      stage.split(n, n, rowBlock, 1);
     }
-    std::vector<VarOrRVar> blocks{part, n};
+    std::vector<VarOrRVar> blocks{n};
     if (projection)
-      blocks.insert(blocks.begin() + 1, wide);
+      blocks.insert(blocks.begin(), wide);
     bool blocksOuter = schedule.unitsOuter || !leading;
     if (!blocksOuter)
       order.insert(order.end(), blocks.begin(), blocks.end());
@@ -164,9 +176,51 @@ private:
       order.insert(order.end(), blocks.begin(), blocks.end());
     stage.reorder(order).vectorize(lane).unroll(vector);
     if (leading)
-      stage.unroll(row);
+      stage.unroll(inTile);
     if (projection)
       stage.unroll(g);
+  }
+
+  /// A thread makes all gates of one column and row. What does not fit into the
+  /// three dimensions of a grid is a loop around launches.
+  void scheduleDevice() {
+    Var unit("unit"), row("row"), block("block");
+    int size = int(schedule.units);
+    std::vector<VarOrRVar> order{unit};
+    std::vector<VarOrRVar> blocks{block};
+    if (projection) {
+      out.split(i, wide, unit, size).fuse(wide, n, block).unroll(g);
+      order.insert(order.begin(), g);
+    } else {
+      out.split(j, block, unit, size,
+                function.units % size ? TailStrategy::GuardWithIf
+                                      : TailStrategy::Auto);
+    }
+    if (leading) {
+      out.split(rows[blocked], rowBlock, row, int(schedule.rows),
+                TailStrategy::GuardWithIf);
+      order.push_back(row);
+      blocks.push_back(rowBlock);
+    }
+    order.insert(order.end(), blocks.begin(), blocks.end());
+    for (int d = 0; d < leading; ++d)
+      if (d != blocked)
+        order.push_back(rows[d]);
+    out.reorder(order);
+    if (leading)
+      out.gpu_blocks(block, rowBlock).gpu_threads(unit, row);
+    else
+      out.gpu_blocks(block).gpu_threads(unit);
+    sum.compute_at(out, unit)
+        .store_in(MemoryType::Register)
+        .bound_extent(i, 1)
+        .bound_extent(n, 1)
+        .bound(g, 0, int(gates))
+        .unroll(g);
+    sum.update().unroll(g);
+    if (schedule.unroll > 1)
+      sum.update().unroll(reduction, int(schedule.unroll),
+                          TailStrategy::GuardWithIf);
   }
 
   const HalideFunction &function;
@@ -174,13 +228,14 @@ private:
   HalideInputs inputs;
   bool projection;
   const HalideBuffer &kernel;
-  int64_t width, gates, inner;
+  int part; ///< U.
+  int64_t gates, inner;
   int leading = 0, blocked = 0;
   std::vector<Var> rows;
   std::vector<int64_t> rowExtents;
   RVar reduction;
   Var i{"i"}, g{"g"}, n{"n"}, j{"j"};
-  Var wide{"wide"}, part{"part"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"};
+  Var wide{"wide"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"}, rowTile{"row_tile"};
   Func sum{"sum"}, out{"out"};
 };
 } // namespace

@@ -2,11 +2,12 @@
 
 #include "lowering/halide/generator/Pipelines.h"
 
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <algorithm>
+#include <deque>
 
 using namespace gru;
 
@@ -76,13 +77,21 @@ static Halide::Target makeTarget(const HalideRequest &request) {
   } else {
     throw Halide::CompileError("halide: no code for " + request.arch);
   }
-  // What is called is only our own code: it passes what the pipeline wants, and
-  // there is no runtime to allocate, print or start threads with. Sums beyond
-  // 2^31 elements occur in long sequences.
+  // Buffers beyond 2^31 elements occur in long sequences.
   for (Target::Feature feature :
-       {Target::NoRuntime, Target::NoAsserts, Target::NoBoundsQuery,
-        Target::StrictFloat, Target::LargeBuffers})
+       {Target::NoBoundsQuery, Target::StrictFloat, Target::LargeBuffers})
     target.set_feature(feature);
+  target.set_feature(Target::NoRuntime);
+  if (request.cuda) {
+    // Halide's runtime finds the device, and the functions say what it answers.
+    // The oldest devices are those of the target gpu.
+    target.set_feature(Target::CUDA);
+    target.set_feature(Target::CUDACapability80);
+    return target;
+  }
+  // What is called is only our own code: it passes what the pipeline wants, and
+  // there is no runtime to allocate, print or start threads with.
+  target.set_feature(Target::NoAsserts);
   return target;
 }
 
@@ -102,6 +111,49 @@ static Halide::OutputFileType fileType(HalideOutput output) {
   llvm_unreachable("covered switch");
 }
 
+namespace {
+/// Halide writes files only.
+struct TemporaryFile {
+  std::string path;
+
+  TemporaryFile() {
+    llvm::SmallString<128> name;
+    if (std::error_code error =
+            llvm::sys::fs::createTemporaryFile("gru-halide", "out", name))
+      throw Halide::CompileError("no temporary file: " + error.message());
+    path = name.str();
+  }
+  ~TemporaryFile() { llvm::sys::fs::remove(path); }
+  TemporaryFile(const TemporaryFile &) = delete;
+
+  std::string read() const {
+    auto bytes = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                             /*RequiresNullTerminator=*/false);
+    if (!bytes)
+      throw Halide::CompileError(bytes.getError().message());
+    return (*bytes)->getBuffer().str();
+  }
+};
+} // namespace
+
+/// Where Halide links modules, only the kernels of one survive. So with CUDA each
+/// function has an object of its own, and Halide's runtime one.
+static std::string makeArchive(const std::vector<Halide::Module> &modules,
+                               const Halide::Target &target) {
+  std::deque<TemporaryFile> files;
+  std::vector<std::string> paths;
+  for (const Halide::Module &module : modules) {
+    paths.push_back(files.emplace_back().path);
+    module.compile({{Halide::OutputFileType::object, paths.back()}});
+  }
+  paths.push_back(files.emplace_back().path);
+  Halide::compile_standalone_runtime(
+      paths.back(), target.without_feature(Halide::Target::StrictFloat));
+  TemporaryFile archive;
+  Halide::create_static_library(paths, target, archive.path);
+  return archive.read();
+}
+
 static std::string generate(const HalideRequest &request) {
   Halide::Target target = makeTarget(request);
   std::vector<Halide::Module> modules;
@@ -111,26 +163,36 @@ static std::string generate(const HalideRequest &request) {
     modules.push_back(built.pipeline.compile_to_module(
         built.inputs, function.name, target));
   }
+  if (request.cuda && request.output == HalideOutput::Object)
+    return makeArchive(modules, target);
   Halide::Module module = modules.size() == 1
                               ? modules.front()
                               : Halide::link_modules("gru_halide", modules);
   // Halide loses this where it links modules.
   module.set_any_strict_float(true);
-  // Halide writes files only.
-  llvm::SmallString<128> path;
-  if (std::error_code error =
-          llvm::sys::fs::createTemporaryFile("gru-halide", "out", path))
-    throw Halide::CompileError("halide: no temporary file: " + error.message());
-  llvm::FileRemover remover(path);
-  module.compile({{fileType(request.output), path.str().str()}});
-  auto bytes = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
-                                           /*RequiresNullTerminator=*/false);
-  if (!bytes)
-    throw Halide::CompileError("halide: " + bytes.getError().message());
-  return (*bytes)->getBuffer().str();
+  TemporaryFile file;
+  module.compile({{fileType(request.output), file.path}});
+  return file.read();
 }
 
+namespace {
+/// Halide prints warnings and ends the process at errors unless somebody listens. A
+/// warning says that a pipeline is not what was meant, so it is an error too.
+struct Reporter : Halide::CompileTimeErrorReporter {
+  void warning(const char *message) override {
+    throw Halide::CompileError(message);
+  }
+  void error(const char *message) override {
+    throw Halide::CompileError(message);
+  }
+};
+} // namespace
+
 bool gru_halide_generate(const HalideRequest &request, std::string &result) {
+  Reporter reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
+  llvm::scope_exit restore(
+      [] { Halide::set_custom_compile_time_error_reporter(nullptr); });
   try {
     result = generate(request);
     return true;

@@ -40,11 +40,13 @@ struct HalideFunction {
   /// Formulas of one value, in arith and math; null for the identity.
   mlir::func::FuncOp activation, recurrentActivation;
   HalideSchedule schedule;
+  bool cuda = false; ///< As in the request.
 };
 
 struct HalideRequest {
   std::string arch, os; ///< As in an LLVM triple.
   std::vector<std::string> features; ///< LLVM's names of those enabled.
+  bool cuda = false; ///< Kernels for a device; the functions launch them.
   std::vector<HalideFunction> functions;
   HalideOutput output;
 };
