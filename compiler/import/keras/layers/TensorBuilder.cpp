@@ -73,7 +73,12 @@ Tensor gru::keras::emitLoops(LayerContext &context, ArrayRef<Size> sizes,
   OpBuilder &b = *context.builder;
   Location loc = context.getLocation();
   mlir::MLIRContext *mlirContext = b.getContext();
-  mlir::Type element = getMLIRType(mlirContext, type);
+  // A half that is carried around a loop is one that LLVM calls a library for, so
+  // sums of halves are kept in f32, rounded as ever.
+  bool widensSum = numReductions > 0 &&
+                   (type == ElementType::f16 || type == ElementType::bf16);
+  mlir::Type narrow = getMLIRType(mlirContext, type);
+  mlir::Type element = widensSum ? mlir::Type(b.getF32Type()) : narrow;
   SmallVector<mlir::AffineMap> maps;
   SmallVector<Value> inputs;
   // A loop that only the reduction has needs a tensor with its size; every
@@ -121,13 +126,21 @@ Tensor gru::keras::emitLoops(LayerContext &context, ArrayRef<Size> sizes,
       b, loc, output.getType(), inputs, output, maps, iterators,
       [&](OpBuilder &b, Location loc, ValueRange args) {
         SmallVector<Value> values(args.take_front(numOperands));
-        if (numReductions)
+        if (widensSum)
+          values.push_back(
+              mlir::arith::TruncFOp::create(b, loc, narrow, args.back()));
+        else if (numReductions)
           values.push_back(args.back());
         Value value = body(b, loc, values);
+        if (widensSum)
+          value = mlir::arith::ExtFOp::create(b, loc, element, value);
         mlir::linalg::YieldOp::create(b, loc, value);
       });
   result.value = generic.getResult(0);
-  return result;
+  if (!widensSum)
+    return result;
+  result.type = ElementType::f32;
+  return emitCast(context, result, type);
 }
 
 Expected<Tensor> gru::keras::emitElementwise(LayerContext &context,
