@@ -102,6 +102,8 @@ static llvm::json::Object makeConfig(const gru_gru_options &options) {
       {"zero_output_for_mask", options.zero_output_for_mask != 0},
       {"implementation", int64_t(options.implementation)},
   };
+  if (options.has_seed)
+    config["seed"] = options.seed;
   // Keras 3 does not know the argument, and the importer says so.
   if (options.time_major || options.keras_version == 2)
     config["time_major"] = options.time_major != 0;

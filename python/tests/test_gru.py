@@ -1,7 +1,9 @@
 """The bindings, against stored results of Keras; live frameworks where there are
 any."""
 
+import json
 import os
+import tempfile
 import unittest
 
 import numpy as np
@@ -95,6 +97,221 @@ class Stateful(unittest.TestCase):
         # A program's own session grows without losing its state.
         np.testing.assert_array_equal(program(x[:, :2], mask[:, :2]), y[0])
         np.testing.assert_array_equal(program(x[:, 2:], mask[:, 2:]), whole[:, 2:])
+
+
+def sequential(*layers, shape=(None, None, 3), version="3.0.0"):
+    """A file of a Sequential model, whose weights are drawn."""
+    first = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": shape}}
+    rest = [{"class_name": c, "config": {"name": n, **config}} for c, n, config in layers]
+    model = {"class_name": "Sequential", "keras_version": version}
+    model["config"] = {"name": "m", "layers": [first, *rest]}
+    folder = tempfile.TemporaryDirectory()
+    path = os.path.join(folder.name, "model.json")
+    with open(path, "w") as file:
+        json.dump(model, file)
+    return folder, path
+
+
+def load_sequential(*layers, **options):
+    folder, path = sequential(*layers, **options)
+    with folder:
+        return gru.load(path)
+
+
+class Training(unittest.TestCase):
+    RATES = {"units": 4, "dropout": 0.5, "recurrent_dropout": 0.3}
+    x = np.ones((2, 5, 3), np.float32)
+
+    def test_flag_of_the_call(self):
+        layer = ("GRU", "a", {**self.RATES, "stateful": True})
+        model = load_sequential(layer, shape=(2, None, 3))
+        session, plain = model.compile().session(), model.compile().session()
+        first = plain(self.x)
+        np.testing.assert_array_equal(session(self.x), first)
+        session.set_seed(3)
+        session.reset_states()
+        drawn = session(self.x, training=True)
+        self.assertTrue((drawn != first).any())
+        # The state of the training call is that of the session.
+        np.testing.assert_array_equal(session.states["a"], drawn)
+        session.reset_states()
+        self.assertTrue((session(self.x, training=True) != drawn).any())
+        session.set_seed(3)
+        session.reset_states()
+        np.testing.assert_array_equal(session(self.x, training=True), drawn)
+        session.reset_states()
+        np.testing.assert_array_equal(session(self.x), first)
+        program = model.compile()
+        self.assertEqual(program(self.x, training=True).shape, (2, 4))
+
+    def test_program_for_training(self):
+        model = load_sequential(("GRU", "a", self.RATES))
+        masks = {"dropout_mask": (3, 2, 3), "recurrent_dropout_mask": (3, 2, 4)}
+        program = model.compile(batch=2, training=True, masks=masks)
+        self.assertEqual([name for name, _, _ in program.inputs], ["x", *masks])
+        ones = [np.ones(shape) for shape in masks.values()]
+        inference = model.compile(batch=2)(self.x)
+        np.testing.assert_array_equal(program(self.x, *ones), inference)
+        np.testing.assert_array_equal(program.session()(self.x, *ones, training=True), inference)
+        drawing = model.compile(batch=2, training=True).session()
+        self.assertTrue((drawing(self.x) != drawing(self.x)).any())
+
+    def test_cell(self):
+        cell = gru.CellDropout(dropout=0.2, recurrent_dropout=0.5, seed=1)
+        x = np.zeros((50, 50))
+        mask = cell.get_dropout_mask_for_cell(x, True)
+        self.assertEqual(set(np.unique(mask)), {np.float32(0), np.float32(1.25)})
+        np.testing.assert_array_equal(cell.get_dropout_mask_for_cell(x, True), mask)
+        cell.reset_dropout_mask()
+        self.assertTrue((cell.get_dropout_mask_for_cell(x, True) != mask).any())
+        masks = cell.get_recurrent_dropout_mask_for_cell(np.zeros((2, 4)), True, count=3)
+        self.assertEqual([m.shape for m in masks], [(2, 4)] * 3)
+        kept = [m.copy() for m in masks]
+        cell.reset_recurrent_dropout_mask()
+        self.assertEqual(len(kept), 3)
+        ones = cell.get_dropout_mask_for_cell(np.zeros((1, 3)), False, count=2)
+        np.testing.assert_array_equal(ones, np.ones((2, 1, 3)))
+        self.assertIsNone(gru.CellDropout().get_dropout_mask_for_cell(x, True))
+        with self.assertRaisesRegex(ValueError, "rate is 1 in training"):
+            gru.CellDropout(dropout=1.5).get_dropout_mask_for_cell(x, True)
+
+
+class Layers(unittest.TestCase):
+    def test_attributes(self):
+        cells = [{"class_name": "GRUCell", "config": {"name": n, "units": u}} for n, u in (("c", 4), ("d", 5))]
+        model = load_sequential(
+            ("GRU", "a", {"units": 4, "dropout": 1.5, "return_sequences": True, "activation": None}),
+            ("RNN", "b", {"cell": cells}),
+        )
+        self.assertEqual(model.layers, ["a", "b", "b/cell0", "b/cell1"])
+        expected = {
+            "units": 4, "activation": "linear", "recurrent_activation": "sigmoid",
+            "use_bias": True, "kernel_initializer": "glorot_uniform",
+            "recurrent_initializer": "orthogonal", "bias_initializer": "zeros",
+            "kernel_regularizer": None, "recurrent_regularizer": None,
+            "bias_regularizer": None, "activity_regularizer": None,
+            "kernel_constraint": None, "recurrent_constraint": None,
+            "bias_constraint": None, "dropout": 1, "recurrent_dropout": 0,
+            "implementation": 2, "reset_after": True, "return_sequences": True,
+            "return_state": False, "go_backwards": False, "stateful": False,
+            "unroll": False, "time_major": False, "zero_output_for_mask": False,
+            "seed": None, "states": [None], "state_size": 4, "output_size": 4,
+            "name": "a", "dtype": "float32", "trainable": True, "class_name": "GRU",
+        }  # fmt: skip
+        for name, value in expected.items():
+            self.assertEqual(model.attribute("a", name), value, name)
+        self.assertEqual(model.attribute("b", "state_size"), [4, 5])
+        self.assertEqual(model.attribute("b/cell1", "units"), 5)
+        with self.assertRaisesRegex(ValueError, "has no attribute 'colour'"):
+            model.attribute("a", "colour")
+
+    def test_initial_state(self):
+        model = load_sequential(("GRU", "a", {"units": 4, "dtype": "float16"}))
+        for found, shape, dtype in (
+            (model.get_initial_state("a", batch_size=3), (3, 4), np.float16),
+            (model.get_initial_state("a", inputs=np.ones((5, 2, 3))), (5, 4), np.float16),
+            (model.get_initial_state("a", batch_size=2, dtype=np.float64), (2, 4), np.float64),
+        ):
+            self.assertEqual([(s.shape, s.dtype) for s in found], [(shape, dtype)])
+            self.assertFalse(found[0].any())
+        with self.assertRaisesRegex(ValueError, "neither inputs nor batch_size"):
+            model.get_initial_state("a")
+        with self.assertRaisesRegex(ValueError, "expected f32"):
+            model.get_initial_state("a", batch_size=1, dtype="int32")
+
+    def test_states(self):
+        model = load_sequential(("GRU", "a", {"units": 4, "stateful": True}), shape=(2, None, 3))
+        session = model.compile().session()
+        session.reset_states(np.ones((2, 4)))
+        np.testing.assert_array_equal(session.states["a"], np.ones((2, 4)))
+        with self.assertRaisesRegex(ValueError, r"found \[2, 5\], expected \[2, 4\]"):
+            session.reset_states(np.ones((2, 5)))
+        with self.assertRaisesRegex(ValueError, "found 2, expected 1"):
+            session.reset_states([np.ones((2, 4))] * 2)
+        session.reset_states()
+        self.assertFalse(session.states["a"].any())
+        other = load_sequential(("GRU", "a", {"units": 4})).compile(batch=2).session()
+        with self.assertRaisesRegex(ValueError, "no stateful layer"):
+            other.reset_states()
+
+    def test_weights_and_losses(self):
+        model = load_sequential(
+            ("GRU", "a", {
+                "units": 4, "reset_after": True, "bias_constraint": "non_neg",
+                "bias_initializer": "ones", "bias_regularizer": "l1",
+                "activity_regularizer": {"class_name": "L2", "config": {"l2": 1.0}},
+            }),
+        )  # fmt: skip
+        self.assertEqual([w.shape for w in model.weights.values()], [(3, 12), (4, 12), (2, 12)])
+        np.testing.assert_array_equal(model.weights["a/bias"], np.ones((2, 12)))
+        kernel = model.draw_weight("a/kernel", seed=0)
+        np.testing.assert_array_equal(kernel, model.weights["a/kernel"])
+        self.assertTrue((model.draw_weight("a/kernel", seed=1) != kernel).any())
+        np.testing.assert_array_equal(
+            model.constrain_weight("a/bias", -np.ones((2, 12))), np.zeros((2, 12))
+        )
+        with self.assertRaisesRegex(ValueError, "no weight is called 'b'"):
+            model.draw_weight("b")
+        program = model.compile(batch=2, activities=True)
+        y, activity = program(np.ones((2, 5, 3)))
+        np.testing.assert_allclose(
+            sorted(model.losses([activity])), sorted([(y**2).sum() / 2, 0.24]), rtol=1e-6
+        )
+        with self.assertRaisesRegex(ValueError, "found 0, expected 1"):
+            model.losses()
+
+
+class Arrays(unittest.TestCase):
+    def test_out(self):
+        model = load_sequential(("GRU", "a", {"units": 4}))
+        program = model.compile(batch=2)
+        x = np.ones((2, 5, 3), np.float32)
+        y = np.zeros((2, 4), np.float32)
+        self.assertIs(program(x, out=y), y)
+        np.testing.assert_array_equal(y, program(x))
+        with self.assertRaisesRegex(ValueError, "wrong shape"):
+            program(x, out=np.zeros((2, 5), np.float32))
+        with self.assertRaisesRegex(ValueError, "wrong type"):
+            program(x, out=np.zeros((2, 4)))
+        y.flags.writeable = False
+        with self.assertRaises(TypeError):
+            program(x, out=y)
+
+    def test_dlpack(self):
+        """What speaks DLPack and nothing else, in and out."""
+
+        class Tensor:
+            def __init__(self, array):
+                self.array = array
+
+            def __dlpack__(self, **arguments):
+                return self.array.__dlpack__(**arguments)
+
+            def __dlpack_device__(self):
+                return self.array.__dlpack_device__()
+
+        program = load_sequential(("GRU", "a", {"units": 4})).compile(batch=2)
+        x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+        expected = program(x)
+        np.testing.assert_array_equal(program(Tensor(x)), expected)
+        np.testing.assert_array_equal(program(Tensor(x[:, ::-1])), program(x[:, ::-1]))
+        y = np.zeros((2, 4), np.float32)
+        program(x, out=Tensor(y))
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(np.from_dlpack(expected), expected)
+
+    def test_bfloat16(self):
+        model = load_sequential(("GRU", "a", {"units": 4, "dtype": "bfloat16"}))
+        exact = load_sequential(("GRU", "a", {"units": 4}))
+        self.assertEqual(model.weights["a/kernel"].dtype, np.float32)
+        x = np.random.default_rng(0).normal(size=(2, 5, 3))
+        y = model.compile(batch=2)(x)
+        self.assertEqual(y.dtype, np.float32)
+        np.testing.assert_allclose(y, exact.compile(batch=2)(x), atol=3e-2)
+
+    def test_empty_batch(self):
+        model = load_sequential(("GRU", "a", {"units": 4, "return_sequences": True}))
+        self.assertEqual(model.predict(np.zeros((0, 5, 3))).shape, (0, 5, 4))
 
 
 class SeveralOutputs(unittest.TestCase):

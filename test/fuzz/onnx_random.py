@@ -355,9 +355,12 @@ def make_move(m):
             value = m.add(op, [value, m.integers(lengths)], time_axis=time,
                           batch_axis=1 - time)
         elif op == "ScatterND":
-            rows = rng.sample(range(shape[0]), rng.randint(1, shape[0]))
-            updates = m.weight((len(rows), *shape[1:]))
-            value = m.add(op, [value, m.integers([[r] for r in rows]), updates])
+            written = tuple(shape[: rng.randint(1, rank)])
+            count = int(np.prod(written))
+            rows = rng.sample(range(count), rng.randint(1, count))
+            places = [[int(i) for i in np.unravel_index(row, written)] for row in rows]
+            updates = m.weight((len(rows), *shape[len(written) :]))
+            value = m.add(op, [value, m.integers(places), updates])
         else:
             axis = rng.randint(0, rank)
             value = m.add(op, [value], axis=axis)

@@ -225,6 +225,25 @@ TEST(TrainedLayers, OwnSeed) {
             draw("", 7));
 }
 
+TEST(TrainedLayers, OwnSeedWithoutAFile) {
+  const std::vector<float> kernel(3 * 12, 0.1f), recurrent(4 * 12, 0.2f);
+  auto draw = [&](std::optional<int64_t> own, uint64_t seed) {
+    auto model = Model::build({.units = 4, .use_bias = false, .dropout = 0.4,
+                               .recurrent_dropout = 0.3, .seed = own},
+                              {kernel, recurrent});
+    EXPECT_TRUE(bool(model)) << model.error().message();
+    EXPECT_EQ(attribute(*model, "seed", "gru"), own ? "7" : "null");
+    Program program = compileTraining(*model);
+    Session session = program.session();
+    set_seed(session, seed);
+    std::vector<float> x(kBatch * kTime * 3, 0.5f);
+    TensorView input(x.data(), {kBatch, kTime, 3});
+    return run(program, session, std::span(&input, 1));
+  };
+  EXPECT_EQ(draw(7, 1), draw({}, 7));
+  EXPECT_NE(draw(7, 1), draw({}, 1));
+}
+
 /// What a layer makes of ones [B, T, F]: its mask.
 struct ShownMask {
   int64_t batch, time, features;

@@ -84,6 +84,9 @@ typedef struct gru_gru_options {
   int32_t implementation;    /* 2 */
   const char *name;          /* "gru" */
   const char *dtype;         /* "float32" */
+  int32_t has_seed;          /* 0: masks are drawn from the session's seed */
+  int32_t reserved;          /* 0 */
+  int64_t seed;              /* of dropout masks, where has_seed is not 0 */
 } gru_gru_options;
 
 GRU_API void gru_gru_options_init(gru_gru_options *options);

@@ -41,6 +41,7 @@ struct GRU {
   std::string bias_constraint = {};
   double dropout = 0;
   double recurrent_dropout = 0;
+  std::optional<int64_t> seed = {};
   bool return_sequences = false;
   bool return_state = false;
   bool go_backwards = false;
@@ -128,6 +129,8 @@ public:
     raw.bias_constraint = text(layer.bias_constraint);
     raw.dropout = layer.dropout;
     raw.recurrent_dropout = layer.recurrent_dropout;
+    raw.has_seed = layer.seed.has_value();
+    raw.seed = layer.seed.value_or(0);
     raw.use_bias = layer.use_bias;
     raw.reset_after = layer.reset_after;
     raw.return_sequences = layer.return_sequences;

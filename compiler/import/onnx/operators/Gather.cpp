@@ -216,6 +216,64 @@ static bool isBox(ArrayRef<int64_t> indices, ArrayRef<int64_t> shape,
   return box;
 }
 
+/// The data with the updates written over a box of positions.
+static Expected<Tensors> insertBox(Node &node, const Tensor &updates, Value into,
+                                   const Tensor &data, ArrayRef<int64_t> at,
+                                   ArrayRef<int64_t> box) {
+  Sizes offsets(data.getRank(), Size(0)), sizes = data.shape;
+  for (size_t dim = 0; dim < box.size(); ++dim) {
+    offsets[dim] = at[dim];
+    sizes[dim] = box[dim];
+  }
+  Tensor part;
+  GRU_TAKE(part, emitReshape(node, updates, sizes));
+  Value value;
+  GRU_TAKE(value, node.getValue(part));
+  SmallVector<mlir::OpFoldResult> ones(data.getRank(),
+                                       node.b.getIndexAttr(1));
+  into = mlir::tensor::InsertSliceOp::create(
+      node.b, node.loc, value, into, node.getFoldResults(offsets),
+      node.getFoldResults(sizes), ones);
+  return Tensors{makeTensor(into, data.shape, data.type)};
+}
+
+/// The data where `update`, which has the shape of its first dimensions, is -1, else
+/// that row of the updates.
+static Expected<Tensors> chooseRows(Node &node, const Tensor &updates, Value data,
+                                    const Tensor &like,
+                                    mlir::DenseElementsAttr update,
+                                    int64_t numRows) {
+  int64_t depth = update.getType().getRank(), rank = like.getRank();
+  Sizes flat{Size(numRows)};
+  flat.append(like.shape.begin() + depth, like.shape.end());
+  Tensor list;
+  GRU_TAKE(list, emitReshape(node, updates, flat));
+  Value rows;
+  GRU_TAKE(rows, node.getValue(list));
+  Operand kept{data, {}};
+  Operand chosen{mlir::arith::ConstantOp::create(node.b, node.loc, update), {}};
+  for (int64_t dim = 0; dim < rank; ++dim) {
+    kept.indices.push_back(node.b.getAffineDimExpr(dim));
+    if (dim < depth)
+      chosen.indices.push_back(kept.indices.back());
+  }
+  return Tensors{emitLoops(
+      node, like.shape, 0, {kept, chosen}, like.type, 0,
+      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        using namespace mlir::arith;
+        Value none = ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+        Value isWritten =
+            CmpIOp::create(b, loc, CmpIPredicate::sge, args[1], none);
+        Value row = MaxSIOp::create(b, loc, args[1], none);
+        SmallVector<Value> at{
+            IndexCastOp::create(b, loc, b.getIndexType(), row)};
+        for (int64_t dim = depth; dim < rank; ++dim)
+          at.push_back(mlir::linalg::IndexOp::create(b, loc, dim));
+        Value element = mlir::tensor::ExtractOp::create(b, loc, rows, at);
+        return SelectOp::create(b, loc, isWritten, element, args[0]);
+      })};
+}
+
 Expected<Tensors> gru::onnx::importScatterND(Node &node) {
   const Tensor &data = node.getInput(0), &indices = node.getInput(1),
                &updates = node.getInput(2);
@@ -255,53 +313,28 @@ Expected<Tensors> gru::onnx::importScatterND(Node &node) {
   Value into, from;
   GRU_TAKE(into, node.getValue(data));
   GRU_TAKE(from, node.getValue(updates));
+  Tensor source = makeTensor(from, updates.shape, data.type);
   SmallVector<int64_t> offsets, sizes;
-  auto insert = [&](Value what, ArrayRef<int64_t> at,
-                    ArrayRef<int64_t> size) {
-    SmallVector<mlir::OpFoldResult> offsets, sizes, ones(rank,
-                                                         node.b.getIndexAttr(1));
-    for (int64_t dim = 0; dim < rank; ++dim) {
-      offsets.push_back(node.b.getIndexAttr(dim < depth ? at[dim] : 0));
-      sizes.push_back(
-          node.b.getIndexAttr(dim < depth ? size[dim] : (*dims)[dim]));
-    }
-    into = mlir::tensor::InsertSliceOp::create(node.b, node.loc, what, into,
-                                               offsets, sizes, ones);
-  };
-  auto toShape = [&](const Tensor &tensor,
-                     ArrayRef<int64_t> size) -> Expected<Value> {
-    Sizes shape;
-    for (int64_t dim = 0; dim < rank; ++dim)
-      shape.push_back(dim < depth ? size[dim] : (*dims)[dim]);
-    Tensor shaped;
-    GRU_TAKE(shaped, emitReshape(node, tensor, shape));
-    return node.getValue(shaped);
-  };
-  if (isBox(numbers, *dims, depth, offsets, sizes)) {
-    Value part;
-    GRU_TAKE(part, toShape(updates, sizes));
-    insert(part, offsets, sizes);
-    return Tensors{makeTensor(into, data.shape, data.type)};
-  }
-  // One after the other, so that the last of equal ones stays.
-  int64_t count = numbers.size() / depth;
-  constexpr int64_t most = 64;
-  if (count > most)
-    return node.error("writes " + Twine(count) +
-                      " parts that form no box, expected at most " +
-                      Twine(most));
-  Sizes flat{Size(count)};
-  flat.append(data.shape.begin() + depth, data.shape.end());
-  Tensor list;
-  GRU_TAKE(list, emitReshape(node, makeTensor(from, updates.shape, data.type),
-                             flat));
-  SmallVector<int64_t> ones(depth, 1);
+  if (isBox(numbers, *dims, depth, offsets, sizes))
+    return insertBox(node, source, into, data, offsets, sizes);
+  // Which update stands at each position, of several the last.
+  SmallVector<int64_t> written(dims->begin(), dims->begin() + depth);
+  SmallVector<int64_t> strides = getStrides(written);
+  constexpr int64_t most = int64_t(1) << 20;
+  int64_t positions = 1, count = numbers.size() / depth;
+  for (int64_t size : written)
+    if ((positions *= size) > most)
+      return node.error("writes parts that form no box into " +
+                        shapeText(data.shape) + ", expected at most " +
+                        Twine(most) + " positions");
+  std::vector<int32_t> update(positions, -1);
   for (int64_t i = 0; i < count; ++i) {
-    Tensor one;
-    GRU_TAKE(one, emitSelect(node, list, 0, i));
-    Value part;
-    GRU_TAKE(part, toShape(one, ones));
-    insert(part, ArrayRef(numbers).slice(i * depth, depth), ones);
+    int64_t position = 0;
+    for (int64_t dim = 0; dim < depth; ++dim)
+      position += numbers[i * depth + dim] * strides[dim];
+    update[position] = int32_t(i);
   }
-  return Tensors{makeTensor(into, data.shape, data.type)};
+  auto type = mlir::RankedTensorType::get(written, node.b.getI32Type());
+  return chooseRows(node, source, into, data,
+                    mlir::DenseElementsAttr::get(type, ArrayRef(update)), count);
 }
