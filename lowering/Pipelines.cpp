@@ -114,10 +114,9 @@ static void legalize(OpPassManager &pm, const PipelineOptions &) {
 static void placeOnDevice(OpPassManager &pm, const PipelineOptions &options) {
   if (!usesDevice(options))
     return;
-  pm.addNestedPass<func::FuncOp>(createConvertToCudnnPass());
+  pm.addNestedPass<func::FuncOp>(
+      createConvertToCudnnPass({options.requireBackend == "cudnn"}));
   pm.addNestedPass<func::FuncOp>(createConvertToGPUPass());
-  pm.addPass(createMakeGPUKernelsPass());
-  pm.addPass(createEmitPTXPass());
 }
 
 /// Layers become packed weights, projections and recurrences.
@@ -136,7 +135,7 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 /// Weights leave the function, tensors become buffers.
-static void buffers(OpPassManager &pm, const PipelineOptions &) {
+static void buffers(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
@@ -153,6 +152,12 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
       bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   cleanUp(pm);
+  if (!usesDevice(options))
+    return;
+  pm.addPass(createPlaceOnDevicePass());
+  pm.addNestedPass<func::FuncOp>(createMoveDataPass());
+  pm.addPass(createMakeGPUKernelsPass());
+  pm.addPass(createEmitPTXPass());
 }
 
 /// Recurrences become time loops around steps; all memory is placed.

@@ -1,8 +1,8 @@
 //===- _gru.cpp - the C++ interface for Python ------------------------------===//
 //
 // The least that gru/__init__.py needs: arrays come as anything that speaks
-// DLPack or the buffer protocol, dense, on the CPU. The interpreter's lock is
-// released while compiling and running.
+// DLPack or the buffer protocol, dense, in memory of the host or of a CUDA device.
+// The interpreter's lock is released while compiling and running.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,8 +15,8 @@
 #include <nanobind/stl/vector.h>
 
 namespace nb = nanobind;
-using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using WritableArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
+using Array = nb::ndarray<nb::ro, nb::c_contig>;
+using WritableArray = nb::ndarray<nb::c_contig>;
 
 namespace {
 
@@ -39,7 +39,20 @@ constexpr std::pair<gru::DType, nb::dlpack::dtype> kTypes[] = {
     {gru::DType::i32, {uint8_t(nb::dlpack::dtype_code::Int), 32, 1}},
     {gru::DType::i64, {uint8_t(nb::dlpack::dtype_code::Int), 64, 1}}};
 
+/// Programs for devices take the first device's memory, too; what is elsewhere none.
+template <typename A> void checkDevice(const A &array) {
+  int device = array.device_type();
+  bool onHost = device == nb::device::cpu::value ||
+                device == nb::device::cuda_host::value;
+  bool onDevice = device == nb::device::cuda::value ||
+                  device == nb::device::cuda_managed::value;
+  if (!onHost && !(onDevice && array.device_id() == 0))
+    throw nb::type_error("array: is on a device other than the CPU and the first "
+                         "CUDA device");
+}
+
 template <typename A> gru::TensorView view(const A &array, bool readOnly) {
+  checkDevice(array);
   for (auto [type, dlpack] : kTypes)
     if (array.dtype() == dlpack) {
       // More dimensions than a view keeps are refused by run.
@@ -132,6 +145,10 @@ NB_MODULE(_gru, m) {
       });
   nb::class_<gru::Session>(m, "Session")
       .def("run", &runSession)
+      .def("set_stream",
+           [](gru::Session &s, uintptr_t stream) {
+             check(s.set_stream(reinterpret_cast<void *>(stream)));
+           })
       .def("reset_states", [](gru::Session &s) { check(s.reset_states()); })
       .def("max_timesteps", &gru::Session::max_timesteps)
       .def("save_state",

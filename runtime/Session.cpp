@@ -18,9 +18,16 @@ gru_status makeDevice(const gru_session &session, const gru_program &program,
                       std::unique_ptr<cuda::Device> &device) {
   if (program.plan.parts().empty())
     return GRU_OK;
-  return cuda::createDevice(program.plan,
-                            static_cast<const char *>(program.weights),
-                            session.maxTimesteps, device);
+  char *memory = session.memory.get();
+  cuda::SessionMemory seen{static_cast<const char *>(program.weights), memory,
+                           memory + session.scratchOffset, 0};
+  if (gru_status status = gru_program_scratch_bytes(
+          &program, session.maxTimesteps, &seen.scratchBytes))
+    return status;
+  if (gru_status status = cuda::createDevice(program.plan, seen,
+                                             session.maxTimesteps, device))
+    return status;
+  return session.stream ? device->setStream(session.stream) : GRU_OK;
 }
 
 /// Threads for a program that was compiled for `size` of them.
@@ -402,6 +409,18 @@ uint64_t gru_session_num_mask_fallbacks(const gru_session *session) {
   return session && session->device ? session->device->getNumMaskFallbacks() : 0;
 }
 
+gru_status gru_session_set_stream(gru_session *session, void *stream) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_stream: session is null");
+  if (!session->device)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_stream: the program has no parts on a device");
+  if (gru_status status = session->device->setStream(stream))
+    return status;
+  session->stream = stream;
+  return GRU_OK;
+}
+
 int64_t gru_session_max_timesteps(const gru_session *session) {
   return session ? session->maxTimesteps : 0;
 }
@@ -432,10 +451,16 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
                 session->dims,
                  session->team,
                  session->device.get()};
+  if (session->device)
+    if (gru_status status =
+            session->device->begin(session->in, session->out, session->dims))
+      return status;
   if (!session->team) {
-    FloatEnvironment environment;
-    program.artifact.kernel(&call, /*member=*/0);
-    return session->device ? session->device->takeStatus() : GRU_OK;
+    {
+      FloatEnvironment environment;
+      program.artifact.kernel(&call, /*member=*/0);
+    }
+    return session->device ? session->device->end() : GRU_OK;
   }
   session->team->begin();
   Run run{program.artifact.kernel, &call, session->team->size()};
@@ -445,7 +470,7 @@ gru_session_run(gru_session *session, const gru_buffer *inputs,
     session->pool.run(session->pool.context, runMember, &run);
   else
     runMember(&run, 0);
-  return session->device ? session->device->takeStatus() : GRU_OK;
+  return session->device ? session->device->end() : GRU_OK;
 }
 
 gru_status gru_session_reset_states(gru_session *session) {

@@ -34,8 +34,17 @@ def _dtype(name):
     return np.dtype(_DTYPES[name])
 
 
+def _is_on_device(value):
+    """Whether an array lies in a CUDA device's memory."""
+    cuda, cuda_managed = 2, 13
+    device = getattr(value, "__dlpack_device__", None)
+    return device is not None and device()[0] in (cuda, cuda_managed)
+
+
 def _as_array(value, dtype):
     """A dense array of this type; values that do not survive are an error."""
+    if _is_on_device(value):
+        return value.detach() if hasattr(value, "detach") else value
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         # A tensor of a framework that still tracks gradients does not export.
         value = value.detach() if hasattr(value, "detach") else value
@@ -50,16 +59,31 @@ class Session:
         self._program = program
         self._session = program._program.session(max_timesteps)
 
-    def __call__(self, *args, **kwargs):
-        """Reads the inputs, advances the state, returns the outputs."""
+    def __call__(self, *args, out=None, **kwargs):
+        """Reads the inputs, advances the state, returns the outputs: those of `out`,
+        dense arrays in the model's order that are written, or new NumPy arrays.
+
+        Programs for a GPU take arrays on the device, inputs and `out` alike, if they
+        speak DLPack. They are used in the order of the session's stream, see
+        set_stream; without one they have to be ready before the call, and outputs are
+        ready after it."""
         program = self._program
         inputs = program._bind(args, kwargs)
-        outputs = [
-            np.empty(program._program.output_shape(inputs, i), dtype)
-            for i, dtype in enumerate(program._output_types)
-        ]
+        if out is None:
+            outputs = [
+                np.empty(program._program.output_shape(inputs, i), dtype)
+                for i, dtype in enumerate(program._output_types)
+            ]
+        else:
+            outputs = list(out) if isinstance(out, (list, tuple)) else [out]
         self._session.run(inputs, outputs)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def set_stream(self, stream):
+        """Works in this CUDA stream (an integer such as
+        torch.cuda.current_stream().cuda_stream); None: in its own. With outputs on
+        the device a call may then return before they are ready in the stream."""
+        self._session.set_stream(stream or 0)
 
     def reset_states(self):
         """Zeros as state: a new sequence starts."""
@@ -121,7 +145,7 @@ class Program:
         """A stream of its own, whose longest run has max_timesteps."""
         return Session(self, max_timesteps)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args, out=None, **kwargs):
         inputs = self._bind(args, kwargs)
         longest = self._longest(inputs)
         if self._own is None or self._own._session.max_timesteps() < longest:
@@ -130,7 +154,7 @@ class Program:
             self._own = self.session(max(1, 2 * longest))
             if state is not None:
                 self._own.restore_state(state)
-        return self._own(*inputs)
+        return self._own(*inputs, out=out)
 
     def reset_states(self):
         if self._own:
