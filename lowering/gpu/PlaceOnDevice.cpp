@@ -35,6 +35,11 @@ struct PlaceOnDevicePass
       for (OpOperand &operand : layer->getOpOperands())
         if (!isReadOnHost(operand))
           addRoot(operand.get());
+    // Concatenations leave copies of parts onto themselves.
+    getOperation().walk([](memref::CopyOp copy) {
+      if (copy.getSource() == copy.getTarget())
+        copy.erase();
+    });
     SmallVector<Operation *> candidates;
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       // A loop's body is the host's.

@@ -260,6 +260,7 @@ private:
     size_t reserve;
     GRU_CUDNN(cudnnGetRNNTempSpaceSizes, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
               inputDesc, &workBytes, &reserve);
+    described = -1; // The device does not know these lengths.
     if (gru_status status = work.allocate(workBytes))
       return status;
     return uploadWeights(weights);

@@ -2,6 +2,8 @@
 
 #include "Mirrors.h"
 
+#include <new>
+
 using namespace gru::runtime;
 using namespace gru::runtime::cuda;
 
@@ -83,7 +85,12 @@ gru_status Mirrors::bind(Tensor &tensor, const gru_plan_tensor &shape,
   // The only allocation of a run: once, for code that cannot read the device's
   // memory.
   if (tensor.stand.size() < bytes)
-    tensor.stand.resize(bytes);
+    try {
+      tensor.stand.resize(bytes);
+    } catch (const std::bad_alloc &) {
+      return fail(GRU_OUT_OF_MEMORY, "device: cannot allocate ", bytes,
+                  " bytes for an input or output");
+    }
   tensor.caller = device;
   tensor.range = {tensor.stand.data(), bytes, tensor.block.get()};
   address = tensor.stand.data();
@@ -128,7 +135,7 @@ CUdeviceptr Mirrors::find(const void *address) const {
   auto within = [&](const Range &range) {
     auto at = reinterpret_cast<uintptr_t>(address);
     auto begin = reinterpret_cast<uintptr_t>(range.host);
-    return range.host && at >= begin && at - begin < (range.bytes ? range.bytes : 1);
+    return range.host && at >= begin && at - begin < range.bytes;
   };
   auto mirrorIn = [&](const Range &range) {
     return range.device + CUdeviceptr(static_cast<const char *>(address) - range.host);

@@ -137,11 +137,12 @@ private:
       problem = what;
   }
 
-  /// Lines like `.shared .align 16 .b8 name[8192];`.
+  /// Lines like `.shared .align 16 .b8 name[8192];`, inside entries or before them.
   void readShared(const std::string &text) {
     std::istringstream lines(text);
     std::string line;
     while (std::getline(lines, line)) {
+      line.erase(0, line.find_first_not_of(" \t"));
       size_t at = line.find(".b8 "), open = line.find('[');
       if (line.rfind(".shared", 0) || at == std::string::npos ||
           open == std::string::npos)
@@ -185,7 +186,7 @@ private:
         line.pop_back();
         readInstruction(line);
       } else if (line.rfind(".reg", 0) && line.rfind(".pragma", 0) &&
-                 line.rfind(".loc", 0)) {
+                 line.rfind(".loc", 0) && line.rfind(".shared", 0)) {
         return fail("unknown directive: " + line);
       }
     }

@@ -91,12 +91,14 @@ struct Fixture {
     auto compiled = compile(*model, {.batch = 2, .target = target});
     EXPECT_TRUE(compiled) << compiled.error().message();
     program = *compiled;
-    for (int64_t dim : program.inputs()[0].dims)
+    std::vector<TensorInfo> infos = program.inputs();
+    for (int64_t dim : infos[0].dims)
       inputShape.push_back(dim < 0 ? 5 : dim);
     x.resize(countElements(inputShape));
     for (size_t i = 0; i < x.size(); ++i)
       x[i] = std::sin(float(i));
-    outputShape = *program.output_shape({TensorView(x.data(), DType::f32, inputShape)}, 0);
+    std::vector<TensorView> in{TensorView(x.data(), DType::f32, inputShape)};
+    outputShape = *program.output_shape(in, 0);
   }
   std::vector<float> runOnHost() {
     Session session = program.session({.max_timesteps = 8});
