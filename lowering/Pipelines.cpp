@@ -161,9 +161,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 /// Recurrences become time loops around steps; all memory is placed.
-static void loops(OpPassManager &pm, const PipelineOptions &options) {
-  if (usesDevice(options))
-    pm.addNestedPass<func::FuncOp>(createConvertDeviceToCallsPass({options.allowTF32}));
+static void loops(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass());
 }
 
@@ -186,6 +184,10 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  // After that, since a call's buffers are alive until the call.
+  if (usesDevice(options))
+    pm.addNestedPass<func::FuncOp>(
+        createConvertDeviceToCallsPass({options.allowTF32}));
   if (callsHalide)
     pm.addPass(createLowerHalideCallsPass());
   // The approximations take sigmoid and its like whole, so they must see them
@@ -238,7 +240,7 @@ static void runCPUPhases(OpPassManager &pm, const PipelineOptions &options,
   if (last >= Phase::Buffers)
     buffers(pm, options);
   if (last >= Phase::Loops)
-    loops(pm, options);
+    loops(pm);
 }
 
 void gru::buildCPUPipeline(OpPassManager &pm, const PipelineOptions &options) {
