@@ -52,11 +52,17 @@ int main(int argc, char **argv) {
   gru::Session session = program->session({.max_timesteps = 1});
 
   std::vector<float> dry = pluckString(110, 2 * sampleRate), wet(dry.size());
+  // Bound once, so that a sample pays for no checks.
+  float in, out;
+  if (auto done = session.bind({{&in, {1, 1, 1}}}, {{&out, {1, 1, 1}}}); !done)
+    return fail(done.error().message());
   auto begin = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < dry.size(); ++i)
-    if (auto done = session.run({{&dry[i], {1, 1, 1}}}, {{&wet[i], {1, 1, 1}}});
-        !done)
+  for (size_t i = 0; i < dry.size(); ++i) {
+    in = dry[i];
+    if (auto done = session.run(); !done)
       return fail(done.error().message());
+    wet[i] = out;
+  }
   std::chrono::duration<double, std::nano> time =
       std::chrono::steady_clock::now() - begin;
 

@@ -32,10 +32,41 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
     return cast<MemRefType>(buffer.getType()).isLastDimUnitStride();
   }
 
+  /// Whether a buffer of known size is one piece of memory.
+  static bool hasRowsBehindEachOther(Value buffer) {
+    auto type = cast<MemRefType>(buffer.getType());
+    if (type.getRank() < 2 || !type.hasStaticShape())
+      return false;
+    auto [strides, offset] = type.getStridesAndOffset();
+    int64_t expected = 1;
+    for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
+      if (type.getDimSize(dim) != 1 && strides[dim] != expected)
+        return false;
+      expected *= type.getDimSize(dim);
+    }
+    return true;
+  }
+
+  static Value asOneRow(OpBuilder &b, Location loc, Value buffer) {
+    ReassociationIndices dims;
+    for (int64_t dim = 0; dim < cast<MemRefType>(buffer.getType()).getRank();
+         ++dim)
+      dims.push_back(dim);
+    return memref::CollapseShapeOp::create(
+        b, loc, buffer, ArrayRef<ReassociationIndices>(dims));
+  }
+
+  /// Up to so many vectors are copied without a loop.
+  static constexpr int64_t kStraightVectors = 4;
+
   void lower(memref::CopyOp copy) {
     OpBuilder b(copy);
     Location loc = copy.getLoc();
     Value source = copy.getSource(), target = copy.getTarget();
+    if (hasRowsBehindEachOther(source) && hasRowsBehindEachOther(target)) {
+      source = asOneRow(b, loc, source);
+      target = asOneRow(b, loc, target);
+    }
     auto type = cast<MemRefType>(source.getType());
     Type element = type.getElementType();
     int64_t axis = type.getRank() - 1;
@@ -53,22 +84,37 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
       return forEachIndex(b, loc, sizes, scalarCopy);
 
     int64_t lanes = vectorBytes / bytes;
-    auto vector = VectorType::get({lanes}, element);
     Value length = sizes.pop_back_val();
     int64_t staticLength = type.getDimSize(axis);
+    auto copyVector = [&](OpBuilder &b, Location loc, ValueRange at,
+                          int64_t lanes) {
+      auto vector = VectorType::get({lanes}, element);
+      Value x = vector::LoadOp::create(b, loc, vector, source, at);
+      vector::StoreOp::create(b, loc, x, target, at);
+    };
     forEachIndex(b, loc, sizes, [&](OpBuilder &b, Location loc, ValueRange i) {
+      SmallVector<Value> at(i);
+      at.push_back(Value());
+      if (!ShapedType::isDynamic(staticLength) &&
+          staticLength <= kStraightVectors * lanes) {
+        // The last ones are as wide as what is left, halved: a state of 8 that
+        // was stored as one vector is loaded as one, without waiting for memory.
+        for (int64_t j = 0, count; j < staticLength; j += count) {
+          count = std::min<int64_t>(
+              lanes, llvm::bit_floor(uint64_t(staticLength - j)));
+          at.back() = indexConstant(b, loc, j);
+          copyVector(b, loc, at, count);
+        }
+        return;
+      }
       Value zero = indexConstant(b, loc, 0);
       Value step = indexConstant(b, loc, lanes);
       Value whole = arith::SubIOp::create(
           b, loc, length, arith::RemUIOp::create(b, loc, length, step));
-      SmallVector<Value> at(i);
-      at.push_back(Value());
       scf::ForOp::create(b, loc, zero, whole, step, ValueRange{},
                          [&](OpBuilder &b, Location loc, Value j, ValueRange) {
                            at.back() = j;
-                           Value x = vector::LoadOp::create(b, loc, vector,
-                                                            source, at);
-                           vector::StoreOp::create(b, loc, x, target, at);
+                           copyVector(b, loc, at, lanes);
                            scf::YieldOp::create(b, loc);
                          });
       if (!ShapedType::isDynamic(staticLength) && staticLength % lanes == 0)

@@ -73,6 +73,18 @@ void runMember(void *argument, uint32_t member) {
   run.kernel(run.call, int32_t(member));
 }
 
+void prepareCall(gru_session &session) {
+  char *memory = session.memory.get();
+  session.call = {session.in,
+                  session.out,
+                  session.program->weights,
+                  memory,
+                  memory + session.scratchOffset,
+                  session.dims,
+                  session.team,
+                  session.device.get()};
+}
+
 gru_status prepare(gru_session &session, gru_program *program,
                    const gru_session_options &read) {
   if (read.max_timesteps < 0)
@@ -94,7 +106,8 @@ gru_status prepare(gru_session &session, gru_program *program,
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate ", bytes,
                 " bytes for max_timesteps = ", session.maxTimesteps);
 
-  size_t numIn = plan.inputs().size(), numOut = plan.outputs().size();
+  size_t numIn = session.numInputs = plan.inputs().size();
+  size_t numOut = session.numOutputs = plan.outputs().size();
   size_t numDims = plan.symbols().size();
   static_assert(sizeof(void *) == sizeof(int64_t));
   if (!session.tables.allocate((numIn + numOut + numDims) * sizeof(void *),
@@ -113,7 +126,10 @@ gru_status prepare(gru_session &session, gru_program *program,
     if (gru_status status = prepareTeam(session, threads, read.pool))
       return status;
   session.program = gru_program_retain(program);
-  return makeDevice(session, *program, session.device);
+  if (gru_status status = makeDevice(session, *program, session.device))
+    return status;
+  prepareCall(session);
+  return GRU_OK;
 }
 
 /// The shape that a run gives an output, to compare and to print.
@@ -219,9 +235,10 @@ void remember(gru_session &session, std::span<const gru_buffer> inputs,
   Bound *bound = session.bound;
   for (auto buffers : {inputs, outputs})
     for (const gru_buffer &buffer : buffers) {
-      bound->dtype = buffer.dtype;
+      bound->kind = kindOf(buffer);
       bound->rank = buffer.rank;
       bound->bytes = gru_dtype_size(buffer.dtype);
+      bound->misaligned = bound->bytes - 1;
       for (uint32_t d = 0; d < buffer.rank; ++d) {
         bound->dims[d] = buffer.dims[d];
         bound->bytes *= uint64_t(buffer.dims[d]);
@@ -231,44 +248,63 @@ void remember(gru_session &session, std::span<const gru_buffer> inputs,
   session.hasBound = true;
 }
 
-/// Streams run the same shapes again and again, and for a small network the
-/// checks cost as much as the step. True if everything but the addresses is as
-/// in the last run and these are right too; what is wrong is for bind to say.
-bool bindAgain(gru_session &session, std::span<const gru_buffer> inputs,
-               std::span<const gru_buffer> outputs) {
-  const Plan &plan = session.program->plan;
-  if (!session.hasBound || inputs.size() != plan.inputs().size() ||
-      outputs.size() != plan.outputs().size() ||
-      (!inputs.empty() && !inputs.data()) ||
-      (!outputs.empty() && !outputs.data()))
-    return false;
-  auto same = [](const gru_buffer &buffer, const Bound &bound) {
-    if (buffer.dtype != bound.dtype || buffer.rank != bound.rank ||
-        !buffer.data || (buffer.rank != 0 && !buffer.dims))
+/// Checks everything, and remembers it if it is right.
+[[gnu::noinline]] gru_status bindAnew(gru_session &session,
+                                      std::span<const gru_buffer> inputs,
+                                      std::span<const gru_buffer> outputs) {
+  session.hasBound = false; // until all is found right again
+  if (gru_status status = bind(session, inputs, outputs))
+    return status;
+  remember(session, inputs, outputs);
+  return GRU_OK;
+}
+
+/// Puts the addresses of buffers into a table if each is as it was in the last
+/// run, but for where it lies.
+inline bool refill(const gru_buffer *buffer, size_t count, const Bound *bound,
+                   const void **table) {
+  for (const gru_buffer *end = buffer + count; buffer != end;
+       ++buffer, ++bound, ++table) {
+    auto address = reinterpret_cast<uintptr_t>(buffer->data);
+    if (kindOf(*buffer) != bound->kind || !address ||
+        address & bound->misaligned)
       return false;
-    for (uint32_t d = 0; d < bound.rank; ++d)
-      if (buffer.dims[d] != bound.dims[d])
+    *table = buffer->data;
+    if (bound->rank == 0)
+      continue;
+    const int64_t *dims = buffer->dims, *boundDims = bound->dims;
+    if (!dims)
+      return false;
+    const int64_t *endDims = boundDims + bound->rank;
+    for (; boundDims != endDims; ++dims, ++boundDims)
+      if (*dims != *boundDims)
         return false;
-    return reinterpret_cast<uintptr_t>(buffer.data) %
-               gru_dtype_size(bound.dtype) ==
-           0;
-  };
-  const Bound *in = session.bound, *out = in + inputs.size();
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!same(inputs[i], in[i]))
-      return false;
-    session.in[i] = inputs[i].data;
   }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!same(outputs[i], out[i]))
-      return false;
-    for (size_t k = 0; k < inputs.size(); ++k)
+  return true;
+}
+
+/// Streams run the same shapes again and again, and for a small network the
+/// checks cost as much as the step: a processor sees some two hundred
+/// instructions ahead, and what is in between keeps the next step from being
+/// begun behind this one. True if everything but the addresses is as in the last
+/// run and these are right too; what is wrong is for bind to say.
+inline bool bindAgain(gru_session &session, const gru_buffer *inputs,
+                      size_t numInputs, const gru_buffer *outputs,
+                      size_t numOutputs) {
+  if (!session.hasBound || !inputs || !outputs ||
+      numInputs != session.numInputs || numOutputs != session.numOutputs)
+    return false;
+  const Bound *in = session.bound, *out = in + numInputs;
+  if (!refill(inputs, numInputs, in, session.in) ||
+      !refill(outputs, numOutputs, out, const_cast<const void **>(session.out)))
+    return false;
+  for (size_t i = 0; i < numOutputs; ++i) {
+    for (size_t k = 0; k < numInputs; ++k)
       if (overlap(outputs[i].data, out[i].bytes, inputs[k].data, in[k].bytes))
         return false;
     for (size_t k = 0; k < i; ++k)
       if (overlap(outputs[i].data, out[i].bytes, outputs[k].data, out[k].bytes))
         return false;
-    session.out[i] = outputs[i].data;
   }
   return true;
 }
@@ -398,6 +434,7 @@ gru_status gru_session_set_program(gru_session *session, gru_program *program) {
   gru_program_retain(program);
   gru_program_release(session->program);
   session->program = program;
+  prepareCall(*session);
   return GRU_OK;
 }
 
@@ -429,48 +466,72 @@ int64_t gru_session_max_timesteps(const gru_session *session) {
 #ifdef __clang__
 __attribute__((no_sanitize("function")))
 #endif
-gru_status
-gru_session_run(gru_session *session, const gru_buffer *inputs,
+[[gnu::noinline]] static gru_status
+runOnDevice(gru_session &session) {
+  gru_call call = session.call;
+  if (gru_status status = session.device->begin(call))
+    return status;
+  {
+    FloatEnvironment environment;
+    session.program->artifact.kernel(&call, /*member=*/0);
+  }
+  return session.device->end();
+}
+
+[[gnu::noinline]] static gru_status runTeam(gru_session &session) {
+  session.team->begin();
+  Run run{session.program->artifact.kernel, &session.call,
+          session.team->size()};
+  if (session.workers)
+    session.workers->run(runMember, &run);
+  else if (session.pool.run)
+    session.pool.run(session.pool.context, runMember, &run);
+  else
+    runMember(&run, 0);
+  return GRU_OK;
+}
+
+/* Kernels carry no type information for the sanitizer of indirect calls. */
+#ifdef __clang__
+__attribute__((no_sanitize("function")))
+#endif
+static inline gru_status
+runBound(gru_session &session) {
+  if (session.team)
+    return runTeam(session);
+  if (session.device)
+    return runOnDevice(session);
+  FloatEnvironment environment;
+  session.program->artifact.kernel(&session.call, /*member=*/0);
+  return GRU_OK;
+}
+
+gru_status gru_session_bind(gru_session *session, const gru_buffer *inputs,
+                            size_t num_inputs, const gru_buffer *outputs,
+                            size_t num_outputs) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_bind: session is null");
+  return bindAnew(*session, {inputs, num_inputs}, {outputs, num_outputs});
+}
+
+gru_status gru_session_run_bound(gru_session *session) {
+  if (!session || !session->hasBound)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_run_bound: ",
+                session ? "nothing is bound, expected gru_session_bind before"
+                        : "session is null");
+  return runBound(*session);
+}
+
+gru_status gru_session_run(gru_session *session, const gru_buffer *inputs,
                            size_t num_inputs, const gru_buffer *outputs,
                            size_t num_outputs) {
   if (!session)
     return fail(GRU_INVALID_ARGUMENT, "gru_session_run: session is null");
-  std::span in(inputs, num_inputs), out(outputs, num_outputs);
-  if (!bindAgain(*session, in, out)) {
-    session->hasBound = false; // until all is found right again
-    if (gru_status status = bind(*session, in, out))
+  if (!bindAgain(*session, inputs, num_inputs, outputs, num_outputs))
+    if (gru_status status = bindAnew(*session, {inputs, num_inputs},
+                                     {outputs, num_outputs}))
       return status;
-    remember(*session, in, out);
-  }
-  const gru_program &program = *session->program;
-  gru_call call{session->in,
-                session->out,
-                program.weights,
-                session->memory.get(),
-                session->memory.get() + session->scratchOffset,
-                session->dims,
-                 session->team,
-                 session->device.get()};
-  if (session->device)
-    if (gru_status status =
-            session->device->begin(session->in, session->out, session->dims))
-      return status;
-  if (!session->team) {
-    {
-      FloatEnvironment environment;
-      program.artifact.kernel(&call, /*member=*/0);
-    }
-    return session->device ? session->device->end() : GRU_OK;
-  }
-  session->team->begin();
-  Run run{program.artifact.kernel, &call, session->team->size()};
-  if (session->workers)
-    session->workers->run(runMember, &run);
-  else if (session->pool.run)
-    session->pool.run(session->pool.context, runMember, &run);
-  else
-    runMember(&run, 0);
-  return session->device ? session->device->end() : GRU_OK;
+  return runBound(*session);
 }
 
 gru_status gru_session_reset_states(gru_session *session) {

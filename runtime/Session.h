@@ -19,12 +19,18 @@ inline bool isDropoutKey(const Plan &plan,
          !std::strcmp(plan.name(state), "dropout_key");
 }
 
+/// The dtype and the rank of a buffer, compared as one.
+inline uint64_t kindOf(const gru_buffer &buffer) {
+  return uint64_t(buffer.rank) << 32 | uint32_t(buffer.dtype);
+}
+
 /// What a tensor of the last run looked like, apart from where it was.
 struct Bound {
-  gru_dtype dtype;
+  uint64_t kind;
   uint32_t rank;
   int64_t dims[GRU_MAX_RANK];
   uint64_t bytes;
+  uintptr_t misaligned; ///< The bits of an address that must be zero.
 };
 
 } // namespace gru::runtime
@@ -39,7 +45,9 @@ struct gru_session {
   const void **in = nullptr;
   void **out = nullptr;
   int64_t *dims = nullptr;
+  size_t numInputs = 0, numOutputs = 0;
   uint64_t scratchOffset = 0;
+  gru_call call{}; ///< Stays the same from run to run; the tables do not.
   gru::runtime::Block boundTensors; ///< Inputs, then outputs.
   gru::runtime::Bound *bound = nullptr; ///< In there.
   bool hasBound = false; ///< Whether a run has been checked.

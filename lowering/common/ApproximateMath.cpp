@@ -108,9 +108,17 @@ private:
       y = fma(y, x, coefficient);
     return y;
   }
-  /// x + x^2 (c[0] + c[1] x + ...): most of x's accuracy survives.
+  /// x + x^2 (c[0] + c[1] x + ...): most of x's accuracy survives. Pairs of
+  /// terms in powers of x^2, which halves the chain of additions that wait for
+  /// each other.
   Value aroundIdentity(Value x, ArrayRef<float> c) {
-    return fma(mul(x, x), polynomial(x, c), x);
+    Value square = mul(x, x), y;
+    for (size_t i = llvm::alignDown(c.size() - 1, 2) + 2; i != 0;) {
+      i -= 2;
+      Value pair = i + 1 < c.size() ? fma(x, c[i + 1], c[i]) : constant(c[i]);
+      y = y ? fma(y, square, pair) : pair;
+    }
+    return fma(square, y, x);
   }
   /// (e^r - 1) / r for |r| <= log(2) / 2.
   Value expSlope(Value r) {
@@ -157,10 +165,24 @@ private:
     return select(greater(x, pole), y, notInside);
   }
 
-  /// 1 + e^-x for sigmoidUnderflow <= x; garbage below, NaN for NaN.
+  /// inside, except that it is `end` where |x| >= bound. `inside` may be anything
+  /// there: that is cheaper than keeping x in bounds, for which all that follows
+  /// would wait. NaN stays inside.
+  Value within(Value x, double bound, Value inside, Value end) {
+    return select(compare(arith::CmpFPredicate::ULT, abs(x), constant(bound)),
+                  inside, end);
+  }
+  /// `positive` unless the sign of x is set, then 0.
+  Value ifPositive(Value x, Value positive) {
+    Value negative = arith::CmpIOp::create(
+        builder, loc, arith::CmpIPredicate::slt, bits(x), integer(0));
+    return select(negative, constant(0.0), positive);
+  }
+  /// 1 + e^-x for |x| < sigmoidBound; garbage outside, NaN for NaN.
   Value onePlusExpNeg(Value x);
-  /// Below it e^-x would need the exponent 2^128, and sigmoid is below 2^-126.
-  static constexpr float sigmoidUnderflow = -0x1.618p+6f;
+  /// Below -sigmoidBound e^-x would need the exponent 2^128, and sigmoid is below
+  /// 2^-126; above sigmoidBound its scale would be no float.
+  static constexpr float sigmoidBound = 0x1.618p+6f;
 
   Type intType;
 };
@@ -204,7 +226,7 @@ Value Approximation::expm1(Value x) {
 /// bound lies where tanh is 1; the first part of log 2 is enough since n <= 28.
 /// Error 1.86 ulp; 19 ops, 4.2 ns.
 Value Approximation::tanh(Value x) {
-  Value a = atMost(abs(x), 9.5);
+  Value a = abs(x);
   auto [n, shifted] = round(a, 2 * log2e, 127);
   Value r = fma(n, -ln2High / 2, a);
   auto coefficients = llvm::to_vector(ArrayRef(expm1Coefficients));
@@ -213,7 +235,7 @@ Value Approximation::tanh(Value x) {
   Value q = aroundIdentity(r, coefficients);
   Value scale = fromExponent(bits(shifted));
   Value f = fma(scale, q, fma(scale, 0.5, -0.5));
-  Value y = div(f, add(f, 1.0));
+  Value y = within(x, 9.5, div(f, add(f, 1.0)), constant(1.0));
   y = select(less(a, 0.35), fma(neg(f), y, f), y);
   return create<math::CopySignOp>(y, x);
 }
@@ -221,24 +243,21 @@ Value Approximation::tanh(Value x) {
 /// 1 + 2^n e^r as (2^n (e^r - 1) + 1) + 2^n, with n and r of -x: adding 1 to
 /// the rounded 2^n e^r would be a tie in every case around n = 24.
 Value Approximation::onePlusExpNeg(Value x) {
-  // e^-x is below half an ulp of 1 from there on.
-  x = atMost(x, 87.0);
   auto [n, shifted] = round(x, -log2e, 127);
   Value r = subtractLn2(neg(x), n);
   Value scale = fromExponent(bits(shifted));
-  return add(fma(scale, mul(expSlope(r), r), 1.0), scale);
+  return add(fma(scale, aroundIdentity(r, expm1Coefficients), 1.0), scale);
 }
 
 /// Error 2.00 ulp (1.9991); 16 ops, 4.0 ns.
 Value Approximation::sigmoid(Value x) {
-  return select(less(x, sigmoidUnderflow), constant(0.0),
-                div(1.0, onePlusExpNeg(x)));
+  return within(x, sigmoidBound, div(1.0, onePlusExpNeg(x)),
+                ifPositive(x, constant(1.0)));
 }
 
 /// x sigmoid(x), and 0 at -inf. Below -88.4, where |y| < 4e-37, it is 0.
 Value Approximation::silu(Value x) {
-  return select(less(x, sigmoidUnderflow), constant(0.0),
-                div(x, onePlusExpNeg(x)));
+  return within(x, sigmoidBound, div(x, onePlusExpNeg(x)), ifPositive(x, x));
 }
 
 /// Denormal arguments are scaled into the normal range first.

@@ -75,6 +75,25 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   return loadVector(b, loc, type, buffer, at);
 }
 
+/// A mask whose first `count` lanes are set.
+static Value firstLanes(OpBuilder &b, Location loc, int64_t lanes,
+                        int64_t count) {
+  SmallVector<bool> set(lanes, false);
+  std::fill_n(set.begin(), count, true);
+  auto type = VectorType::get({lanes}, b.getI1Type());
+  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, set));
+}
+
+Value gru::loadColumns(OpBuilder &b, Location loc, VectorType type,
+                       Value buffer, ValueRange indices, int64_t count) {
+  int64_t lanes = type.getNumElements();
+  if (count >= lanes)
+    return loadVector(b, loc, type, buffer, indices);
+  return vector::MaskedLoadOp::create(b, loc, type, buffer, indices,
+                                      firstLanes(b, loc, lanes, count),
+                                      floatConstant(b, loc, type, 0));
+}
+
 Value gru::broadcastElement(OpBuilder &b, Location loc, VectorType type,
                             Value buffer, ValueRange indices) {
   Value value = memref::LoadOp::create(b, loc, buffer, indices);
@@ -122,62 +141,114 @@ static void prefetchWeights(OpBuilder &b, Location loc,
   }
 }
 
+/// How many chains of additions each sum is made of: enough that none waits for
+/// itself.
+static int64_t chooseChains(const PackedColumns &columns, int64_t rows) {
+  constexpr int64_t kEnoughSums = 12, kMostChains = 8;
+  if (!columns.inChains || rows > 1)
+    return 1;
+  int64_t chains = std::clamp<int64_t>(kEnoughSums / columns.vectorsPerRow(), 1,
+                                       std::min(kMostChains, columns.inner));
+  return llvm::bit_floor(uint64_t(chains));
+}
+
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
     int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
     function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)> left) {
-  Value zero = indexConstant(b, loc, 0);
-  Value inner = indexConstant(b, loc, columns.inner);
-  Value one = indexConstant(b, loc, 1);
+  // One k: every accumulator takes its product.
+  auto multiplyAll = [&](OpBuilder &b, Location loc, Value k,
+                         MutableArrayRef<Value> sums) {
+    auto factor = [&](int64_t row, int64_t gate) {
+      return left(b, loc, row, gate, k);
+    };
+    // Where the left side changes from one vector to the next.
+    auto needsFactor = [&](int64_t v) {
+      return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
+    };
+    auto weight = [&](int64_t vector) -> Value {
+      Value gate = indexConstant(
+          b, loc, columns.firstGate + vector / columns.vectorsPerGate());
+      return loadVector(b, loc, columns.vector, columns.weight,
+                        ValueRange{block, k, gate},
+                        vector % columns.vectorsPerGate() * columns.lanes);
+    };
+    auto multiply = [&](int64_t row, int64_t vector, Value f, Value w) {
+      Value &sum = sums[row * columns.vectorsPerRow() + vector];
+      sum = sum ? vector::FMAOp::create(b, loc, f, w, sum).getResult()
+                : arith::MulFOp::create(b, loc, f, w).getResult();
+    };
+    // The side with fewer values stays in registers while the other passes by
+    // one at a time: with all of both, accumulators would spill.
+    SmallVector<Value> kept;
+    if (rows <= columns.vectorsPerRow()) {
+      kept.resize(rows);
+      for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+        if (needsFactor(v))
+          for (int64_t row = 0; row < rows; ++row)
+            kept[row] = factor(row, v / columns.vectorsPerGate());
+        Value w = weight(v);
+        for (int64_t row = 0; row < rows; ++row)
+          multiply(row, v, kept[row], w);
+      }
+      return;
+    }
+    for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+      kept.push_back(weight(v));
+    for (int64_t row = 0; row < rows; ++row) {
+      Value f;
+      for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+        if (needsFactor(v))
+          f = factor(row, v / columns.vectorsPerGate());
+        multiply(row, v, f, kept[v]);
+      }
+    }
+  };
+
+  int64_t numChains = chooseChains(columns, rows);
+  if (numChains > 1) {
+    // Up to so many k are written out.
+    constexpr int64_t kStraight = 16;
+    int64_t numSums = accumulators.size();
+    SmallVector<Value> chains(accumulators);
+    int64_t k = 0;
+    if (columns.inner > kStraight) {
+      chains.append(numSums * (numChains - 1),
+                    floatConstant(b, loc, columns.vector, 0));
+      k = columns.inner / numChains * numChains;
+      auto loop = scf::ForOp::create(
+          b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, k),
+          indexConstant(b, loc, numChains), chains,
+          [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
+            SmallVector<Value> next(sums);
+            for (int64_t c = 0; c < numChains; ++c)
+              multiplyAll(b, loc, plus(b, loc, k, c),
+                          MutableArrayRef(next).slice(c * numSums, numSums));
+            scf::YieldOp::create(b, loc, next);
+          });
+      chains.assign(loop.result_begin(), loop.result_end());
+    }
+    chains.resize(numSums * numChains);
+    for (; k < columns.inner; ++k)
+      multiplyAll(b, loc, indexConstant(b, loc, k),
+                  MutableArrayRef(chains).slice(k % numChains * numSums,
+                                                numSums));
+    for (; numChains > 1; numChains /= 2)
+      for (int64_t i = 0; i < numSums * numChains / 2; ++i)
+        chains[i] = arith::AddFOp::create(
+            b, loc, chains[i], chains[i + numSums * numChains / 2]);
+    chains.resize(numSums);
+    return chains;
+  }
+
   auto loop = scf::ForOp::create(
-      b, loc, zero, inner, one, accumulators,
+      b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, columns.inner),
+      indexConstant(b, loc, 1), accumulators,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        auto factor = [&](int64_t row, int64_t gate) {
-          return left(b, loc, row, gate, k);
-        };
-        // Where the left side changes from one vector to the next.
-        auto needsFactor = [&](int64_t v) {
-          return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
-        };
-        auto weight = [&](int64_t vector) -> Value {
-          Value gate = indexConstant(
-              b, loc, columns.firstGate + vector / columns.vectorsPerGate());
-          return loadVector(b, loc, columns.vector, columns.weight,
-                            ValueRange{block, k, gate},
-                            vector % columns.vectorsPerGate() * columns.lanes);
-        };
-        auto multiply = [&](int64_t row, int64_t vector, Value f, Value w) {
-          Value &sum = next[row * columns.vectorsPerRow() + vector];
-          sum = vector::FMAOp::create(b, loc, f, w, sum);
-        };
         if (rows > 1)
           prefetchWeights(b, loc, columns, block, k);
-        // The side with fewer values stays in registers while the other passes
-        // by one at a time: with all of both, accumulators would spill.
-        SmallVector<Value> kept;
-        if (rows <= columns.vectorsPerRow()) {
-          kept.resize(rows);
-          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
-            if (needsFactor(v))
-              for (int64_t row = 0; row < rows; ++row)
-                kept[row] = factor(row, v / columns.vectorsPerGate());
-            Value w = weight(v);
-            for (int64_t row = 0; row < rows; ++row)
-              multiply(row, v, kept[row], w);
-          }
-        } else {
-          for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
-            kept.push_back(weight(v));
-          for (int64_t row = 0; row < rows; ++row) {
-            Value f;
-            for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
-              if (needsFactor(v))
-                f = factor(row, v / columns.vectorsPerGate());
-              multiply(row, v, f, kept[v]);
-            }
-          }
-        }
+        multiplyAll(b, loc, k, next);
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());
@@ -263,7 +334,6 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
     vector::StoreOp::create(b, loc, value, buffer, at);
     return;
   }
-  auto maskType = VectorType::get({lanes}, b.getI1Type());
   Value mask;
   if (std::optional<int64_t> fixed = getConstantIntValue(block)) {
     int64_t rest = columns - *fixed * width - v * lanes;
@@ -273,10 +343,7 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
       vector::StoreOp::create(b, loc, value, buffer, at);
       return;
     }
-    SmallVector<bool> lanesStored(lanes, false);
-    std::fill_n(lanesStored.begin(), rest, true);
-    mask = arith::ConstantOp::create(
-        b, loc, DenseElementsAttr::get(maskType, lanesStored));
+    mask = firstLanes(b, loc, lanes, rest);
   } else {
     // Lane i is stored if i < columns - column; vector.create_mask would need a
     // lowering pass of its own.

@@ -20,6 +20,10 @@ struct PackedColumns {
   mlir::Value weight;
   int64_t inner, gates, width, lanes;
   int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
+  /// Whether the sums of an only row may be made of several chains of additions. How many depends on the width, which depends on the number of
+  /// threads, as the bits of a result must not: so only where work is too little
+  /// for several threads.
+  bool inChains = false;
   mlir::VectorType vector;
 
   PackedColumns(mlir::Value weight, int64_t vectorBytes);
@@ -34,8 +38,8 @@ struct PackedColumns {
 
 /// Adds the products of `rows` rows with block `block` to the accumulators:
 /// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v], where
-/// left gives a vector of equal lanes. The sum
-/// runs over ascending k, one fused multiply-add each, whatever the blocking.
+/// left gives a vector of equal lanes. The sum runs over ascending k, one fused
+/// multiply-add each, whatever the blocking; but see PackedColumns::inChains.
 /// Without `leftPerGate` the left side is asked for gate 0 only, for all gates.
 llvm::SmallVector<mlir::Value>
 emitProduct(mlir::OpBuilder &b, mlir::Location loc,
@@ -84,6 +88,12 @@ mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
 mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
                        mlir::VectorType type, mlir::Value buffer,
                        mlir::ValueRange indices, int64_t column);
+
+/// As loadVector, for `count` columns of which the last may be the buffer's last:
+/// what is behind them is not read, and is zero.
+mlir::Value loadColumns(mlir::OpBuilder &b, mlir::Location loc,
+                        mlir::VectorType type, mlir::Value buffer,
+                        mlir::ValueRange indices, int64_t count);
 
 /// buffer[indices] in all lanes of a vector of `type`.
 mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,

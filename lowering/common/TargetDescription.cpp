@@ -37,7 +37,7 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   bool manyRows = batch < 0 || batch >= 4;
   // Rows of a few units share registers instead of padding one each. Not of half
   // types: LLVM takes masked stores of so few of them apart through library calls.
-  if (manyRows && units < panel && elementBytes >= 4)
+  if (units < panel && elementBytes >= 4)
     panel = std::max<int64_t>(4, llvm::bit_ceil(uint64_t(units)));
   // A quarter of the registers stays for weights, broadcasts and constants.
   int64_t accumulators = target.registers * 3 / 4;
@@ -47,15 +47,21 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   // rows bring that by themselves and want narrow blocks, so that the weights
   // of a block stay near while all rows pass by.
   int64_t width = panel;
+  // What is not worth sharing is as wide as for one thread.
+  int64_t threads = isWorthSharing(gates * units * units) ? target.threads : 1;
   if (!manyRows)
     for (int64_t candidate = panel; candidate <= largest; candidate += panel) {
       // What the thread with the most blocks computes, for all threads.
       auto padded = [&](int64_t width) {
-        return llvm::alignTo(llvm::divideCeil(units, width), target.threads) *
-               width;
+        return llvm::alignTo(llvm::divideCeil(units, width), threads) * width;
       };
+      // In one block there is none to turn round at: each step would push out
+      // of the nearest cache what the next one begins with.
+      constexpr int64_t kNearestCache = 32 << 10;
+      bool tooMuch = candidate > panel && candidate >= units &&
+                     gates * units * candidate * elementBytes > kNearestCache;
       // Wider only where it adds no padding.
-      if (padded(candidate) <= padded(width))
+      if (!tooMuch && padded(candidate) <= padded(width))
         width = candidate;
     }
   int64_t vectorsPerRow = gates * llvm::divideCeil(width, lanes);
@@ -66,9 +72,12 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   return {width, rows};
 }
 
+bool gru::isWorthSharing(int64_t products) {
+  // About a microsecond of one core; threads meet in a tenth of that.
+  return products >= 60'000;
+}
+
 int64_t gru::chooseParts(const TargetDescription &target, int64_t blocks,
                          int64_t products) {
-  // About a microsecond of one core; threads meet in a tenth of that.
-  constexpr int64_t kWorthSharing = 60'000;
-  return products < kWorthSharing ? 1 : std::min(target.threads, blocks);
+  return isWorthSharing(products) ? std::min(target.threads, blocks) : 1;
 }

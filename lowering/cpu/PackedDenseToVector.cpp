@@ -25,6 +25,9 @@ public:
   void run() {
     auto input = cast<MemRefType>(op.getInput().getType());
     numBlocks = op.getKernelType().getDimSize(0);
+    bool isOneRow = llvm::all_of(input.getShape().drop_back(),
+                                 [](int64_t size) { return size == 1; });
+    columns.inChains = isOneRow && !isWorthSharing(countProducts());
     int64_t leading = input.getRank() - 1;
     rows = op.getRows().value_or(4);
     blockedDim = chooseBlockedDim(input, leading);

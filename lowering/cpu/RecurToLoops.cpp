@@ -108,7 +108,7 @@ private:
       return false;
     int64_t bytes = element.getIntOrFloatBitWidth() / 8;
     return buffers == 1 && op.getResetAfter() && batch == 1 &&
-           padded * bytes == int64_t(llvm::alignTo(units * bytes, 64)) &&
+           padded * bytes <= int64_t(llvm::alignTo(units * bytes, 64)) &&
            cast<MemRefType>(state.getType()).getLayout().isIdentity();
   }
 

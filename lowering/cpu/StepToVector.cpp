@@ -5,7 +5,7 @@
 //   z = s(p_z + h Uz)    r = s(p_r + h Ur)
 //   hh = g(p_h + r * (c + h Uh))            phase all
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
-//   h' = hh + z * (h - hh)
+//   h' = (1 - z) * hh + z * h
 //
 // With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
 // r * h * m_h; the last line reads h itself.
@@ -15,7 +15,7 @@
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
 #include "lowering/common/Activations.h"
-#include "lowering/common/RegisterBlock.h"
+#include "lowering/common/RowGroups.h"
 #include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -50,9 +50,19 @@ public:
     batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
-    parts = chooseParts(target, numBlocks,
-                        batch * numBlocks * columns.width * columns.gates * inner);
-    int64_t rows = std::min<int64_t>(op.getRows().value_or(1), batch);
+    int64_t products = batch * numBlocks * columns.width * columns.gates;
+    parts = chooseParts(target, numBlocks, products * inner);
+    columns.inChains = inputColumns.inChains =
+        batch == 1 && !isWorthSharing(products * columns.inner);
+    if (!op.hasRowwiseActivation() && !op.getKernelScale())
+      rowsPerGroup = getRowsPerGroup(columns, target.vectorBytes);
+    int64_t rows = op.getRows().value_or(1);
+    if (rowsPerGroup > 1) {
+      // Of each group a register holds the state beside the sums of its gates.
+      int64_t groups = (target.registers - 6) / (columns.gates + 1);
+      rows = rowsPerGroup * llvm::bit_floor(uint64_t(groups));
+    }
+    rows = std::min(rows, batch);
     if (rows > 1 && !op.hasRowwiseActivation())
       allocateSums(rows);
     if (op.getRecurrentDropoutMask())
@@ -63,7 +73,13 @@ public:
           forRowBlocks(
               b, loc, indexConstant(b, loc, batch), batch, rows,
               [&](OpBuilder &b, Location loc, Value first, int64_t count) {
-                emitBlock(b, loc, block, first, count);
+                int64_t grouped =
+                    rowsPerGroup > 1 ? count - count % rowsPerGroup : 0;
+                if (grouped)
+                  emitGroups(b, loc, block, first, grouped);
+                if (grouped < count)
+                  emitBlock(b, loc, block, plus(b, loc, first, grouped),
+                            count - grouped);
               });
         });
     if (op.hasRowwiseActivation())
@@ -188,6 +204,86 @@ private:
   }
 
   //===--------------------------------------------------------------------===//
+  // Products of rows that share registers
+  //===--------------------------------------------------------------------===//
+
+  Value loadGroupOfInput(OpBuilder &b, Location loc, Value first, Value k,
+                         int64_t count) {
+    SmallVector<Value> rows;
+    for (int64_t row = 0; row < rowsPerGroup; ++row)
+      rows.push_back(loadColumns(b, loc, columns.vector, op.getInput(),
+                                 {plus(b, loc, first, row), k}, count));
+    return joinRows(b, loc, rows);
+  }
+
+  void emitGroups(OpBuilder &b, Location loc, Value block, Value first,
+                  int64_t count) {
+    int64_t groups = count / rowsPerGroup;
+    int64_t firstGate = op.getPhase() == StepPhase::candidate ? 2 : 0;
+    auto rowOfGroup = [&](OpBuilder &b, Location loc, int64_t group) {
+      return plus(b, loc, first, group * rowsPerGroup);
+    };
+    auto bias = [&](Value from, int64_t gate) {
+      return repeatRows(b, loc, loadBias(b, loc, from, block, gate, 0),
+                        rowsPerGroup);
+    };
+    SmallVector<Value> sums;
+    for (int64_t group = 0; group < groups; ++group)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        if (op.getInput()) {
+          sums.push_back(bias(op.getInputBias(), firstGate + gate));
+        } else if (isApart(gate)) {
+          sums.push_back(bias(op.getRecurrentBias(), 0));
+        } else {
+          SmallVector<Value> rows;
+          for (int64_t row = 0; row < rowsPerGroup; ++row)
+            rows.push_back(loadProjection(
+                b, loc, plus(b, loc, rowOfGroup(b, loc, group), row), block,
+                firstGate + gate, 0));
+          sums.push_back(joinRows(b, loc, rows));
+        }
+    auto store = [&](int64_t group, int64_t slot, Value sum) {
+      storeVector(b, loc, sum, sumsBuffer,
+                  sumIndices(b, loc, slot, group * rowsPerGroup, 0));
+    };
+    if (op.getInput()) {
+      sums = emitGroupedProduct(
+          b, loc, inputColumns, rowsPerGroup, groups, sums,
+          /*leftPerGate=*/false,
+          [&](OpBuilder &b, Location loc, int64_t group, int64_t, Value k,
+              int64_t count) {
+            return loadGroupOfInput(b, loc, rowOfGroup(b, loc, group), k,
+                                    count);
+          });
+      if (isApart(2))
+        for (int64_t group = 0; group < groups; ++group) {
+          Value &sum = sums[group * columns.gates + 2];
+          store(group, kProjectionSlot, sum);
+          sum = bias(op.getRecurrentBias(), 0);
+        }
+    }
+    Value dropped = op.getDroppedState();
+    Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
+                                                       : op.getState();
+    VectorType type = groupType(columns, rowsPerGroup);
+    sums = emitGroupedProduct(
+        b, loc, columns, rowsPerGroup, groups, sums,
+        /*leftPerGate=*/bool(dropped),
+        [&](OpBuilder &b, Location loc, int64_t group, int64_t gate, Value k,
+            int64_t) {
+          // Rows of padded buffers lie behind each other.
+          SmallVector<Value> at{rowOfGroup(b, loc, group), k};
+          if (dropped)
+            at.insert(at.begin(), indexConstant(b, loc, gate));
+          return loadVector(b, loc, type, dropped ? dropped : left, at);
+        });
+    for (int64_t group = 0; group < groups; ++group)
+      for (int64_t gate = 0; gate < columns.gates; ++gate)
+        store(group, gate, sums[group * columns.gates + gate]);
+    finishStoredRows(b, loc, block, first, count);
+  }
+
+  //===--------------------------------------------------------------------===//
   // Tiles: some registers that are finished together
   //===--------------------------------------------------------------------===//
 
@@ -219,16 +315,6 @@ private:
     }
   }
 
-  Value join(OpBuilder &b, Location loc, ArrayRef<Value> parts) {
-    if (parts.size() == 1)
-      return parts[0];
-    Value low = join(b, loc, parts.take_front(parts.size() / 2));
-    Value high = join(b, loc, parts.drop_front(parts.size() / 2));
-    auto lanes = llvm::to_vector(
-        llvm::seq<int64_t>(0, int64_t(parts.size()) * columns.lanes));
-    return vector::ShuffleOp::create(b, loc, low, high, lanes);
-  }
-
   Value part(OpBuilder &b, Location loc, Value tile, int64_t index) {
     if (tile.getType() == columns.vector)
       return tile;
@@ -251,7 +337,7 @@ private:
     for (const Piece &piece : tile)
       parts.push_back(
           loadVector(b, loc, columns.vector, buffer, indices(piece)));
-    return join(b, loc, parts);
+    return joinRows(b, loc, parts);
   }
 
   SmallVector<Value> paddedIndices(OpBuilder &b, Location loc,
@@ -300,7 +386,7 @@ private:
       parts.push_back(arith::SelectOp::create(
           b, loc, holds, part(b, loc, yes, i), part(b, loc, no, i)));
     }
-    return join(b, loc, parts);
+    return joinRows(b, loc, parts);
   }
 
   //===--------------------------------------------------------------------===//
@@ -372,10 +458,10 @@ private:
       SmallVector<Value> gates;
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         gates.push_back(
-            join(b, loc, sums.slice(columns.position(0, gate, v), count)));
+            joinRows(b, loc, sums.slice(columns.position(0, gate, v), count)));
       Value x;
       if (!candidate.empty())
-        x = join(b, loc, candidate.slice(v, count));
+        x = joinRows(b, loc, candidate.slice(v, count));
       else if (isApart(2))
         x = loadCandidateProjection(b, loc, tile, block);
       finish(b, loc, gates, x, tile, block);
@@ -392,6 +478,11 @@ private:
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
           storeVector(b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
                       sumIndices(b, loc, gate, row, v));
+    finishStoredRows(b, loc, block, first, count);
+  }
+
+  void finishStoredRows(OpBuilder &b, Location loc, Value block, Value first,
+                        int64_t count) {
     int64_t rowsPerTile = 1;
     if (columns.vectorsPerGate() == 1)
       rowsPerTile =
@@ -477,12 +568,15 @@ private:
                 op.getResetState(), tile, block);
   }
 
-  /// h' = hh + z (h - hh), masked, stored.
+  /// h' = (1 - z) hh + z h, masked, stored. All but the last addition is there
+  /// before the candidate is.
   void blend(OpBuilder &b, Location loc, Value z, Value candidate,
              const Tile &tile, Value block) {
     Value h = loadPadded(b, loc, op.getState(), tile, block);
-    Value difference = arith::SubFOp::create(b, loc, h, candidate);
-    Value next = vector::FMAOp::create(b, loc, z, difference, candidate);
+    Value kept = arith::MulFOp::create(b, loc, z, h);
+    Value one = floatConstant(b, loc, z.getType(), 1);
+    Value taken = arith::SubFOp::create(b, loc, one, z);
+    Value next = vector::FMAOp::create(b, loc, taken, candidate, kept);
     if (op.getMask())
       next = selectRows(b, loc, op.getMask(), tile, next, h);
     storePadded(b, loc, next, op.getNewState(), tile, block);
@@ -622,7 +716,7 @@ private:
   TargetDescription target;
   PackedColumns columns, inputColumns;
   int64_t largestTile;
-  int64_t batch = 0, numBlocks = 0, parts = 1;
+  int64_t batch = 0, numBlocks = 0, parts = 1, rowsPerGroup = 1;
   Value sumsBuffer;
 };
 

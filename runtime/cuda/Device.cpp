@@ -158,11 +158,10 @@ public:
     return GRU_OK;
   }
 
-  gru_status begin(const void **in, void **out,
-                   const int64_t *symbols) override {
+  gru_status begin(gru_call &call) override {
     status = GRU_OK;
     GRU_MAKE_CURRENT;
-    return mirrors->begin(plan, in, out, symbols, context.stream);
+    return mirrors->begin(plan, call, context.stream);
   }
 
   gru_status end() override {

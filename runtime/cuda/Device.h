@@ -23,10 +23,9 @@ public:
   /// Parts of cuDNN that masks have kept from running.
   uint64_t getNumMaskFallbacks() const { return numMaskFallbacks; }
 
-  /// Before a run: the addresses of its inputs and outputs, of which those in the
-  /// device's memory that code on the host reads or writes are replaced.
-  [[nodiscard]] virtual gru_status begin(const void **in, void **out,
-                                         const int64_t *symbols) = 0;
+  /// Before a run. Memory of the device that code on the host reads or writes is
+  /// replaced in the call.
+  [[nodiscard]] virtual gru_status begin(gru_call &call) = 0;
   /// After it: the first failure of the run; its text is the thread's last error.
   [[nodiscard]] virtual gru_status end() = 0;
 

@@ -52,6 +52,8 @@ gru_status Mirrors::create(const Plan &plan, const SessionMemory &memory,
   }
   inputs = std::vector<Tensor>(plan.inputs().size());
   outputs = std::vector<Tensor>(plan.outputs().size());
+  in.resize(inputs.size());
+  out.resize(outputs.size());
   auto prepare = [&](std::vector<Tensor> &tensors,
                      std::span<const gru_plan_tensor> shapes) -> gru_status {
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -97,13 +99,13 @@ gru_status Mirrors::bind(Tensor &tensor, const gru_plan_tensor &shape,
   return GRU_OK;
 }
 
-gru_status Mirrors::begin(const Plan &plan, const void **in, void **out,
-                          const int64_t *symbols, CUstream stream) {
+gru_status Mirrors::begin(const Plan &plan, gru_call &call, CUstream stream) {
   usesHost = false;
   bool waits = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     Tensor &input = inputs[i];
-    if (gru_status status = bind(input, plan.inputs()[i], symbols, in[i]))
+    in[i] = call.in[i];
+    if (gru_status status = bind(input, plan.inputs()[i], call.dims, in[i]))
       return status;
     if (!input.caller)
       continue;
@@ -114,12 +116,14 @@ gru_status Mirrors::begin(const Plan &plan, const void **in, void **out,
   if (waits)
     GRU_DRIVER(cuStreamSynchronize, stream);
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const void *address = out[i];
+    const void *address = call.out[i];
     if (gru_status status =
-            bind(outputs[i], plan.outputs()[i], symbols, address))
+            bind(outputs[i], plan.outputs()[i], call.dims, address))
       return status;
     out[i] = const_cast<void *>(address);
   }
+  call.in = in.data();
+  call.out = out.data();
   return GRU_OK;
 }
 

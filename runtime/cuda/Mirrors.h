@@ -19,8 +19,8 @@ public:
   [[nodiscard]] gru_status create(const Plan &plan, const SessionMemory &memory,
                                   int64_t maxTimesteps, CUstream stream);
   /// As Device::begin.
-  [[nodiscard]] gru_status begin(const Plan &plan, const void **in, void **out,
-                                 const int64_t *symbols, CUstream stream);
+  [[nodiscard]] gru_status begin(const Plan &plan, gru_call &call,
+                                 CUstream stream);
   /// What begin has replaced goes to the caller.
   [[nodiscard]] gru_status end(CUstream stream);
 
@@ -49,6 +49,8 @@ private:
   DeviceBlock weights, state, scratch;
   Range blobs[3];
   std::vector<Tensor> inputs, outputs;
+  std::vector<const void *> in; ///< What the kernel gets.
+  std::vector<void *> out;
   bool usesHost = true;
 };
 

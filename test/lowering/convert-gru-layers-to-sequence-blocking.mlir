@@ -23,7 +23,8 @@ func.func @units24(%x: tensor<1x?x8xf32>, %W: tensor<8x72xf32>, %U: tensor<24x72
 
 // CHECK-LABEL: func.func @units64
 func.func @units64(%x: tensor<1x?x8xf32>, %W: tensor<8x192xf32>, %U: tensor<64x192xf32>) -> tensor<1x64xf32> {
-  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x1x3x64xf32>
+  // One block of 64 would push itself out of the nearest cache in each step.
+  // AVX512: gru.packed_dense {{.*}} rows = 4 : i64} -> tensor<?x1x2x3x32xf32>
   // AVX512: gru.recur {{.*}} rows = 1 : i64
   // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x1x4x3x16xf32>
   // AVX2: gru.recur {{.*}} rows = 1 : i64
@@ -55,7 +56,7 @@ func.func @units96(%x: tensor<1x?x8xf32>, %W: tensor<8x288xf32>, %U: tensor<96x2
 
 // CHECK-LABEL: func.func @units64_batch2
 func.func @units64_batch2(%x: tensor<2x?x8xf32>, %W: tensor<8x192xf32>, %U: tensor<64x192xf32>) -> tensor<2x64xf32> {
-  // AVX512: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x2x1x3x64xf32>
+  // AVX512: gru.packed_dense {{.*}} rows = 4 : i64} -> tensor<?x2x2x3x32xf32>
   // AVX512: gru.recur {{.*}} rows = 2 : i64
   // AVX2: gru.packed_dense {{.*}} rows = 2 : i64} -> tensor<?x2x4x3x16xf32>
   // AVX2: gru.recur {{.*}} rows = 2 : i64

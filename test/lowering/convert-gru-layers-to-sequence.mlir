@@ -25,8 +25,8 @@ func.func @reset_after(%x: tensor<1x?x42xf32>, %W: tensor<42x60xf32>, %U: tensor
 func.func @without_reset_after(%x: tensor<1x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %b: tensor<12xf32>) -> tensor<1x4xf32> {
   // CHECK-DAG: %[[BP:.+]] = gru.pack %[[B]] {gates = 3 : i64, part = #gru.part<all>
   // CHECK: gru.packed_dense {{.*}} bias(%[[BP]]
-  // CHECK-DAG: %[[ZR:.+]] = gru.pack %[[U]] {gates = 3 : i64, part = #gru.part<gates>, {{.*}} -> tensor<1x4x2x16xf32>
-  // CHECK-DAG: %[[C:.+]] = gru.pack %[[U]] {gates = 3 : i64, part = #gru.part<candidate>, {{.*}} -> tensor<1x4x1x16xf32>
+  // CHECK-DAG: %[[ZR:.+]] = gru.pack %[[U]] {gates = 3 : i64, part = #gru.part<gates>, {{.*}} -> tensor<1x4x2x4xf32>
+  // CHECK-DAG: %[[C:.+]] = gru.pack %[[U]] {gates = 3 : i64, part = #gru.part<candidate>, {{.*}} -> tensor<1x4x1x4xf32>
   // CHECK-DAG: %[[ZERO:.+]] = linalg.fill
   // The sequence has no use and is not computed.
   // CHECK: %[[R:.+]] = gru.recur ins({{.*}}) kernels(%[[ZR]], %[[C]] : {{.*}}) state(%[[ZERO]] : tensor<1x4xf32>) {

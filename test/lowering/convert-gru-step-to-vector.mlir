@@ -1,8 +1,9 @@
 // RUN: %gru-opt %s --convert-gru-step-to-vector --canonicalize | FileCheck %s
 // RUN: %gru-opt %s --convert-gru-step-to-vector="vector-bytes=32" --canonicalize | FileCheck %s --check-prefix=YMM
 
-// One block, one row: no loops but that over the old state. The candidate's sum
-// starts from its recurrent bias, because r multiplies only the recurrent part.
+// One block, one row, few units: no loops. Each sum is made of four chains, which
+// do not wait for each other. The candidate's sum starts from its recurrent bias,
+// because r multiplies only the recurrent part.
 // CHECK-LABEL: func.func @one_block
 // CHECK-SAME: %[[P:[a-z0-9]+]]: memref<1x1x3x16xf32>, %[[U:[a-z0-9]+]]: memref<1x7x3x16xf32>, %[[C:[a-z0-9]+]]: memref<1x1x16xf32>, %[[H:[a-z0-9]+]]: memref<1x16xf32>, %[[N:[a-z0-9]+]]: memref<1x16xf32>, %[[O:[a-z0-9]+]]: memref<1x7xf32>
 // YMM-LABEL: func.func @one_block
@@ -10,26 +11,75 @@ func.func @one_block(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %c: mem
   // CHECK: %[[Z0:.+]] = vector.load %[[P]][%c0, %c0, %c0, %c0]
   // CHECK: %[[R0:.+]] = vector.load %[[P]][%c0, %c0, %c1, %c0]
   // CHECK: %[[H0:.+]] = vector.load %[[C]][%c0, %c0, %c0]
-  // CHECK: %[[SUMS:.+]]:3 = scf.for %[[K:.+]] = %c0 to %c7 step %c1 iter_args(%{{.*}} = %[[Z0]], %{{.*}} = %[[R0]], %{{.*}} = %[[H0]])
-  // CHECK: memref.load %[[H]][%c0, %[[K]]]
-  // CHECK-COUNT-3: vector.fma
-  // CHECK: scf.yield
+  // CHECK: memref.load %[[H]][%c0, %c0]
+  // CHECK: %[[Z1:.+]] = vector.fma %{{.*}}, %[[Z0]]
+  // CHECK: vector.fma %{{.*}}, %[[R0]]
+  // CHECK: vector.fma %{{.*}}, %[[H0]]
+  // CHECK: memref.load %[[H]][%c0, %c1]
+  // CHECK-COUNT-3: arith.mulf
+  // CHECK: memref.load %[[H]][%c0, %c4]
+  // CHECK: vector.fma %{{.*}}, %[[Z1]]
+  // CHECK: memref.load %[[H]][%c0, %c6]
+  // CHECK-COUNT-6: arith.addf
+  // CHECK: %[[SZ:.+]] = arith.addf
+  // CHECK: %[[SR:.+]] = arith.addf
+  // CHECK: %[[SH:.+]] = arith.addf
   // CHECK: %[[XH:.+]] = vector.load %[[P]][%c0, %c0, %c2, %c0]
-  // CHECK: %[[Z:.+]] = gru.activation %[[SUMS]]#0 {kind = #gru.act<sigmoid>} : vector<16xf32>
-  // CHECK: %[[R:.+]] = gru.activation %[[SUMS]]#1 {kind = #gru.act<sigmoid>}
-  // CHECK: %[[A:.+]] = vector.fma %[[R]], %[[SUMS]]#2, %[[XH]]
+  // CHECK: %[[Z:.+]] = gru.activation %[[SZ]] {kind = #gru.act<sigmoid>} : vector<16xf32>
+  // CHECK: %[[R:.+]] = gru.activation %[[SR]] {kind = #gru.act<sigmoid>}
+  // CHECK: %[[A:.+]] = vector.fma %[[R]], %[[SH]], %[[XH]]
   // CHECK: %[[HH:.+]] = gru.activation %[[A]] {kind = #gru.act<tanh>}
-  // h' = hh + z (h - hh)
+  // h' = (1 - z) hh + z h
   // CHECK: %[[OLD:.+]] = vector.load %[[H]][%c0, %c0]
-  // CHECK: %[[D:.+]] = arith.subf %[[OLD]], %[[HH]]
-  // CHECK: %[[NEW:.+]] = vector.fma %[[Z]], %[[D]], %[[HH]]
+  // CHECK: %[[KEPT:.+]] = arith.mulf %[[Z]], %[[OLD]]
+  // CHECK: %[[TAKEN:.+]] = arith.subf %{{.*}}, %[[Z]]
+  // CHECK: %[[NEW:.+]] = vector.fma %[[TAKEN]], %[[HH]], %[[KEPT]]
   // The state is padded, the output is not.
   // CHECK: vector.store %[[NEW]], %[[N]][%c0, %c0]
   // CHECK: vector.maskedstore %[[O]][%c0, %c0], %{{.*}}, %[[NEW]]
-  // YMM: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+  // YMM: vector.fma {{.*}} : vector<8xf32>
   gru.step <all> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>) recurrent_bias(%c : memref<1x1x16xf32>)
       new_state(%n : memref<1x16xf32>) output(%o : memref<1x7xf32>) state(%h : memref<1x16xf32>)
       {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Longer sums are a loop over chains.
+// CHECK-LABEL: func.func @chains
+func.func @chains(%p: memref<1x2x3x16xf32>, %U: memref<2x30x3x16xf32>, %h: memref<1x32xf32>, %n: memref<1x32xf32>) {
+  // CHECK: scf.for %{{.*}} = %c0 to %c28 step %c4 iter_args
+  // CHECK-COUNT-12: vector.fma
+  // CHECK: scf.yield
+  // CHECK: memref.load %{{.*}}[%c0, %c28]
+  // CHECK: memref.load %{{.*}}[%c0, %c29]
+  // CHECK-COUNT-9: arith.addf
+  gru.step <all> projection(%p : memref<1x2x3x16xf32>) kernel(%U : memref<2x30x3x16xf32>)
+      new_state(%n : memref<1x32xf32>) state(%h : memref<1x32xf32>)
+      {units = 30, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
+  return
+}
+
+// Rows of a few units share registers: four of four units each are one vector,
+// whose parts are multiplied by the same weights. The fifth row is alone.
+// CHECK-LABEL: func.func @groups
+// CHECK-SAME: %[[X:[a-z0-9]+]]: memref<5x6xf32>, %[[W:[a-z0-9]+]]: memref<1x6x3x4xf32>, %{{.*}}, %[[U:[a-z0-9]+]]: memref<1x3x3x4xf32>, %[[H:[a-z0-9]+]]: memref<5x4xf32>
+func.func @groups(%x: memref<5x6xf32>, %W: memref<1x6x3x4xf32>, %b: memref<1x3x4xf32>, %U: memref<1x3x3x4xf32>, %h: memref<5x4xf32>, %n: memref<5x4xf32>, %o: memref<5x3xf32>) {
+  // The input has six columns: one whole part of a register, and two more.
+  // CHECK: %[[X0:.+]] = vector.load %[[X]][%c0, %c0] : memref<5x6xf32>, vector<4xf32>
+  // CHECK: vector.load %[[X]][%c3, %c0]
+  // CHECK: %[[ROWS:.+]] = vector.shuffle {{.*}} : vector<8xf32>, vector<8xf32>
+  // CHECK: %[[K0:.+]] = vector.load %[[W]][%c0, %c0, %c0, %c0]
+  // CHECK: %[[K:.+]] = vector.shuffle %[[K0]], %[[K0]] [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
+  // CHECK: %[[F:.+]] = vector.shuffle %[[ROWS]], %[[ROWS]] [0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12]
+  // CHECK: vector.fma %[[F]], %[[K]], %{{.*}} : vector<16xf32>
+  // CHECK: vector.maskedload %[[X]][%c0, %c4]
+  // CHECK: vector.load %[[H]][%c0, %c0] : memref<5x4xf32>, vector<16xf32>
+  // CHECK: gru.activation {{.*}} : vector<16xf32>
+  // CHECK: memref.load %[[X]][%c4, %
+  // CHECK: gru.activation {{.*}} : vector<4xf32>
+  gru.step <all> input(%x : memref<5x6xf32>) input_kernel(%W : memref<1x6x3x4xf32>) input_bias(%b : memref<1x3x4xf32>)
+      kernel(%U : memref<1x3x3x4xf32>) new_state(%n : memref<5x4xf32>) output(%o : memref<5x3xf32>) state(%h : memref<5x4xf32>)
+      {units = 3, rows = 8 : i64, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }
 
@@ -72,7 +122,7 @@ func.func @no_tail(%p: memref<1x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memr
 func.func @phases(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref<1x7x1x16xf32>, %h: memref<1x16xf32>, %z: memref<1x16xf32>, %rh: memref<1x16xf32>) {
   // CHECK: memref.load %[[H]][
   // CHECK-COUNT-2: vector.fma
-  // CHECK-NOT: vector.fma
+  // CHECK-COUNT-2: arith.mulf
   // CHECK: vector.store %{{.*}}, %[[Z]]
   // CHECK: %[[PRODUCT:.+]] = arith.mulf
   // CHECK: vector.store %[[PRODUCT]], %[[RH]]
@@ -82,7 +132,7 @@ func.func @phases(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %V: memref
   // CHECK: vector.load %{{.*}}[%c0, %c0, %c2, %c0]
   // CHECK: memref.load %[[RH]][
   // CHECK: %[[ZV:.+]] = vector.load %[[Z]]
-  // CHECK: vector.fma %[[ZV]],
+  // CHECK: arith.mulf %[[ZV]],
   // CHECK: vector.store %{{.*}}, %[[H]]
   gru.step <candidate> projection(%p : memref<1x1x3x16xf32>) kernel(%V : memref<1x7x1x16xf32>)
       update(%z : memref<1x16xf32>) reset_state(%rh : memref<1x16xf32>) new_state(%h : memref<1x16xf32>) state(%h : memref<1x16xf32>)
@@ -101,11 +151,9 @@ func.func @dropout(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memre
   // CHECK: vector.store %[[HZ]], %[[D]][%c0, %c0, %c0]
   // CHECK: vector.load %[[M]][%c1, %c0, %c0]
   // CHECK: vector.load %[[M]][%c2, %c0, %c0]
-  // CHECK: scf.for %[[K:.+]] = %c0 to %c7
-  // CHECK: memref.load %[[D]][%c0, %c0, %[[K]]]
-  // CHECK: memref.load %[[D]][%c1, %c0, %[[K]]]
-  // CHECK: memref.load %[[D]][%c2, %c0, %[[K]]]
-  // CHECK: scf.yield
+  // CHECK: memref.load %[[D]][%c0, %c0, %c0]
+  // CHECK: memref.load %[[D]][%c1, %c0, %c0]
+  // CHECK: memref.load %[[D]][%c2, %c0, %c0]
   // CHECK: vector.load %[[H]][%c0, %c0]
   // CHECK: vector.store %{{.*}}, %[[N]]
   gru.step <all> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x3x16xf32>)
@@ -119,10 +167,8 @@ func.func @dropout(%p: memref<1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memre
 // CHECK-LABEL: func.func @dropout_gates
 // CHECK-SAME: %[[Z:[a-z0-9]+]]: memref<1x16xf32>, %[[RH:[a-z0-9]+]]: memref<1x16xf32>, %[[M:[a-z0-9]+]]: memref<3x1x16xf32>, %[[D:[a-z0-9]+]]: memref<2x1x16xf32>
 func.func @dropout_gates(%p: memref<1x1x3x16xf32>, %U: memref<1x7x2x16xf32>, %h: memref<1x16xf32>, %z: memref<1x16xf32>, %rh: memref<1x16xf32>, %m: memref<3x1x16xf32>, %d: memref<2x1x16xf32>) {
-  // CHECK: scf.for
-  // CHECK: %[[OLD:.+]] = vector.load %{{.*}} : memref<1x16xf32>
   // CHECK: %[[MH:.+]] = vector.load %[[M]][%c2, %c0, %c0]
-  // CHECK: %[[DROPPED:.+]] = arith.mulf %[[OLD]], %[[MH]]
+  // CHECK: %[[DROPPED:.+]] = arith.mulf %{{.*}}, %[[MH]]
   // CHECK: %[[PRODUCT:.+]] = arith.mulf %{{.*}}, %[[DROPPED]]
   // CHECK: vector.store %[[PRODUCT]], %[[RH]]
   gru.step <gates> projection(%p : memref<1x1x3x16xf32>) kernel(%U : memref<1x7x2x16xf32>)
@@ -198,11 +244,15 @@ func.func @turn(%p: memref<6x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<
 // CHECK-LABEL: func.func @fused
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<1x5xf32>, %[[W:[a-z0-9]+]]: memref<1x5x3x16xf32>
 func.func @fused(%x: memref<1x5xf32>, %W: memref<1x5x3x16xf32>, %b: memref<1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: memref<1x16xf32>, %n: memref<1x16xf32>) {
-  // CHECK: %[[IN:.+]]:3 = scf.for %[[K:.+]] = %c0 to %c5
-  // CHECK: memref.load %[[X]][%c0, %[[K]]]
-  // CHECK: vector.load %[[W]][%c0, %[[K]], %c0, %c0]
-  // CHECK: %[[SUMS:.+]]:3 = scf.for {{.*}} iter_args(%{{.*}} = %[[IN]]#0, %{{.*}} = %[[IN]]#1, %{{.*}} = %{{cst.*}})
-  // CHECK: vector.fma %{{.*}}, %[[SUMS]]#2, %[[IN]]#2
+  // CHECK: memref.load %[[X]][%c0, %c0]
+  // CHECK: vector.load %[[W]][%c0, %c0, %c0, %c0]
+  // CHECK: memref.load %[[X]][%c0, %c4]
+  // CHECK-COUNT-8: arith.addf
+  // CHECK: %[[IN:.+]] = arith.addf
+  // CHECK: memref.load
+  // CHECK-COUNT-8: arith.addf
+  // CHECK: %[[SUM:.+]] = arith.addf
+  // CHECK: vector.fma %{{.*}}, %[[SUM]], %[[IN]]
   gru.step <all> input(%x : memref<1x5xf32>) input_kernel(%W : memref<1x5x3x16xf32>) input_bias(%b : memref<1x3x16xf32>)
       kernel(%U : memref<1x7x3x16xf32>) new_state(%n : memref<1x16xf32>) state(%h : memref<1x16xf32>)
       {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}

@@ -1,17 +1,28 @@
 // RUN: %gru-opt %s --gru-lower-copies --canonicalize | FileCheck %s
 
-// Vectors along the last dimension, then what is left one by one.
+// Vectors along the last dimension, then what is left in smaller ones.
 // CHECK-LABEL: func.func @strided
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<2x20xf32, strided<[32, 1]>>, %[[Y:[a-z0-9]+]]: memref<2x20xf32>
 func.func @strided(%x: memref<2x20xf32, strided<[32, 1]>>, %y: memref<2x20xf32>) {
   // CHECK: scf.for %[[I:.+]] = %c0 to %c2
   // CHECK: %[[V:.+]] = vector.load %[[X]][%[[I]], %{{.*}}] : {{.*}}, vector<16xf32>
   // CHECK: vector.store %[[V]], %[[Y]][%[[I]], %{{.*}}]
-  // CHECK: scf.for %[[J:.+]] = %c16 to %c20
-  // CHECK: %[[E:.+]] = memref.load %[[X]][%[[I]], %[[J]]]
-  // CHECK: memref.store %[[E]], %[[Y]][%[[I]], %[[J]]]
+  // CHECK: %[[E:.+]] = vector.load %[[X]][%[[I]], %c16] : {{.*}}, vector<4xf32>
+  // CHECK: vector.store %[[E]], %[[Y]][%[[I]], %c16]
   // CHECK-NOT: memref.copy
   memref.copy %x, %y : memref<2x20xf32, strided<[32, 1]>> to memref<2x20xf32>
+  return
+}
+
+// Rows that lie behind each other are one; what is long is a loop, with what is
+// left one by one.
+// CHECK-LABEL: func.func @one_piece
+func.func @one_piece(%x: memref<9x9xf32>, %y: memref<9x9xf32>) {
+  // CHECK: memref.collapse_shape %{{.*}} : memref<9x9xf32> into memref<81xf32>
+  // CHECK: scf.for %{{.*}} = %c0 to %c80 step %c16
+  // CHECK: vector.load {{.*}} vector<16xf32>
+  // CHECK: memref.load %{{.*}}[%c80]
+  memref.copy %x, %y : memref<9x9xf32> to memref<9x9xf32>
   return
 }
 

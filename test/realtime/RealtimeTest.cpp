@@ -55,7 +55,9 @@ bool work(gru_session *session, gru_program *other, realtime_model *stream,
          gru_session_save_state(session, saved, sizeof(saved)) == GRU_OK &&
          gru_session_restore_state(session, saved, sizeof(saved)) == GRU_OK &&
          gru_session_set_program(session, other) == GRU_OK &&
-         gru_session_run(session, inputs, 2, outputs, 1) == GRU_OK;
+         gru_session_run(session, inputs, 2, outputs, 1) == GRU_OK &&
+         gru_session_bind(session, inputs, 2, outputs, 1) == GRU_OK &&
+         gru_session_run_bound(session) == GRU_OK;
 }
 
 } // namespace

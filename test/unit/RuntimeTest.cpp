@@ -1101,6 +1101,33 @@ TEST_F(SessionTest, RunsAndKeepsState) {
   ASSERT_TRUE(run(session, kMax));
 }
 
+TEST_F(SessionTest, RunsWhatIsBound) {
+  gru::Result<void> unbound = session.run();
+  ASSERT_FALSE(unbound);
+  EXPECT_THAT(unbound.error().message(), HasSubstr("nothing is bound"));
+  EXPECT_EQ(gru_session_run_bound(nullptr), GRU_INVALID_ARGUMENT);
+
+  gru::TensorView in(x.data(), {kBatch, 1, kUnits});
+  gru::TensorView out(y.data(), {kBatch, 1, kUnits});
+  ASSERT_TRUE(session.bind({in}, {out}));
+  EXPECT_EQ(y[0], -7) << "binding runs nothing";
+  ASSERT_TRUE(session.run());
+  EXPECT_THAT(std::vector(y.begin(), y.begin() + 3), ElementsAre(1.5, 2, 2));
+  x[0] = 3; // What lies there now counts.
+  ASSERT_TRUE(session.run());
+  EXPECT_EQ(y[0], 5);
+
+  // Another run's tensors are the bound ones from then on; a failed binding
+  // leaves none.
+  std::vector<float> other(y.size());
+  ASSERT_TRUE(session.run({in}, {{other.data(), {kBatch, 1, kUnits}}}));
+  y[0] = -7;
+  ASSERT_TRUE(session.run());
+  EXPECT_EQ(y[0], -7);
+  EXPECT_FALSE(session.bind({in}, {in}));
+  EXPECT_FALSE(session.run());
+}
+
 TEST_F(SessionTest, SessionsAreIndependent) {
   gru::Session other = program.session();
   EXPECT_EQ(other.max_timesteps(), GRU_DEFAULT_MAX_TIMESTEPS);

@@ -65,22 +65,33 @@ struct Options {
 } // namespace
 
 /// One pass over the whole workload: T calls of a stream, or one call.
-static Result<void> runOnce(Session &session, const Case &c,
-                            std::vector<float> &y) {
-  int64_t outputs = c.outputs();
-  if (!c.stream) {
-    TensorView in(c.x.data(), {c.batch, c.timesteps, c.features});
-    TensorView out(y.data(), {c.batch, c.timesteps, outputs});
-    return session.run({&in, 1}, {&out, 1});
-  }
-  session.reset_states();
+/// A pass over all timesteps; of a stream one call each, on tensors of one step
+/// that were bound before.
+static gru_status runOnce(Session &session, Case &c, std::vector<float> &y) {
+  int64_t steps = c.stream ? 1 : c.timesteps, width = c.outputs();
+  int64_t inDims[] = {c.batch, steps, c.features};
+  int64_t outDims[] = {c.batch, steps, width};
+  gru_buffer in{c.x.data(), GRU_F32, 3, inDims};
+  gru_buffer out{y.data(), GRU_F32, 3, outDims};
+  if (!c.stream)
+    return gru_session_run(session.get(), &in, 1, &out, 1);
+  std::vector<float> oneIn(c.features), oneOut(width);
+  in.data = oneIn.data();
+  out.data = oneOut.data();
+  (void)session.reset_states();
+  if (gru_status status = gru_session_bind(session.get(), &in, 1, &out, 1))
+    return status;
+  const float *x = c.x.data();
+  float *to = y.data();
   for (int64_t t = 0; t < c.timesteps; ++t) {
-    TensorView in(&c.x[t * c.features], {c.batch, 1, c.features});
-    TensorView out(&y[t * outputs], {c.batch, 1, outputs});
-    if (Result<void> done = session.run({&in, 1}, {&out, 1}); !done)
-      return done;
+    std::copy_n(x, c.features, oneIn.data());
+    if (gru_status status = gru_session_run_bound(session.get()))
+      return status;
+    std::copy_n(oneOut.data(), width, to);
+    x += c.features;
+    to += width;
   }
-  return {};
+  return GRU_OK;
 }
 
 /// The least nanoseconds of a step: each layer's products at the core's peak, or
@@ -160,8 +171,8 @@ static llvm::Error run(const Options &options) {
   Session session = Program::adopt(program).session(
       {.max_timesteps = c.stream ? 1 : c.timesteps});
   std::vector<float> y(c.reference.size());
-  if (Result<void> done = runOnce(session, c, y); !done)
-    return createStringError(done.error().message());
+  if (runOnce(session, c, y))
+    return createStringError(gru_last_error());
   double first = now() - begin;
 
   double error = 0;

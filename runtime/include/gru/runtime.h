@@ -359,6 +359,19 @@ GRU_API gru_status gru_session_run(gru_session *session,
                                    const gru_buffer *outputs,
                                    size_t num_outputs);
 
+/* The two halves of gru_session_run. The first checks the tensors and keeps their
+   addresses; the second runs on them, as often as you like, with whatever lies
+   there then. So one step of a small network pays for no checks: write the
+   input, call gru_session_run_bound, read the output. The memory must stay until
+   other tensors are bound, by either of these or by gru_session_run.
+   Errors: those of gru_session_run; gru_session_run_bound has only that nothing
+   is bound. */
+GRU_API gru_status gru_session_bind(gru_session *session,
+                                    const gru_buffer *inputs, size_t num_inputs,
+                                    const gru_buffer *outputs,
+                                    size_t num_outputs);
+GRU_API gru_status gru_session_run_bound(gru_session *session);
+
 /* Keras's training=True as a flag of the call. A program for training is another
    program than one for inference; a session takes one of the same model beside
    its own and keeps it for later calls, with scratch memory of its own. NULL gives

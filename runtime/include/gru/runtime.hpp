@@ -263,29 +263,30 @@ public:
   Result<void> run(std::span<const TensorView> in,
                    std::span<const TensorView> out,
                    const RunOptions &options = {}) {
-    if (!handle)
-      return error();
-    for (size_t i = 0; i < out.size(); ++i)
-      if (out[i].isReadOnly())
-        return Error(GRU_INVALID_ARGUMENT,
-                     "output " + std::to_string(i) +
-                         ": is read-only, found a pointer to const");
-    // If the numbers are wrong, the tables are not looked at.
-    std::transform(in.begin(), in.begin() + std::min(in.size(), inputs.size()),
-                   inputs.begin(), toBuffer);
-    std::transform(out.begin(),
-                   out.begin() + std::min(out.size(), outputs.size()),
-                   outputs.begin(), toBuffer);
-    auto function =
-        options.training ? gru_session_run_training : gru_session_run;
-    return Result<void>::of(function(handle, inputs.data(), in.size(),
-                                     outputs.data(), out.size()));
+    return give(options.training ? gru_session_run_training : gru_session_run,
+                in, out);
   }
   Result<void> run(std::initializer_list<TensorView> in,
                    std::initializer_list<TensorView> out,
                    const RunOptions &options = {}) {
     return run(std::span(in.begin(), in.size()),
                std::span(out.begin(), out.size()), options);
+  }
+
+  /// Checks the tensors and keeps their addresses, for run(): see
+  /// gru_session_bind.
+  Result<void> bind(std::span<const TensorView> in,
+                    std::span<const TensorView> out) {
+    return give(gru_session_bind, in, out);
+  }
+  Result<void> bind(std::initializer_list<TensorView> in,
+                    std::initializer_list<TensorView> out) {
+    return bind(std::span(in.begin(), in.size()),
+                std::span(out.begin(), out.size()));
+  }
+  /// Runs on what lies in the bound tensors now.
+  Result<void> run() {
+    return Result<void>::of(gru_session_run_bound(handle));
   }
 
   /// Makes all states zero; an error where no layer is stateful.
@@ -340,6 +341,27 @@ public:
   }
 
 private:
+  using Function = gru_status (*)(gru_session *, const gru_buffer *, size_t,
+                                  const gru_buffer *, size_t);
+  Result<void> give(Function function, std::span<const TensorView> in,
+                    std::span<const TensorView> out) {
+    if (!handle)
+      return error();
+    for (size_t i = 0; i < out.size(); ++i)
+      if (out[i].isReadOnly())
+        return Error(GRU_INVALID_ARGUMENT,
+                     "output " + std::to_string(i) +
+                         ": is read-only, found a pointer to const");
+    // If the numbers are wrong, the tables are not looked at.
+    std::transform(in.begin(), in.begin() + std::min(in.size(), inputs.size()),
+                   inputs.begin(), toBuffer);
+    std::transform(out.begin(),
+                   out.begin() + std::min(out.size(), outputs.size()),
+                   outputs.begin(), toBuffer);
+    return Result<void>::of(function(handle, inputs.data(), in.size(),
+                                     outputs.data(), out.size()));
+  }
+
   static gru_buffer toBuffer(const TensorView &view) { return view.buffer(); }
   static Error noSession() {
     return Error(GRU_INVALID_ARGUMENT, "session: is empty");
