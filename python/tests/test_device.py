@@ -65,7 +65,7 @@ class DeviceArray:
     def __dlpack__(self, **_):
         sizes = (ctypes.c_int64 * len(self.shape))(*self.shape)
         self.managed = DLManagedTensor(
-            DLTensor(self.address, 2, 0, len(self.shape), 2, 32, 1, sizes, None, 0), None, None)
+            DLTensor(self.address.value, 2, 0, len(self.shape), 2, 32, 1, sizes, None, 0), None, None)
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
         new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
