@@ -11,6 +11,7 @@ inline constexpr llvm::StringLiteral kCudnn = "cudnn";
 inline constexpr llvm::StringLiteral kGPU = "gpu";
 
 /// Discardable attributes; see the dialect's page.
+inline constexpr llvm::StringLiteral kOnHostAttr = "gru.on_host";
 inline constexpr llvm::StringLiteral kDeviceAttr = "gru.device";
 inline constexpr llvm::StringLiteral kDevicePartsAttr = "gru.device_parts";
 } // namespace gru

@@ -49,7 +49,7 @@ def GRU_DeviceRnnOp : GRU_DestinationOp<"device_rnn", [AttrSizedOperandSegments]
     I64Attr:$layers, UnitAttr:$bidirectional, UnitAttr:$go_backwards, UnitAttr:$writes_where_read,
     UnitAttr:$time_major, UnitAttr:$zero_output_for_mask, UnitAttr:$reset_after,
     GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation, OptionalAttr<F64Attr>:$clip,
-    OptionalAttr<StrAttr>:$code);
+    UnitAttr:$required, OptionalAttr<StrAttr>:$code);
   let results = (outs Variadic<GRU_Tensor>:$results);
   let assemblyFormat = [{
     $library `ins` `(` $input `:` type($input) `)` `weights` `(` $weights `:` type($weights) `)`
@@ -73,6 +73,44 @@ def GRU_DeviceRnnOp : GRU_DestinationOp<"device_rnn", [AttrSizedOperandSegments]
     bool hasBias() { return getWeightsPerCell() == 3; }
     int64_t getUnits() { return ::llvm::cast<::mlir::ShapedType>(getWeights()[1].getType()).getDimSize(0); }
   }];
+}
+
+def GRU_DeviceKernelOp : GRU_Op<"device_kernel", [AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "one launch of a kernel of our own";
+  let description = [{
+    Runs `gru_kernel` of the module `code`, later PTX, with `items` items of work,
+    on the mirrors of buffers that it reads and of those that it writes; every
+    element of a buffer that is written is. The kernel's arguments are the
+    addresses of the first elements of both and the values, in this order.
+
+    ```mlir
+    gru.device_kernel "gru_kernel_0" items(%n) reads(%x : memref<2x?x3xf32>)
+        writes(%y : memref<2x?x3xf32>) values(%t)
+    ```
+  }];
+  let arguments = (ins StrAttr:$code, Index:$items, Variadic<AnyMemRef>:$reads,
+    Variadic<AnyMemRef>:$writes, Variadic<Index>:$values);
+  let assemblyFormat = [{
+    $code `items` `(` $items `)` (`reads` `(` $reads^ `:` type($reads) `)`)?
+    (`writes` `(` $writes^ `:` type($writes) `)`)? (`values` `(` $values^ `)`)? attr-dict
+  }];
+}
+
+def GRU_DeviceMoveOp : GRU_Op<"device_move", [
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "a copy between a buffer and its mirror on the device";
+  let description = [{
+    To the mirror, or with `to_host` back, after which the host may read it. The
+    buffer is a whole one, no view.
+
+    ```mlir
+    gru.device_move %x : memref<2x?x3xf32>
+    gru.device_move %y to_host : memref<2x?x3xf32>
+    ```
+  }];
+  let arguments = (ins AnyMemRef:$buffer, UnitAttr:$to_host);
+  let assemblyFormat = "$buffer (`to_host` $to_host^)? attr-dict `:` type($buffer)";
 }
 
 #endif // GRU_DEVICE_OPS_TD

@@ -55,6 +55,8 @@ def GRU_Dialect : Dialect {
     * `gru.pack_program` on a function: what fills that blob (see
       `gru-hoist-packs`).
 
+    * `gru.on_host` on an input or output of a program for a device: code on the host
+      reads or writes it (see `gru-move-data`)
     * `gru.device` on an argument: the session's device; `gru.device_parts` on a
       function: what it runs (see `convert-gru-device-to-calls`).
 

@@ -680,6 +680,23 @@ LogicalResult DeviceRnnOp::verify() {
   return verifyResults(*this);
 }
 
+void DeviceKernelOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  for (OpOperand &operand : getReadsMutable())
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  for (OpOperand &operand : getWritesMutable())
+    effects.emplace_back(MemoryEffects::Write::get(), &operand);
+}
+
+void DeviceMoveOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  // A mirror is no value of its own: nothing may pass a move.
+  effects.emplace_back(MemoryEffects::Read::get(), &getBufferMutable());
+  effects.emplace_back(MemoryEffects::Write::get(), &getBufferMutable());
+}
+
 void RecurOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
         &effects) {

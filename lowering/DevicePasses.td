@@ -57,8 +57,10 @@ def ConvertToCudnnPass : Pass<"convert-gru-to-cudnn", "::mlir::func::FuncOp"> {
 
     cuDNN takes lengths, not masks. A mask that is data is looked at when the
     program runs: `scf.if` around the call and, in its other branch, the layers as
-    they were, for the backend that comes after cuDNN.
+    they were, for the backend that comes after cuDNN. With `required` there is no
+    other branch: such a mask fails the run.
   }];
+  let options = [Option<"required", "required", "bool", "false", "A mask may not send a run to another backend">];
   let statistics = [Statistic<"numCalls", "calls", "Calls of cuDNN">,
                     Statistic<"numLayers", "layers", "Layers that became part of a call">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect", "::mlir::scf::SCFDialect",
@@ -80,16 +82,74 @@ def ConvertToGPUPass : Pass<"convert-gru-to-gpu", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect"];
 }
 
-def MakeGPUKernelsPass : Pass<"gru-make-gpu-kernels", "::mlir::ModuleOp"> {
-  let summary = "writes the kernel of each call of our own";
+def PlaceOnDevicePass : Pass<"gru-place-on-device", "::mlir::ModuleOp"> {
+  let summary = "operations around device layers become kernels";
   let description = [{
-    One `gpu.module` per operation, named by its attribute `code`, with one
-    kernel, `gru_layer`, for all timesteps of a layer: the input projection, then
-    the recurrence, with a barrier over the whole grid after each step. A block
-    owns units; it keeps their recurrent weights in shared memory where they fit
-    (the runtime decides), and a warp computes one unit of one row, its lanes
-    sharing the sum over the old state. lowering/gpu/LayerKernel.cpp has the
-    arguments.
+    After bufferisation. What reads or writes a buffer of a `gru.device_rnn`, or of
+    another operation that this pass has placed, becomes a `gru.device_kernel`, so
+    that data does not travel between layers: copies, `gru.packed_dense` and linalg
+    operations whose bodies are arithmetic on float32, integers and conditions.
+    Other operations stay on the host: those in loops (row-wise activations),
+    other types, functions without an approximation, and whoever writes masks, which
+    the host reads.
+
+    Views that a `gru.device_rnn` reads or writes become dense buffers and copies.
+
+    ```mlir
+    gru.device_rnn "gpu" ins(%x : ...) weights(...) sequences(%s : ...) {...}
+    linalg.generic ... ins(%s : memref<2x?x4xf32>) outs(%y : memref<2x?x4xf32>) {...}
+    // becomes
+    gru.device_rnn "gpu" ins(%x : ...) weights(...) sequences(%s : ...) {...}
+    gru.device_kernel "gru_kernel_0" items(%n) reads(%s : memref<2x?x4xf32>)
+        writes(%y : memref<2x?x4xf32>) values(%t)
+    ```
+  }];
+  let statistics = [Statistic<"numKernels", "kernels", "Operations that became kernels">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect"];
+}
+
+def MoveDataPass : Pass<"gru-move-data", "::mlir::func::FuncOp"> {
+  let summary = "copies between buffers and their mirrors on the device";
+  let description = [{
+    Every buffer has a mirror on the device, where device operations read and write.
+    This pass follows where each buffer's contents are valid and inserts a
+    `gru.device_move` where the other side reads them, so that what passes from one
+    device operation to the next does not move. Inputs and states start on the host,
+    outputs and states end there; weights are on both sides. What code on the host
+    reads or writes itself is marked `gru.on_host`: of the rest the runtime takes
+    memory of the device as well.
+
+    ```mlir
+    gru.device_rnn "gpu" ins(%x : ...) ... sequences(%s : memref<2x?x4xf32>) {...}
+    // with an input %x and an output %s becomes
+    gru.device_move %x : memref<2x?x3xf32>
+    gru.device_rnn "gpu" ins(%x : ...) ... sequences(%s : memref<2x?x4xf32>) {...}
+    gru.device_move %s to_host : memref<2x?x4xf32>
+    ```
+
+    A device operation in a loop is an error.
+  }];
+  let statistics = [Statistic<"numMoves", "moves", "Copies from one side to the other">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect"];
+}
+
+def MakeGPUKernelsPass : Pass<"gru-make-gpu-kernels", "::mlir::ModuleOp"> {
+  let summary = "writes the kernels of each gru.device_rnn";
+  let description = [{
+    One `gpu.module` per `gru.device_rnn`, named by its attribute `code`.
+
+    For `gpu` with the entries `gru_project`, the tiled product of all inputs with
+    the kernel, and twice the recurrence for all timesteps, with a barrier over the
+    whole grid after each step, in which a warp computes a unit, its lanes sharing the
+    sum over the old state: `gru_layer_in_registers`, whose lanes keep the recurrent
+    weights for all timesteps, and `gru_layer`, whose blocks keep them in shared
+    memory where they fit. The runtime takes the first that fits the device.
+    lowering/gpu/LayerKernel.h has the arguments.
+
+    For `cudnn`, where masks or directions ask for it, with those that make Keras's
+    results of cuDNN's: lowering/cudnn/SequenceKernels.h.
 
     Without `reset_after` a step has two halves with a barrier between, because
     the second product waits for r * h.
@@ -101,7 +161,7 @@ def MakeGPUKernelsPass : Pass<"gru-make-gpu-kernels", "::mlir::ModuleOp"> {
 def EmitPTXPass : Pass<"gru-emit-ptx", "::mlir::ModuleOp"> {
   let summary = "turns gpu modules into PTX, which goes into the calls";
   let description = [{
-    Lowers each `gpu.module` of `gru-make-gpu-kernels` through upstream's gpu and
+    Lowers each `gpu.module` of the passes before through upstream's gpu and
     nvvm dialects and LLVM's NVPTX backend, and replaces the attribute `code` of
     the operations that name it by its text. The driver compiles PTX for the
     device that it finds, so that one for an older `chip` runs on newer ones.
@@ -113,7 +173,7 @@ def EmitPTXPass : Pass<"gru-emit-ptx", "::mlir::ModuleOp"> {
 }
 
 def ConvertDeviceToCallsPass : Pass<"convert-gru-device-to-calls", "::mlir::func::FuncOp"> {
-  let summary = "turns gru.device_rnn into calls of the runtime";
+  let summary = "turns device operations into calls of the runtime";
   let description = [{
     What the runtime has to set up before the first run, sizes, flags and where
     the weights lie in their blob, is recorded in `gru.device_parts`, one entry per
@@ -122,6 +182,10 @@ def ConvertDeviceToCallsPass : Pass<"convert-gru-device-to-calls", "::mlir::func
     the addresses of the buffers in the order of the operands:
 
         input, initial states, mask, sequences, lasts, states
+
+    of a `gru.device_rnn`; of a `gru.device_kernel` the items instead of timesteps,
+    and what it reads, writes and the values. `gru.device_move` becomes a call of
+    the session's device, too.
 
     Where a mask decides whether cuDNN is called, the other branch tells the device
     so, with the bitwise complement of the number and no buffers.

@@ -178,6 +178,8 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         b.getNamedAttr("name", name ? name : b.getStringAttr("")),
         b.getNamedAttr("type", TypeAttr::get(type.getElementType())),
         b.getNamedAttr("shape", b.getDenseI64ArrayAttr(shape))};
+    if (attrs.contains(kOnHostAttr))
+      fields.push_back(b.getNamedAttr("on_host", b.getUnitAttr()));
     llvm::append_range(fields, more);
     return b.getDictionaryAttr(fields);
   }

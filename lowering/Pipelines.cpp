@@ -114,10 +114,9 @@ static void legalize(OpPassManager &pm, const PipelineOptions &) {
 static void placeOnDevice(OpPassManager &pm, const PipelineOptions &options) {
   if (!usesDevice(options))
     return;
-  pm.addNestedPass<func::FuncOp>(createConvertToCudnnPass());
+  pm.addNestedPass<func::FuncOp>(
+      createConvertToCudnnPass({options.requireBackend == "cudnn"}));
   pm.addNestedPass<func::FuncOp>(createConvertToGPUPass());
-  pm.addPass(createMakeGPUKernelsPass());
-  pm.addPass(createEmitPTXPass());
 }
 
 /// Layers become packed weights, projections and recurrences.
@@ -135,7 +134,7 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 /// Weights leave the function, tensors become buffers.
-static void buffers(OpPassManager &pm, const PipelineOptions &) {
+static void buffers(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createHoistPacksPass());
   pm.addNestedPass<func::FuncOp>(createTensorOpsToLinalgPass());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
@@ -152,12 +151,16 @@ static void buffers(OpPassManager &pm, const PipelineOptions &) {
       bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   cleanUp(pm);
+  if (!usesDevice(options))
+    return;
+  pm.addPass(createPlaceOnDevicePass());
+  pm.addNestedPass<func::FuncOp>(createMoveDataPass());
+  pm.addPass(createMakeGPUKernelsPass());
+  pm.addPass(createEmitPTXPass());
 }
 
 /// Recurrences become time loops around steps; all memory is placed.
 static void loops(OpPassManager &pm, const PipelineOptions &options) {
-  if (usesDevice(options))
-    pm.addNestedPass<func::FuncOp>(createConvertDeviceToCallsPass({options.allowTF32}));
   // Threads would have to agree on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
   pass.skipMasked = options.target.threads == 1;
@@ -183,6 +186,10 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
   pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  // After that, since a call's buffers are alive until the call.
+  if (usesDevice(options))
+    pm.addNestedPass<func::FuncOp>(
+        createConvertDeviceToCallsPass({options.allowTF32}));
   if (callsHalide)
     pm.addPass(createLowerHalideCallsPass());
   // The approximations take sigmoid and its like whole, so they must see them

@@ -1,8 +1,8 @@
 //===- _gru.cpp - the C++ interface for Python ------------------------------===//
 //
 // The least that gru/__init__.py needs: arrays come as anything that speaks
-// DLPack or the buffer protocol, dense, on the CPU. The interpreter's lock is
-// released while compiling and running.
+// DLPack or the buffer protocol, dense, in memory of the host or of a CUDA device.
+// The interpreter's lock is released while compiling and running.
 //
 //===----------------------------------------------------------------------===//
 
@@ -16,8 +16,8 @@
 #include <nanobind/stl/vector.h>
 
 namespace nb = nanobind;
-using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using WritableArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
+using Array = nb::ndarray<nb::ro, nb::c_contig>;
+using WritableArray = nb::ndarray<nb::c_contig>;
 
 namespace {
 
@@ -42,7 +42,20 @@ constexpr std::pair<gru::DType, nb::dlpack::dtype> kTypes[] = {
     // NumPy has no bfloat16: such arrays come as their bits.
     {gru::DType::bf16, {uint8_t(nb::dlpack::dtype_code::UInt), 16, 1}}};
 
+/// Programs for devices take the first device's memory, too; what is elsewhere none.
+template <typename A> void checkDevice(const A &array) {
+  int device = array.device_type();
+  bool onHost = device == nb::device::cpu::value ||
+                device == nb::device::cuda_host::value;
+  bool onDevice = device == nb::device::cuda::value ||
+                  device == nb::device::cuda_managed::value;
+  if (!onHost && !(onDevice && array.device_id() == 0))
+    throw nb::type_error("array: is on a device other than the CPU and the first "
+                         "CUDA device");
+}
+
 template <typename A> gru::TensorView view(const A &array, bool readOnly) {
+  checkDevice(array);
   for (auto [type, dlpack] : kTypes)
     if (array.dtype() == dlpack) {
       // More dimensions than a view keeps are refused by run.
@@ -258,6 +271,10 @@ NB_MODULE(_gru, m) {
   nb::class_<gru::Session>(m, "Session")
       .def("run", &runSession)
       .def("prepare_training", &prepareTraining)
+      .def("set_stream",
+           [](gru::Session &s, uintptr_t stream) {
+             check(s.set_stream(reinterpret_cast<void *>(stream)));
+           })
       .def("reset_states", [](gru::Session &s) { check(s.reset_states()); })
       .def("reset_states_to",
            [](gru::Session &s, const std::vector<Array> &values) {

@@ -20,7 +20,7 @@ static_assert(sizeof(gru_plan_tensor) == 72);
 static_assert(sizeof(gru_plan_symbol) == 8);
 static_assert(sizeof(gru_plan_pack) == 240);
 static_assert(sizeof(gru_plan_scratch) == 24);
-static_assert(sizeof(gru_plan_part) == 64);
+static_assert(sizeof(gru_plan_part) == 72);
 static_assert(offsetof(gru_plan_header, weights_bytes) == 48);
 static_assert(offsetof(gru_plan_tensor, offset) == 64);
 static_assert(offsetof(gru_plan_pack, extents) == 40);
@@ -142,9 +142,9 @@ gru_status Plan::checkTensors(std::span<const gru_plan_tensor> tensors,
       return fail(GRU_DAMAGED, "plan: ", kind, " '", name(tensor),
                   "': too many dimensions, found ", tensor.rank,
                   ", expected at most ", GRU_MAX_RANK);
-    if (tensor.reserved != 0)
+    if (tensor.flags > GRU_TENSOR_ON_HOST)
       return fail(GRU_DAMAGED, "plan: ", kind, " '", name(tensor),
-                  "': reserved field is set, found ", tensor.reserved);
+                  "': flags are not known, found ", tensor.flags);
     for (uint32_t d = 0; d < tensor.rank; ++d) {
       int64_t dim = tensor.dims[d];
       if (dim >= 0)
@@ -251,8 +251,15 @@ gru_status Plan::checkParts() const {
       return fail(GRU_DAMAGED, "plan: part ", i, ": ", what,
                   " is out of range, found ", found);
     };
-    if (part.library != GRU_PART_CUDNN && part.library != GRU_PART_GPU)
+    if (part.library < GRU_PART_CUDNN || part.library > GRU_PART_KERNEL)
       return wrong("library", part.library);
+    if (part.code >= header().code_size)
+      return wrong("code", part.code);
+    if (part.num_buffers > 4096 || part.num_values > 4096)
+      return wrong("number of arguments",
+                   std::max(part.num_buffers, part.num_values));
+    if (part.library == GRU_PART_KERNEL)
+      continue;
     if (part.dtype < GRU_F32 || part.dtype > GRU_BF16)
       return wrong("type", part.dtype);
     if (part.layers < 1 || part.layers > 4096)
@@ -266,8 +273,6 @@ gru_status Plan::checkParts() const {
         return wrong("a size", size);
     if (part.timesteps < 0 || part.timesteps > most)
       return wrong("timesteps", part.timesteps);
-    if (part.library == GRU_PART_GPU && part.code >= header().code_size)
-      return wrong("code", part.code);
     uint64_t count =
         uint64_t(part.layers) * part.directions * part.weights_per_cell;
     if (part.first_offset > header().num_offsets ||

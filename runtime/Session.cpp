@@ -18,9 +18,16 @@ gru_status makeDevice(const gru_session &session, const gru_program &program,
                       std::unique_ptr<cuda::Device> &device) {
   if (program.plan.parts().empty())
     return GRU_OK;
-  return cuda::createDevice(program.plan,
-                            static_cast<const char *>(program.weights),
-                            session.maxTimesteps, device);
+  char *memory = session.memory.get();
+  cuda::SessionMemory seen{static_cast<const char *>(program.weights), memory,
+                           memory + session.scratchOffset, 0};
+  if (gru_status status = gru_program_scratch_bytes(
+          &program, session.maxTimesteps, &seen.scratchBytes))
+    return status;
+  if (gru_status status = cuda::createDevice(program.plan, seen,
+                                             session.maxTimesteps, device))
+    return status;
+  return session.stream ? device->setStream(session.stream) : GRU_OK;
 }
 
 /// Threads for a program that was compiled for `size` of them.
@@ -439,8 +446,36 @@ uint64_t gru_session_num_mask_fallbacks(const gru_session *session) {
   return session && session->device ? session->device->getNumMaskFallbacks() : 0;
 }
 
+gru_status gru_session_set_stream(gru_session *session, void *stream) {
+  if (!session)
+    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_stream: session is null");
+  if (!session->device)
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_stream: the program has no parts on a device");
+  if (gru_status status = session->device->setStream(stream))
+    return status;
+  session->stream = stream;
+  return GRU_OK;
+}
+
 int64_t gru_session_max_timesteps(const gru_session *session) {
   return session ? session->maxTimesteps : 0;
+}
+
+/* Kernels carry no type information for the sanitizer of indirect calls. */
+#ifdef __clang__
+__attribute__((no_sanitize("function")))
+#endif
+[[gnu::noinline]] static gru_status
+runOnDevice(gru_session &session) {
+  gru_call call = session.call;
+  if (gru_status status = session.device->begin(call))
+    return status;
+  {
+    FloatEnvironment environment;
+    session.program->artifact.kernel(&call, /*member=*/0);
+  }
+  return session.device->end();
 }
 
 [[gnu::noinline]] static gru_status runTeam(gru_session &session) {
@@ -453,7 +488,7 @@ int64_t gru_session_max_timesteps(const gru_session *session) {
     session.pool.run(session.pool.context, runMember, &run);
   else
     runMember(&run, 0);
-  return session.device ? session.device->takeStatus() : GRU_OK;
+  return GRU_OK;
 }
 
 /* Kernels carry no type information for the sanitizer of indirect calls. */
@@ -464,9 +499,11 @@ static inline gru_status
 runBound(gru_session &session) {
   if (session.team)
     return runTeam(session);
+  if (session.device)
+    return runOnDevice(session);
   FloatEnvironment environment;
   session.program->artifact.kernel(&session.call, /*member=*/0);
-  return session.device ? session.device->takeStatus() : GRU_OK;
+  return GRU_OK;
 }
 
 gru_status gru_session_bind(gru_session *session, const gru_buffer *inputs,

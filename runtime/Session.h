@@ -51,6 +51,7 @@ struct gru_session {
   gru::runtime::Block boundTensors; ///< Inputs, then outputs.
   gru::runtime::Bound *bound = nullptr; ///< In there.
   bool hasBound = false; ///< Whether a run has been checked.
+  void *stream = nullptr; ///< Of the caller's, for the device.
   /// Where the plan has parts.
   std::unique_ptr<gru::runtime::cuda::Device> device;
   gru::runtime::Team *team = nullptr; ///< Null: one thread.

@@ -2,6 +2,7 @@
 
 #include "compiler/api/Target.h"
 #include "compiler/jit/DiskCache.h"
+#include "compiler/jit/TuningFile.h"
 #include "compiler/jit/KernelCache.h"
 
 #include "gru/gru.h"
@@ -115,6 +116,7 @@ gru_status gru_compile(const gru_model *model,
     };
   std::string directory = options.cache_dir ? options.cache_dir
                                             : DiskCache::getDefaultDirectory();
+  keepTuningIn(directory);
   llvm::Expected<std::shared_ptr<const Kernel>> kernel =
       getKernel(*model->source, target, directory, observer);
   if (!kernel)

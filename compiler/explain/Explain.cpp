@@ -19,6 +19,7 @@ namespace {
 struct LayerRow {
   std::string name, operation;
   llvm::SmallVector<std::string> kerasReasons;
+  llvm::SmallVector<CudnnCondition> conditions;
   bool maskDecides;
   BackendChoice choice;
   /// Of one timestep of the batch that is compiled for.
@@ -46,6 +47,7 @@ static std::vector<LayerRow> collect(ModuleOp module,
     }
     row.operation = layer->getName().getStringRef();
     row.kerasReasons = getKerasCudnnReasons(layer);
+    row.conditions = getCudnnConditions(layer);
     row.maskDecides = areMasksDecidedPerCall(layer);
     row.choice =
         chooseBackend(layer, options.target, options.deviceProblems);
@@ -73,6 +75,26 @@ static std::string kerasAnswer(const LayerRow &row) {
              : "take cuDNN";
 }
 
+static StringRef answer(CudnnCondition::Answer answer) {
+  constexpr StringLiteral words[] = {"no", "yes", "per call"};
+  return words[answer];
+}
+
+/// Keras's conditions for cuDNN, with its own answers and ours side by side.
+static void writeConditions(ArrayRef<CudnnCondition> conditions,
+                            llvm::raw_ostream &os) {
+  os << llvm::formatv("  {0,-32} {1,-24} {2,-9} {3}\n", "for cuDNN", "found",
+                      "Keras", "here");
+  for (const CudnnCondition &row : conditions) {
+    os << llvm::formatv("    {0,-30} {1,-24} {2,-9} {3,-9}", row.condition,
+                        row.found, answer(row.keras), answer(row.ours))
+              .str();
+    if (row.keras != CudnnCondition::Yes || row.ours != CudnnCondition::Yes)
+      os << " " << row.fix;
+    os << "\n";
+  }
+}
+
 void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
                         llvm::raw_ostream &os) {
   for (const LayerRow &row : collect(module, options)) {
@@ -92,6 +114,7 @@ void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
               "the others\n";
     }
     os << "  Keras would " << kerasAnswer(row) << "\n";
+    writeConditions(row.conditions, os);
     os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights",
                         row.flops, row.bytes);
     if (row.boundNanoseconds)
@@ -131,6 +154,16 @@ void gru::explainAsJSON(ModuleOp module, const ExplainOptions &options,
           json.attributeArray("keras_cudnn_reasons", [&] {
             for (const std::string &reason : row.kerasReasons)
               json.value(reason);
+          });
+          json.attributeArray("cudnn_conditions", [&] {
+            for (const CudnnCondition &condition : row.conditions)
+              json.object([&] {
+                json.attribute("condition", condition.condition);
+                json.attribute("found", condition.found);
+                json.attribute("keras", answer(condition.keras));
+                json.attribute("ours", answer(condition.ours));
+                json.attribute("fix", condition.fix);
+              });
           });
           json.attribute("mask_decided_per_call", row.maskDecides);
           json.attributeArray("candidates", [&] {

@@ -4,6 +4,7 @@
 
 #include "compiler/jit/PlanWriter.h"
 #include "dialect/GRUDialect.h"
+#include "lowering/common/LLVMPasses.h"
 #include "lowering/halide/Kernels.h"
 #include "runtime/cuda/Driver.h"
 
@@ -16,7 +17,6 @@
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
@@ -280,26 +280,18 @@ static void replaceFusedMultiplyAdds(llvm::Module &module) {
 }
 
 static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graph, modules);
-  llvm::ModulePassManager passes;
-  if (llvm::any_of(module, [](const llvm::Function &function) {
-        return function.hasFnAttribute(llvm::Attribute::AlwaysInline);
-      }))
-    passes.addPass(llvm::AlwaysInlinerPass());
-  // The IR is vector code already: clean up addresses and descriptors, no more.
-  llvm::cantFail(builder.parsePassPipeline(
-      passes, "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
-              "loop-mssa(licm),early-cse)"));
-  passes.run(module, modules);
+  gru::runLLVMPasses(module, machine, [&](llvm::PassBuilder &builder) {
+    llvm::ModulePassManager passes;
+    if (llvm::any_of(module, [](const llvm::Function &function) {
+          return function.hasFnAttribute(llvm::Attribute::AlwaysInline);
+        }))
+      passes.addPass(llvm::AlwaysInlinerPass());
+    // The IR is vector code already: clean up addresses and descriptors, no more.
+    llvm::cantFail(builder.parsePassPipeline(
+        passes, "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+                "loop-mssa(licm),early-cse)"));
+    return passes;
+  });
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>>

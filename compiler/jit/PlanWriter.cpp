@@ -80,8 +80,9 @@ private:
   }
 
   void tensor(StringAttr name, Type element, ArrayRef<int64_t> shape,
-              uint64_t offset) {
+              uint64_t offset, uint32_t flags = 0) {
     gru_plan_tensor record{};
+    record.flags = flags;
     record.name = strings.size();
     strings += name.str();
     strings.push_back('\0');
@@ -98,7 +99,8 @@ private:
       tensor(dict.getAs<StringAttr>("name"),
              dict.getAs<TypeAttr>("type").getValue(),
              dict.getAs<DenseI64ArrayAttr>("shape").asArrayRef(),
-             number(dict, "offset"));
+             number(dict, "offset"),
+             dict.contains("on_host") ? GRU_TENSOR_ON_HOST : 0);
     }
     return list(kind).size();
   }
@@ -171,23 +173,26 @@ private:
       auto dict = cast<DictionaryAttr>(attr);
       gru_plan_part record{};
       record.library = number(dict, "library");
-      record.dtype = dtype(dict.getAs<TypeAttr>("type").getValue());
-      record.flags = number(dict, "flags");
-      record.layers = number(dict, "layers");
-      record.directions = number(dict, "directions");
-      record.weights_per_cell = number(dict, "weights_per_cell");
-      record.features = number(dict, "features");
-      record.units = number(dict, "units");
-      record.batch = number(dict, "batch");
-      record.timesteps = number(dict, "timesteps");
-      record.first_offset = offsets.size();
-      if (auto text = dict.getAs<StringAttr>("code")) {
-        record.code = code.size();
+      record.num_buffers = number(dict, "buffers");
+      record.num_values = number(dict, "values");
+      record.code = code.size();
+      if (auto text = dict.getAs<StringAttr>("code"))
         code += text.str();
-        code.push_back('\0');
+      code.push_back('\0');
+      if (record.library != GRU_PART_KERNEL) {
+        record.dtype = dtype(dict.getAs<TypeAttr>("type").getValue());
+        record.flags = number(dict, "flags");
+        record.layers = number(dict, "layers");
+        record.directions = number(dict, "directions");
+        record.weights_per_cell = number(dict, "weights_per_cell");
+        record.features = number(dict, "features");
+        record.units = number(dict, "units");
+        record.batch = number(dict, "batch");
+        record.timesteps = number(dict, "timesteps");
+        record.first_offset = offsets.size();
+        llvm::append_range(
+            offsets, dict.getAs<DenseI64ArrayAttr>("offsets").asArrayRef());
       }
-      llvm::append_range(
-          offsets, dict.getAs<DenseI64ArrayAttr>("offsets").asArrayRef());
       append(record);
     }
     return list("parts").size();

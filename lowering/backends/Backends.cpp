@@ -193,6 +193,53 @@ static Refusals askHalide(RecurrentOpInterface layer, bool cuda) {
                          : "the cpu target's step is taken"}};
 }
 
+llvm::SmallVector<CudnnCondition>
+gru::getCudnnConditions(RecurrentOpInterface layer) {
+  using Answer = CudnnCondition::Answer;
+  auto gru = dyn_cast<GRUOp>(layer.getOperation());
+  llvm::SmallVector<CudnnCondition> conditions;
+  auto add = [&](StringRef condition, const Twine &found, bool keras, bool ours,
+                 StringRef fix) {
+    conditions.push_back({condition, found.str(), Answer(keras), Answer(ours),
+                          fix});
+  };
+  auto pythonBool = [](bool value) { return value ? "True" : "False"; };
+  bool isTanh = layer.getCandidateActivation().getKind() == ActivationKind::tanh;
+  add("activation='tanh'", text(layer.getCandidateActivation()), isTanh, isTanh,
+      "set activation='tanh' and train again");
+  bool isSigmoid =
+      layer.getGateActivation().getKind() == ActivationKind::sigmoid;
+  add("recurrent_activation='sigmoid'", text(layer.getGateActivation()),
+      isSigmoid, isSigmoid, "set recurrent_activation='sigmoid' and train again");
+  bool hasRate = gru && !gru.getRecurrentDropout().isZero();
+  // Only training draws masks.
+  bool isDropped = gru && gru.getRecurrentDropoutMask();
+  add("recurrent_dropout=0", hasRate ? "not 0" : "0", !hasRate, !isDropped,
+      "set recurrent_dropout=0");
+  bool unroll = gru && gru.getUnroll();
+  add("unroll=False", pythonBool(unroll), !unroll, true, "set unroll=False");
+  add("use_bias=True", pythonBool(hasBias(layer)), hasBias(layer), true,
+      "set use_bias=True");
+  add("reset_after=True", pythonBool(layer.isResetAfter()),
+      layer.isResetAfter(), layer.isResetAfter(),
+      "set reset_after=True and train again");
+  bool isWrapped = gru && gru->hasAttr(kTimeDistributedAttr);
+  add("an outermost layer",
+      !gru               ? "a cell"
+      : gru.getFromCell() ? "RNN(GRUCell)"
+      : isWrapped         ? "inside TimeDistributed"
+                          : "outermost",
+      gru && !gru.getFromCell() && !isWrapped, true,
+      isWrapped ? "call the layer without TimeDistributed"
+                : "use a GRU layer instead of a cell");
+  bool isMasked = areMasksDecidedPerCall(layer);
+  Answer mask = isMasked ? Answer::PerCall : Answer::Yes;
+  conditions.push_back({"a right-padded mask, or none",
+                        isMasked ? "a mask" : "none", mask, mask,
+                        "pad at the end of each row"});
+  return conditions;
+}
+
 //===----------------------------------------------------------------------===//
 // The choice
 //===----------------------------------------------------------------------===//

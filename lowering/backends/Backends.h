@@ -47,6 +47,20 @@ struct BackendChoice {
 /// are data and looked at by each run (`areMasksDecidedPerCall`).
 llvm::SmallVector<std::string> getKerasCudnnReasons(RecurrentOpInterface layer);
 
+/// One of the conditions under which Keras takes cuDNN, and what becomes of it under
+/// cuDNN's real limits.
+struct CudnnCondition {
+  enum Answer { No, Yes, PerCall };
+  llvm::StringRef condition; ///< In Keras's terms, as it is met.
+  std::string found;
+  Answer keras, ours;
+  llvm::StringRef fix; ///< The edit that would meet it.
+};
+
+/// All of them, in the order of Keras's documentation.
+llvm::SmallVector<CudnnCondition>
+getCudnnConditions(RecurrentOpInterface layer);
+
 /// Whether a run's masks can still refuse cuDNN: they must be right-padded.
 bool areMasksDecidedPerCall(RecurrentOpInterface layer);
 

@@ -2,6 +2,7 @@
 
 #include "lowering/DevicePasses.h"
 #include "lowering/backends/Backends.h"
+#include "lowering/gpu/LayerKernel.h"
 
 namespace gru {
 #define GEN_PASS_DEF_CHOOSEBACKENDSPASS
@@ -41,10 +42,18 @@ struct ChooseBackendsPass
       layer->emitRemark() << target << ": "
                           << choice[target].refusals.front().condition
                           << ", so " << choice.chosen << " is used";
-    else if (target == "cudnn" && areMasksDecidedPerCall(layer))
+    if (choice.chosen == "gpu" && layer.getUnits() > kMaxUnitsInRegisters)
+      layer->emitRemark() << "gpu: recurrent weights stay in registers for up to "
+                          << kMaxUnitsInRegisters << " units, found "
+                          << layer.getUnits()
+                          << "; they are in shared memory where they fit";
+    if (choice.chosen == "cudnn" && target == "cudnn" &&
+        areMasksDecidedPerCall(layer))
       layer->emitRemark()
           << "cudnn: takes the calls whose mask is right-padded, "
-          << chooseBackend(layer, "gpu", {}).chosen << " the others";
+          << (requireBackend == "cudnn"
+                  ? "which is required"
+                  : (chooseBackend(layer, "gpu", {}).chosen + " the others").str());
   }
 
   LogicalResult refuse(RecurrentOpInterface layer,

@@ -11,9 +11,10 @@ using namespace gru;
 
 DeviceRnnBuilder::DeviceRnnBuilder(llvm::StringRef library,
                                    ArrayRef<DeviceRnnCell> cells,
-                                   bool bidirectional, bool writesWhereRead)
+                                   bool bidirectional, bool writesWhereRead,
+                                   bool required)
     : library(library), cells(cells), bidirectional(bidirectional),
-      writesWhereRead(writesWhereRead) {
+      writesWhereRead(writesWhereRead), required(required) {
   auto addKind = [&](bool lastLayerOnly, auto getResult) -> size_t {
     SmallVector<DeviceRnnResult> kind;
     bool used = false;
@@ -88,7 +89,7 @@ DeviceRnnBuilder::create(OpBuilder &b, Location loc,
       !bidirectional && writesWhereRead ? yes : no, first.getTimeMajorAttr(),
       last.getZeroOutputForMaskAttr(), last.getResetAfterAttr(),
       last.getActivationAttr(), last.getRecurrentActivationAttr(),
-      last.getClipAttr(), /*code=*/StringAttr());
+      last.getClipAttr(), required ? yes : no, /*code=*/StringAttr());
   return SmallVector<Value>(op.getResults());
 }
 

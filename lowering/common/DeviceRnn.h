@@ -29,8 +29,10 @@ struct DeviceRnnResult {
 class DeviceRnnBuilder {
 public:
   /// `writesWhereRead`: a single backward layer's sequence, in the order of time.
+  /// `required`: no mask may keep the call from running.
   DeviceRnnBuilder(llvm::StringRef library, llvm::ArrayRef<DeviceRnnCell> cells,
-                   bool bidirectional, bool writesWhereRead);
+                   bool bidirectional, bool writesWhereRead,
+                   bool required = false);
 
   /// In the order of destinations and results of the call.
   llvm::ArrayRef<DeviceRnnResult> getResults() const { return results; }
@@ -46,7 +48,7 @@ public:
 private:
   llvm::StringRef library;
   llvm::SmallVector<DeviceRnnCell> cells;
-  bool bidirectional, writesWhereRead;
+  bool bidirectional, writesWhereRead, required;
   llvm::SmallVector<DeviceRnnResult> results;
   size_t numSequences = 0, numLasts = 0, numStates = 0;
 };

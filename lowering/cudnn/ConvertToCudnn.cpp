@@ -39,6 +39,8 @@ struct Unit {
 
 struct ConvertToCudnnPass
     : gru::impl::ConvertToCudnnPassBase<ConvertToCudnnPass> {
+  using ConvertToCudnnPassBase::ConvertToCudnnPassBase;
+
   void runOnOperation() override {
     SmallVector<GRUOp> layers;
     getOperation().walk([&](GRUOp op) {
@@ -217,7 +219,7 @@ struct ConvertToCudnnPass
     bool reversed = last.backward || !reversals.empty();
 
     DeviceRnnBuilder builder(kCudnn, cells, last.backward,
-                             reversed && !last.backward);
+                             reversed && !last.backward, required);
     Value mask = last.forward.getMask();
     SmallVector<Value> destinations =
         builder.createDestinations(b, loc, /*ofBranches=*/mask != nullptr);
@@ -236,7 +238,8 @@ struct ConvertToCudnnPass
       inside = branch.getElseBodyBuilder();
       scf::YieldOp::create(
           inside, loc,
-          cloneLayers(inside, loc, group, builder, destinations));
+          required ? destinations
+                   : cloneLayers(inside, loc, group, builder, destinations));
       results = branch.getResults();
     }
     replace(group, builder, results, last.backward ? last.around : reversals);

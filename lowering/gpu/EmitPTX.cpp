@@ -2,6 +2,7 @@
 
 #include "lowering/DevicePasses.h"
 #include "lowering/common/ApproximateMath.h"
+#include "lowering/common/LLVMPasses.h"
 
 #include "dialect/GRUDeviceOps.h"
 
@@ -29,7 +30,6 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -75,6 +75,10 @@ struct EmitPTXPass : gru::impl::EmitPTXPassBase<EmitPTXPass> {
       if (StringAttr code = op.getCodeAttr())
         if (auto it = texts.find(code.getValue()); it != texts.end())
           op.setCode(it->second);
+    });
+    module.walk([&](DeviceKernelOp op) {
+      if (auto it = texts.find(op.getCode()); it != texts.end())
+        op.setCode(it->second);
     });
     module->removeAttr(gpu::GPUDialect::getContainerModuleAttrName());
   }
@@ -148,18 +152,10 @@ private:
     module->setTargetTriple(machine.getTargetTriple());
     module->setDataLayout(machine.createDataLayout());
 
-    llvm::LoopAnalysisManager loops;
-    llvm::FunctionAnalysisManager functions;
-    llvm::CGSCCAnalysisManager graph;
-    llvm::ModuleAnalysisManager modules;
-    llvm::PassBuilder builder(&machine);
-    builder.registerModuleAnalyses(modules);
-    builder.registerCGSCCAnalyses(graph);
-    builder.registerFunctionAnalyses(functions);
-    builder.registerLoopAnalyses(loops);
-    builder.crossRegisterProxies(loops, functions, graph, modules);
-    builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
-        .run(*module, modules);
+    runLLVMPasses(*module, machine, [](llvm::PassBuilder &builder) {
+      return builder.buildPerModuleDefaultPipeline(
+          llvm::OptimizationLevel::O3);
+    });
 
     llvm::SmallVector<char, 0> code;
     llvm::raw_svector_ostream stream(code);

@@ -1,7 +1,6 @@
 //===- LayerKernel.cpp - one layer, all timesteps, on a GPU ----------------===//
 //
-// Block b owns the units b, b + gridDim, ... In each step a warp takes one row
-// and one of them: its lanes add up the products of the old state, whose
+// A warp takes one unit: its lanes add up the products of the old state, whose
 // elements lie side by side, with the unit's weights, which do too. A barrier
 // over the grid separates the steps, because each unit needs the whole old state.
 //
@@ -9,151 +8,111 @@
 
 #include "lowering/gpu/LayerKernel.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "lowering/gpu/TiledProduct.h"
 
 using namespace mlir;
 using namespace gru;
 
 namespace {
-constexpr int64_t kWarp = 32;
-
-class Kernel {
+class Kernel : KernelBuilder {
 public:
-  Kernel(OpBuilder &b, DeviceRnnOp op, StringRef name)
-      : b(b), loc(op.getLoc()), op(op), units(op.getUnits()),
+  Kernel(OpBuilder &b, DeviceRnnOp op, gpu::GPUModuleOp module)
+      : KernelBuilder(b, op.getLoc()), op(op), units(op.getUnits()),
         features(op.getFeatures()), batch(op.getBatch()),
         element(op.getInputType().getElementType()),
-        pointer(LLVM::LLVMPointerType::get(b.getContext())),
-        resetAfter(op.getResetAfter()), masked(op.getMask() != nullptr) {
-    module = gpu::GPUModuleOp::create(b, loc, name);
+        resetAfter(op.getResetAfter()), masked(op.getMask() != nullptr),
+        module(module) {}
+
+  /// x W and the biases that need no waiting, for all timesteps.
+  void emitProjection() {
+    OpBuilder::InsertionGuard guard(b);
+    LLVM::GlobalOp memory = makeProductMemory(*this, module, element);
+    Values args = beginKernel(
+        module, "gru_project",
+        {pointer, pointer, pointer, pointer, b.getI64Type()});
+    time = toIndex(args[4]);
+    int64_t columns = 3 * units;
+    auto left = [&](Value item, Value f) {
+      Value t = div(item, index(batch)), row = rem(item, index(batch));
+      return load(args[0], add(mul(at(row, t), features), f));
+    };
+    auto right = [&](Value f, Value column) {
+      return load(args[1], add(mul(f, columns), column));
+    };
+    auto finish = [&](Value item, Value column, Value sum) {
+      sum = addf(sum, load(args[2], column));
+      if (resetAfter) {
+        // z and r only ever see the sum of both biases.
+        Value second = whenElse(less(column, index(2 * units)), number(0), [&] {
+          return load(args[2], add(column, index(columns)));
+        });
+        sum = addf(sum, second);
+      }
+      store(sum, args[3], add(mul(item, columns), column));
+    };
+    emitTiledProduct(*this, memory,
+                     {mul(time, batch), features, columns, element, left,
+                      right, finish});
+    endKernel();
   }
 
-  gpu::GPUModuleOp emit() {
+  /// `lanes`: a lane keeps its part of its warp's unit's weights in registers.
+  void emitLayer(StringRef name, bool lanes) {
     OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(module.getBody());
-    // Dynamic shared memory: its size is a parameter of the launch.
-    shared = LLVM::GlobalOp::create(
-        b, loc, LLVM::LLVMArrayType::get(element, 0), /*isConstant=*/false,
-        LLVM::Linkage::External, "gru_shared", Attribute(), /*alignment=*/16,
-        /*addrSpace=*/3);
-    SmallVector<Type> types(13, pointer);
+    inRegisters = lanes;
+    if (!inRegisters) {
+      b.setInsertionPointToStart(module.getBody());
+      // Dynamic shared memory: its size is a parameter of the launch.
+      shared = LLVM::GlobalOp::create(
+          b, loc, LLVM::LLVMArrayType::get(element, 0), /*isConstant=*/false,
+          LLVM::Linkage::External, "gru_shared", Attribute(), /*alignment=*/16,
+          /*addrSpace=*/3);
+    }
+    SmallVector<Type> types(11, pointer);
     types.append({b.getI64Type(), b.getI32Type()});
-    auto func = gpu::GPUFuncOp::create(b, loc, "gru_layer",
-                                       b.getFunctionType(types, {}));
-    func->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-    func.setKnownBlockSizeAttr(
-        b.getDenseI32ArrayAttr({int32_t(kGPUThreads), 1, 1}));
-    b.setInsertionPointToStart(&func.getBody().front());
-    ValueRange args = func.getArguments();
+    Values args = beginKernel(
+        module, name, types,
+        inRegisters ? kWarp * getMaxUnitsPerBlock(units) : kGPUThreads,
+        /*anyNumber=*/inRegisters);
     unsigned next = 0;
     for (Value *argument :
-         {&input, &kernel, &recurrent, &bias, &projection, &state, &gates,
-          &mask, &emitFlags, &sequence, &last, &newState, &counter})
+         {&recurrent, &bias, &projection, &state, &gates, &mask, &emitFlags,
+          &sequence, &last, &newState, &counter})
       *argument = args[next++];
     time = toIndex(args[next++]);
-    resident = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne, args[next],
-        arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0)));
-
-    thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
-    block = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
-    numBlocks = gpu::GridDimOp::create(b, loc, gpu::Dimension::x);
+    resident = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
+                                     args[next], zero(b.getI32Type()));
+    thread = threadId();
+    block = blockId();
+    numBlocks = gridSize();
     warp = div(thread, index(kWarp));
     lane = rem(thread, index(kWarp));
-    // Units block, block + numBlocks, ... below H.
-    owned = div(sub(add(index(units - 1), numBlocks), block), numBlocks);
-    emitShared();
-    emitProjection();
+    if (inRegisters) {
+      loadRegisters();
+    } else {
+      // Units block, block + numBlocks, ... below H.
+      owned = div(sub(add(index(units - 1), numBlocks), block), numBlocks);
+      when(resident, [&] { loadShared(); });
+    }
     if (masked)
       emitEmitFlags();
     Value arrivals = emitBarrier(numBlocks);
     loop(index(0), time, index(1), {arrivals}, [&](Value i, ValueRange carried) {
       Value target = emitStep(i, carried[0]);
-      return SmallVector<Value>{target};
+      return Values{target};
     });
-    gpu::ReturnOp::create(b, loc);
-    return module;
+    endKernel();
   }
 
 private:
   //===--- Small things ---------------------------------------------------===//
 
-  Value index(int64_t value) {
-    return arith::ConstantIndexOp::create(b, loc, value);
-  }
   Value number(double value) {
     return arith::ConstantOp::create(b, loc, b.getFloatAttr(element, value));
   }
-  Value toIndex(Value value) {
-    return arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
-  Value mul(Value x, int64_t y) { return mul(x, index(y)); }
-  Value div(Value x, Value y) { return arith::DivUIOp::create(b, loc, x, y); }
-  Value rem(Value x, Value y) { return arith::RemUIOp::create(b, loc, x, y); }
-  Value addf(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
-  Value mulf(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
-  Value equal(Value x, Value y) {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, x, y);
-  }
-  Value select(Value c, Value x, Value y) {
-    return arith::SelectOp::create(b, loc, c, x, y);
-  }
-
-  Value address(Value base, Value at, Type type) {
-    Value offset = arith::IndexCastOp::create(b, loc, b.getI64Type(), at);
-    return LLVM::GEPOp::create(b, loc, pointer, type, base,
-                               ArrayRef<LLVM::GEPArg>{offset});
-  }
   Value offset(Value base, Value at) { return address(base, at, element); }
   Value load(Value base, Value at) {
-    return LLVM::LoadOp::create(b, loc, element, address(base, at, element));
-  }
-  void store(Value value, Value base, Value at) {
-    LLVM::StoreOp::create(b, loc, value, address(base, at, element));
-  }
-  /// A byte as a condition, and back.
-  Value loadFlag(Value base, Value at) {
-    Value byte = LLVM::LoadOp::create(b, loc, b.getI8Type(),
-                                      address(base, at, b.getI8Type()));
-    return arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne, byte,
-        arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(0)));
-  }
-  void storeFlag(Value flag, Value base, Value at) {
-    Value byte = arith::ExtUIOp::create(b, loc, b.getI8Type(), flag);
-    LLVM::StoreOp::create(b, loc, byte, address(base, at, b.getI8Type()));
-  }
-
-  SmallVector<Value>
-  loop(Value from, Value to, Value step, ValueRange carried,
-       llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-    auto loop = scf::ForOp::create(
-        b, loc, from, to, step, carried,
-        [&](OpBuilder &inner, Location, Value i, ValueRange values) {
-          OpBuilder::InsertionGuard guard(b);
-          b.restoreInsertionPoint(inner.saveInsertionPoint());
-          SmallVector<Value> next = body(i, values);
-          scf::YieldOp::create(b, loc, next);
-        });
-    return SmallVector<Value>(loop.getResults());
-  }
-  void loop(Value from, Value to, Value step,
-            llvm::function_ref<void(Value)> body) {
-    loop(from, to, step, {}, [&](Value i, ValueRange) {
-      body(i);
-      return SmallVector<Value>{};
-    });
-  }
-  void when(Value condition, llvm::function_ref<void()> body) {
-    auto branch = scf::IfOp::create(b, loc, condition, false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    body();
+    return KernelBuilder::load(element, base, at);
   }
 
   /// Step (row, t) of what is [B, T, ...] or [T, B, ...].
@@ -165,70 +124,57 @@ private:
     return op.getGoBackwards() ? sub(sub(time, index(1)), i) : i;
   }
 
-  //===--- Parts ----------------------------------------------------------===//
-
-  Value sharedBase() {
-    Value base = LLVM::AddressOfOp::create(b, loc, shared);
-    return LLVM::AddrSpaceCastOp::create(b, loc, pointer, base);
-  }
+  //===--- Weights --------------------------------------------------------===//
 
   /// The block's units' weights, once.
-  void emitShared() {
-    when(resident, [&] {
-      Value base = sharedBase(), size = index(3 * units);
-      loop(index(0), owned, index(1), [&](Value j) {
-        Value unit = add(block, mul(j, numBlocks));
-        loop(thread, size, index(kGPUThreads), [&](Value i) {
-          store(load(recurrent, add(mul(unit, size), i)), base,
-                add(mul(j, size), i));
-        });
+  void loadShared() {
+    Value base = addressOf(shared), size = index(3 * units);
+    loop(index(0), owned, index(1), [&](Value j) {
+      Value unit = add(block, mul(j, numBlocks));
+      loop(thread, size, index(kGPUThreads), [&](Value i) {
+        store(load(recurrent, add(mul(unit, size), i)), base,
+              add(mul(j, size), i));
       });
     });
   }
 
-  /// x W and the biases that need no waiting, for all timesteps: one sum per
-  /// thread, neighbours taking neighbouring columns.
-  void emitProjection() {
-    Value columns = index(3 * units);
-    Value total = mul(mul(time, batch), columns);
-    loop(add(mul(block, kGPUThreads), thread), total,
-         mul(numBlocks, kGPUThreads), [&](Value item) {
-           Value column = rem(item, columns), step = div(item, columns);
-           Value t = div(step, index(batch)), row = rem(step, index(batch));
-           Value first = load(bias, column);
-           if (resetAfter) {
-             // z and r only ever see the sum of both biases.
-             Value isGate = arith::CmpIOp::create(
-                 b, loc, arith::CmpIPredicate::ult, column, index(2 * units));
-             Value second = load(bias, add(column, columns));
-             first = addf(first, select(isGate, second, number(0)));
-           }
-           Value x = offset(input, mul(at(row, t), features));
-           SmallVector<Value> sum = loop(
-               index(0), index(features), index(1), {first},
-               [&](Value f, ValueRange sums) {
-                 Value product = mulf(
-                     load(x, f), load(kernel, add(mul(f, columns), column)));
-                 return SmallVector<Value>{addf(sums[0], product)};
-               });
-           store(sum[0], projection, item);
-         });
+  /// k = lane + 32 chunk, held below `units`, and whether it was.
+  std::pair<Value, Value> clamped(int64_t chunk) {
+    Value k = add(lane, index(chunk * kWarp));
+    if ((chunk + 1) * kWarp <= units)
+      return {k, Value()};
+    Value inside = less(k, index(units));
+    return {select(inside, k, index(0)), inside};
+  }
+  int64_t numChunks() const { return (units + kWarp - 1) / kWarp; }
+
+  /// Weights [gate][chunk] of the warp's unit; zeros beyond what there is.
+  void loadRegisters() {
+    Value unit = add(block, mul(warp, numBlocks));
+    hasUnit = less(unit, index(units));
+    ownUnit = select(hasUnit, unit, index(0));
+    registers.clear();
+    for (int64_t gate = 0; gate < 3; ++gate)
+      for (int64_t chunk = 0; chunk < numChunks(); ++chunk) {
+        auto [k, inside] = clamped(chunk);
+        Value row = add(mul(ownUnit, 3 * units), index(gate * units));
+        Value weight = load(recurrent, add(row, k));
+        registers.push_back(inside ? select(inside, weight, number(0)) : weight);
+      }
   }
 
   /// Whether each step of each row shows its state or zeros; a row per thread.
   void emitEmitFlags() {
-    loop(add(mul(block, kGPUThreads), thread), index(batch),
-         mul(numBlocks, kGPUThreads), [&](Value row) {
-           Value no = arith::ConstantOp::create(b, loc, b.getBoolAttr(false));
-           loop(index(0), time, index(1), {no},
-                [&](Value i, ValueRange seen) {
-                  Value valid = loadFlag(mask, at(row, timeOf(i)));
-                  Value any = arith::OrIOp::create(b, loc, seen[0], valid);
-                  storeFlag(op.getZeroOutputForMask() ? valid : any, emitFlags,
-                            add(mul(i, batch), row));
-                  return SmallVector<Value>{any};
-                });
-         });
+    forEachItem(index(batch), [&](Value row) {
+      loop(index(0), time, index(1), {zero(b.getI1Type())},
+           [&](Value i, ValueRange seen) {
+             Value valid = loadFlag(mask, at(row, timeOf(i)));
+             Value any = arith::OrIOp::create(b, loc, seen[0], valid);
+             storeFlag(op.getZeroOutputForMask() ? valid : any, emitFlags,
+                       add(mul(i, batch), row));
+             return Values{any};
+           });
+    });
   }
 
   /// All blocks arrive before one leaves. `target` is how many arrivals that
@@ -265,31 +211,52 @@ private:
 
   /// For each row and owned unit, one warp: body(row, unit, its weights).
   void forEachUnit(llvm::function_ref<void(Value, Value, Value)> body) {
+    if (inRegisters)
+      return when(hasUnit, [&] {
+        loop(index(0), index(batch), index(1),
+             [&](Value row) { body(row, ownUnit, Value()); });
+      });
     loop(warp, mul(owned, batch), index(kGPUThreads / kWarp), [&](Value item) {
       Value row = div(item, owned), j = rem(item, owned);
       Value unit = add(block, mul(j, numBlocks));
-      Value weights = select(resident, offset(sharedBase(), mul(j, 3 * units)),
-                             offset(recurrent, mul(unit, 3 * units)));
+      Value weights =
+          select(resident, offset(addressOf(shared), mul(j, 3 * units)),
+                 offset(recurrent, mul(unit, 3 * units)));
       body(row, unit, weights);
     });
   }
 
+  /// A lane's part of the sums below.
+  Values partialSums(Value vector, Value weights, int64_t first,
+                     int64_t count) {
+    Values sums(count, number(0));
+    if (!inRegisters)
+      return loop(lane, index(units), index(kWarp), sums,
+                  [&](Value k, ValueRange carried) {
+                    Value h = load(vector, k);
+                    Values next;
+                    for (int64_t g = 0; g < count; ++g) {
+                      Value w =
+                          load(weights, add(index((first + g) * units), k));
+                      next.push_back(fma(h, w, carried[g]));
+                    }
+                    return next;
+                  });
+    for (int64_t chunk = 0; chunk < numChunks(); ++chunk) {
+      auto [k, inside] = clamped(chunk);
+      Value h = load(vector, k);
+      if (inside)
+        h = select(inside, h, number(0));
+      for (int64_t g = 0; g < count; ++g)
+        sums[g] = fma(h, registers[(first + g) * numChunks() + chunk], sums[g]);
+    }
+    return sums;
+  }
+
   /// sum over k of vector[k] * weights[gate][k], for gates [first, first +
   /// count), in all lanes.
-  SmallVector<Value> sums(Value vector, Value weights, int64_t first,
-                          int64_t count) {
-    SmallVector<Value> zeros(count, number(0));
-    SmallVector<Value> result = loop(
-        lane, index(units), index(kWarp), zeros,
-        [&](Value k, ValueRange carried) {
-          Value h = load(vector, k);
-          SmallVector<Value> next;
-          for (int64_t g = 0; g < count; ++g)
-            next.push_back(addf(
-                carried[g],
-                mulf(h, load(weights, add(index((first + g) * units), k)))));
-          return next;
-        });
+  Values sums(Value vector, Value weights, int64_t first, int64_t count) {
+    Values result = partialSums(vector, weights, first, count);
     for (Value &sum : result)
       for (int32_t distance = kWarp / 2; distance > 0; distance /= 2) {
         auto shuffle = gpu::ShuffleOp::create(b, loc, sum, distance, kWarp,
@@ -356,7 +323,7 @@ private:
 
     if (resetAfter) {
       forEachUnit([&](Value row, Value unit, Value weights) {
-        SmallVector<Value> sum = sums(rowOf(old, row), weights, 0, 3);
+        Values sum = sums(rowOf(old, row), weights, 0, 3);
         Value z = activate(gateAct, addf(project(row, unit, t, 0), sum[0]));
         Value r = activate(gateAct, addf(project(row, unit, t, 1), sum[1]));
         Value product =
@@ -370,7 +337,7 @@ private:
 
     Value resetState = offset(gates, size);
     forEachUnit([&](Value row, Value unit, Value weights) {
-      SmallVector<Value> sum = sums(rowOf(old, row), weights, 0, 2);
+      Values sum = sums(rowOf(old, row), weights, 0, 2);
       Value z = activate(gateAct, addf(project(row, unit, t, 0), sum[0]));
       Value r = activate(gateAct, addf(project(row, unit, t, 1), sum[1]));
       Value place = add(mul(row, units), unit);
@@ -381,7 +348,7 @@ private:
     });
     target = emitBarrier(target);
     forEachUnit([&](Value row, Value unit, Value weights) {
-      SmallVector<Value> sum = sums(rowOf(resetState, row), weights, 2, 1);
+      Values sum = sums(rowOf(resetState, row), weights, 2, 1);
       Value candidate =
           activate(act, addf(project(row, unit, t, 2), sum[0]));
       Value z = load(gates, add(mul(row, units), unit));
@@ -390,22 +357,28 @@ private:
     return emitBarrier(target);
   }
 
-  OpBuilder &b;
-  Location loc;
   DeviceRnnOp op;
   const int64_t units, features, batch;
   const Type element;
-  const Type pointer;
   const bool resetAfter, masked;
   gpu::GPUModuleOp module;
+  bool inRegisters = false;
   LLVM::GlobalOp shared;
-  Value input, kernel, recurrent, bias, projection, state, gates, mask,
-      emitFlags, sequence, last, newState, counter;
-  Value time, resident, thread, block, numBlocks, warp, lane, owned;
+  Values registers;
+  Value recurrent, bias, projection, state, gates, mask, emitFlags, sequence,
+      last, newState, counter;
+  Value time, resident, thread, block, numBlocks, warp, lane, owned, ownUnit,
+      hasUnit;
 };
 } // namespace
 
 gpu::GPUModuleOp gru::emitLayerKernel(OpBuilder &b, DeviceRnnOp op,
                                       StringRef name) {
-  return Kernel(b, op, name).emit();
+  auto module = gpu::GPUModuleOp::create(b, op.getLoc(), name);
+  Kernel kernel(b, op, module);
+  kernel.emitProjection();
+  kernel.emitLayer("gru_layer", /*lanes=*/false);
+  if (op.getUnits() <= kMaxUnitsInRegisters)
+    kernel.emitLayer("gru_layer_in_registers", /*lanes=*/true);
+  return module;
 }

@@ -1,13 +1,18 @@
 //===- LayerKernel.h - one layer, all timesteps, on a GPU --------*- C++ -*-===//
 //
-// Arguments of the kernel `gru_layer`, in order; runtime/cuda/GPUPart.cpp passes
-// them. B, F, H and which outputs exist are fixed in the code, T is not.
+// The module has three entries; runtime/cuda/GPUPart.cpp launches them. B, F, H
+// and which outputs exist are fixed in the code, T is not.
 //
+// gru_project, kGPUThreads threads a block, any number of blocks:
 //   input        [B, T, F], or [T, B, F] if time-major
 //   kernel       [F, 3H], Keras's
-//   recurrent    [H, 3, H]: for each unit the weights of its gates z, r, h
 //   bias         [2, 3H] with reset_after, else [3H]; always there
-//   projection   [T, B, 3H] scratch
+//   projection   [T, B, 3H], written
+//   timesteps    int64
+//
+// gru_layer, launched cooperatively with kGPUThreads threads a block:
+//   recurrent    [H, 3, H]: for each unit the weights of its gates z, r, h
+//   bias, projection: as above
 //   state        [2, B, H]: the initial state, then scratch
 //   gates        [2, B, H] scratch: z and r * h, without reset_after
 //   mask         [B, T] or [T, B] bytes; null without one
@@ -18,7 +23,10 @@
 //   resident     int32: not 0 if dynamic shared memory holds the block's part of
 //                `recurrent`
 //
-// Launched cooperatively with kThreads threads a block.
+// gru_layer_in_registers: the same arguments, cooperatively with one warp for each
+// unit of a block, as many as getMaxUnitsPerBlock at most; blocks times warps are at
+// least H. A lane keeps three weights for every 32 units, which is why there is none
+// above kMaxUnitsInRegisters.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,10 +39,15 @@
 
 namespace gru {
 
-/// Threads of a block; a multiple of a warp.
-inline constexpr int64_t kGPUThreads = 256;
+/// 96 registers a lane for weights, of the 184 that 11 warps of a block can have.
+inline constexpr int64_t kMaxUnitsInRegisters = 1024;
 
-/// The kernel of a `gru.device_rnn "gpu"`, at the insertion point.
+/// So that a hundred multiprocessors hold all units.
+inline int64_t getMaxUnitsPerBlock(int64_t units) {
+  return units <= 800 ? 8 : (units + 99) / 100;
+}
+
+/// The kernels of a `gru.device_rnn "gpu"`, at the insertion point.
 mlir::gpu::GPUModuleOp emitLayerKernel(mlir::OpBuilder &b, DeviceRnnOp op,
                                        llvm::StringRef name);
 

@@ -1,6 +1,7 @@
-//===- MakeGPUKernels.cpp - writes the kernel of each gru.device_rnn "gpu" -===//
+//===- MakeGPUKernels.cpp - writes the kernels of each gru.device_rnn -----===//
 
 #include "lowering/DevicePasses.h"
+#include "lowering/cudnn/SequenceKernels.h"
 #include "lowering/gpu/LayerKernel.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -22,15 +23,19 @@ struct MakeGPUKernelsPass
   void runOnOperation() override {
     SmallVector<DeviceRnnOp> ops;
     getOperation().walk([&](DeviceRnnOp op) {
-      if (op.getLibrary() == kGPU && !op.getCodeAttr())
+      if (!op.getCodeAttr() &&
+          (op.getLibrary() == kGPU || needsSequenceKernels(op)))
         ops.push_back(op);
     });
     if (ops.empty())
       return;
     OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
     for (auto [number, op] : llvm::enumerate(ops)) {
-      std::string name = "gru_kernel_" + std::to_string(number);
-      emitLayerKernel(b, op, name);
+      std::string name = "gru_layer_" + std::to_string(number);
+      if (op.getLibrary() == kGPU)
+        emitLayerKernel(b, op, name);
+      else
+        emitSequenceKernels(b, op, name);
       op.setCode(name);
     }
     getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),

@@ -31,8 +31,17 @@ _DTYPES = {
 }
 
 
+def _is_on_device(value):
+    """Whether an array lies in a CUDA device's memory."""
+    cuda, cuda_managed = 2, 13
+    device = getattr(value, "__dlpack_device__", None)
+    return device is not None and device()[0] in (cuda, cuda_managed)
+
+
 def _as_array(value, dtype):
     """A dense array of this type; values that do not survive are an error."""
+    if _is_on_device(value):
+        return value.detach() if hasattr(value, "detach") else value
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         # A tensor of a framework that still tracks gradients does not export.
         value = value.detach() if hasattr(value, "detach") else value
@@ -74,7 +83,12 @@ class Session:
         """Reads the inputs, advances the state, returns the outputs. training: as in
         Keras, dropout acts; see prepare_training. out: an array or tensor for each
         output (one, or a sequence), dense and of the output's type and shape; it is
-        written and returned."""
+        written and returned.
+
+        Programs for a GPU take arrays on the device, inputs and `out` alike, if they
+        speak DLPack. They are used in the order of the session's stream, see
+        set_stream; without one they have to be ready before the call, and outputs are
+        ready after it."""
         program = self._program
         inputs = program._bind(args, kwargs)
         training = training and not program._is_training
@@ -132,6 +146,11 @@ class Session:
         # More or fewer values than states are refused below.
         types += types[-1:] * len(values)
         self._session.reset_states_to([_as_array(v, t) for v, t in zip(values, types)])
+    def set_stream(self, stream):
+        """Works in this CUDA stream (an integer such as
+        torch.cuda.current_stream().cuda_stream); None: in its own. With outputs on
+        the device a call may then return before they are ready in the stream."""
+        self._session.set_stream(stream or 0)
 
     def save_state(self):
         """The state as bytes, for restore_state of a session of this program."""

@@ -2,12 +2,13 @@
 
 #include "CudnnWeights.h"
 #include "Part.h"
+#include "Sequences.h"
+#include "Tuning.h"
 
 #include <chrono>
-#include <cstring>
-#include <map>
-#include <mutex>
-#include <new>
+#include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 using namespace gru::runtime;
@@ -76,42 +77,19 @@ cudnnMathType_t mathType(const gru_plan_part &part) {
              : CUDNN_DEFAULT_MATH;
 }
 
-/// Which algorithm was fastest for a part, per process.
-class AlgorithmMemory {
-public:
-  static AlgorithmMemory &get() {
-    static AlgorithmMemory memory;
-    return memory;
-  }
-  bool find(const std::string &key, cudnnRNNAlgo_t &algorithm) {
-    std::lock_guard lock(mutex);
-    auto it = known.find(key);
-    if (it == known.end())
-      return false;
-    algorithm = it->second;
-    return true;
-  }
-  void set(const std::string &key, cudnnRNNAlgo_t algorithm) {
-    std::lock_guard lock(mutex);
-    known[key] = algorithm;
-  }
-
-private:
-  std::mutex mutex;
-  std::map<std::string, cudnnRNNAlgo_t> known;
-};
-
 class CudnnPart final : public Part {
 public:
   CudnnPart(const Plan &plan, const gru_plan_part &part, int64_t maxTimesteps,
-            CUstream stream, cudnnHandle_t handle)
-      : plan(plan), part(part), maxTimesteps(maxTimesteps), stream(stream),
-        handle(handle), element(gru_dtype_size(part.dtype)),
+            const DeviceContext &context)
+      : plan(plan), part(part), maxTimesteps(maxTimesteps), context(context),
+        handle(context.handle), element(gru_dtype_size(part.dtype)),
         cells(part.layers * part.directions),
         lengths(part.batch, int32_t(maxTimesteps)), used(part.batch),
         stateBytes(uint64_t(part.batch) * part.units * element) {}
 
   gru_status create(const char *weights) {
+    if (gru_status status = loadKernels())
+      return status;
     GRU_CREATE(dropout, Dropout);
     GRU_CUDNN(cudnnSetDropoutDescriptor, dropout, handle, 0, nullptr, 0, 0);
     GRU_CREATE(rnn, RNN);
@@ -124,23 +102,16 @@ public:
               dims, strides);
 
     uint64_t steps = uint64_t(maxTimesteps) * part.batch;
-    uint64_t inputBytes = steps * part.features * element;
-    uint64_t outputBytes = steps * part.directions * part.units * element;
-    uint64_t allStates = cells * stateBytes;
+    bool ownsOutput = finish || !(part.flags & GRU_PART_SEQUENCES);
     for (auto [block, bytes] :
-         {std::pair<DeviceBlock *, uint64_t>{&deviceInput, inputBytes},
-          {&deviceOutput, outputBytes},
-          {&deviceInitial, allStates},
-          {&deviceStates, allStates}})
-      if (gru_status status = block->allocate(bytes))
-        return status;
-    if (part.flags & GRU_PART_GO_BACKWARDS)
-      if (gru_status status = hostInput.allocate(inputBytes))
-        return status;
-    for (auto [block, bytes] :
-         {std::pair<HostBlock *, uint64_t>{&hostOutput, outputBytes},
-          {&hostInitial, allStates},
-          {&hostStates, allStates}})
+         {std::pair<DeviceBlock *, uint64_t>{
+              &reversed, start ? steps * part.features * element : 0},
+          {&output,
+           ownsOutput ? steps * part.directions * part.units * element : 0},
+          {&initial, part.flags & GRU_PART_INITIAL_STATES ? cells * stateBytes
+                                                          : 0},
+          {&states, cells * stateBytes},
+          {&deviceLengths, finish ? part.batch * sizeof(int32_t) : 0}})
       if (gru_status status = block->allocate(bytes))
         return status;
     return chooseAlgorithm(weights);
@@ -150,79 +121,88 @@ public:
     Steps steps{part.batch, timesteps,
                 (part.flags & GRU_PART_TIME_MAJOR) != 0};
     // Tables and descriptors stay where nothing has changed.
-    bool same = timesteps == described && !buffers.mask && !masked;
+    bool same = timesteps == described && !buffers.hostMask && !masked;
     if (!same) {
-      readLengths(steps, buffers.mask, lengths.data());
-      masked = buffers.mask != nullptr;
+      readLengths(steps, buffers.hostMask, lengths.data());
+      masked = buffers.hostMask != nullptr;
       if (gru_status status = describe(steps))
         return status;
+      if (finish)
+        GRU_DRIVER(cuMemcpyHtoDAsync, deviceLengths.get(), lengths.data(),
+                   part.batch * sizeof(int32_t), context.stream);
     }
-
-    const char *input = buffers.input;
-    size_t stepBytes = part.features * element;
-    if (part.flags & GRU_PART_GO_BACKWARDS) {
-      reverseValid(steps, lengths.data(), stepBytes, input, hostInput.get());
-      input = hostInput.get();
+    CUdeviceptr input = buffers.input;
+    if (start) {
+      CUdeviceptr addresses[] = {input, deviceLengths.get(), reversed.get()};
+      if (gru_status status =
+              launch(start, addresses, timesteps,
+                     timesteps * part.batch * part.features))
+        return status;
+      input = reversed.get();
     }
-    uint64_t numSteps = uint64_t(timesteps) * part.batch;
-    GRU_DRIVER(cuMemcpyHtoDAsync, deviceInput.get(), input,
-               numSteps * stepBytes, stream);
-    if (buffers.initialStates) {
-      for (uint32_t cell = 0; cell < cells; ++cell)
-        std::memcpy(hostInitial.get() + cell * stateBytes,
-                    buffers.initialStates[cell], stateBytes);
-      GRU_DRIVER(cuMemcpyHtoDAsync, deviceInitial.get(), hostInitial.get(),
-                 cells * stateBytes, stream);
-    }
-    if (gru_status status = forward(buffers.initialStates != nullptr))
+    for (uint32_t cell = 0; buffers.initialStates && cell < cells; ++cell)
+      GRU_DRIVER(cuMemcpyDtoDAsync, initial.get() + cell * stateBytes,
+                 buffers.initialStates[cell], stateBytes, context.stream);
+    CUdeviceptr y = finish || !buffers.sequences ? output.get()
+                                                 : buffers.sequences[0];
+    if (gru_status status =
+            forward(input, y, buffers.initialStates ? initial.get() : 0))
       return status;
-
-    size_t outputStep = part.directions * part.units * element;
-    bool plain = part.directions == 1 && !buffers.mask &&
-                 !(part.flags & GRU_PART_GO_BACKWARDS);
-    if (buffers.sequences) {
-      void *to = plain ? buffers.sequences[0] : hostOutput.get();
-      GRU_DRIVER(cuMemcpyDtoHAsync, to, deviceOutput.get(),
-                 numSteps * outputStep, stream);
-    }
-    if (buffers.lasts || buffers.states)
-      GRU_DRIVER(cuMemcpyDtoHAsync, hostStates.get(), deviceStates.get(),
-                 cells * stateBytes, stream);
-    GRU_DRIVER(cuStreamSynchronize, stream);
-    writeOutputs(steps, buffers, plain);
-    return GRU_OK;
+    return finish ? writeByRules(timesteps, buffers, y) : copyStates(buffers);
   }
 
 private:
-  /// Keras's rules for what comes out of masked and reversed layers.
-  void writeOutputs(const Steps &steps, const PartBuffers &buffers,
-                    bool sequenceIsWritten) {
-    size_t row = part.units * element;
-    for (uint32_t d = 0; d < part.directions; ++d) {
-      bool single = part.directions == 1;
-      OutputRule rule;
-      rule.backward = single ? (part.flags & GRU_PART_GO_BACKWARDS) != 0 : d == 1;
-      rule.processedOrder =
-          single && !(part.flags & GRU_PART_WRITES_WHERE_READ);
-      rule.zeroOutput = (part.flags & GRU_PART_ZERO_OUTPUT) != 0;
-      rule.inTimeOrder = !single;
-      if (buffers.sequences && !sequenceIsWritten)
-        writeSequence(steps, lengths.data(), rule, row, part.directions * row,
-                      hostOutput.get() + d * row,
-                      static_cast<char *>(buffers.sequences[d]));
-      if (buffers.lasts)
-        writeLast(steps, lengths.data(), rule, row,
-                  hostStates.get() +
-                      (cells - part.directions + d) * stateBytes,
-                  static_cast<char *>(buffers.lasts[d]));
-    }
+  /// Where cuDNN's results are not yet Keras's: lowering/cudnn/SequenceKernels.h.
+  gru_status loadKernels() {
+    bool isBackward = (part.flags & GRU_PART_GO_BACKWARDS) != 0;
+    if (!isBackward && part.directions == 1 && !(part.flags & GRU_PART_MASK))
+      return GRU_OK;
+    if (gru_status status = module.load(plan.code(part)))
+      return status;
+    if (isBackward)
+      if (gru_status status = module.get("gru_start", start))
+        return status;
+    finishArguments.resize(4 + 2 * part.directions + cells);
+    arguments.resize(finishArguments.size() + 1);
+    return module.get("gru_finish", finish);
+  }
+
+  gru_status launch(CUfunction function, std::span<CUdeviceptr> addresses,
+                    int64_t timesteps, int64_t items) {
+    for (size_t i = 0; i < addresses.size(); ++i)
+      arguments[i] = &addresses[i];
+    arguments[addresses.size()] = &timesteps;
+    GRU_DRIVER(cuLaunchKernel, function, blocksFor(items, context), 1, 1,
+               kThreads, 1, 1, 0, context.stream, arguments.data(), nullptr);
+    return GRU_OK;
+  }
+
+  gru_status writeByRules(int64_t timesteps, const PartBuffers &buffers,
+                          CUdeviceptr y) {
+    size_t count = 0;
+    auto add = [&](const CUdeviceptr *from, uint32_t number) {
+      for (uint32_t i = 0; from && i < number; ++i)
+        finishArguments[count++] = from[i];
+    };
+    CUdeviceptr first[] = {deviceLengths.get(), y, states.get(),
+                           buffers.initialStates ? initial.get() : 0};
+    add(first, 4);
+    add(buffers.sequences, part.directions);
+    add(buffers.lasts, part.directions);
+    add(buffers.states, cells);
+    return launch(finish, std::span(finishArguments).first(count), timesteps,
+                  timesteps * part.batch * part.units);
+  }
+
+  gru_status copyStates(const PartBuffers &buffers) {
+    if (buffers.lasts)
+      GRU_DRIVER(cuMemcpyDtoDAsync, buffers.lasts[0],
+                 states.get() + (cells - 1) * stateBytes, stateBytes,
+                 context.stream);
     for (uint32_t cell = 0; buffers.states && cell < cells; ++cell)
-      writeState(steps, lengths.data(), row,
-                 hostStates.get() + cell * stateBytes,
-                 buffers.initialStates
-                     ? static_cast<const char *>(buffers.initialStates[cell])
-                     : nullptr,
-                 static_cast<char *>(buffers.states[cell]));
+      GRU_DRIVER(cuMemcpyDtoDAsync, buffers.states[cell],
+                 states.get() + cell * stateBytes, stateBytes, context.stream);
+    return GRU_OK;
   }
 
   /// cuDNN rejects rows of length 0; they run one step, of which nothing is
@@ -246,13 +226,15 @@ private:
     return GRU_OK;
   }
 
-  gru_status forward(bool withInitialStates) {
+  gru_status forward(CUdeviceptr x, CUdeviceptr y, CUdeviceptr h0) {
+    auto pointer = [](CUdeviceptr address) {
+      return reinterpret_cast<void *>(address);
+    };
     GRU_CUDNN(cudnnRNNForward, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
-              /*devSeqLengths=*/nullptr, inputDesc, deviceInput.pointer(),
-              outputDesc, deviceOutput.pointer(), stateDesc,
-              withInitialStates ? deviceInitial.pointer() : nullptr,
-              deviceStates.pointer(), /*cDesc=*/nullptr, nullptr, nullptr,
-              weightBytes, deviceWeights.pointer(), workBytes,
+              /*devSeqLengths=*/nullptr, inputDesc, pointer(x), outputDesc,
+              pointer(y), stateDesc, pointer(h0), states.pointer(),
+              /*cDesc=*/nullptr, nullptr, nullptr, weightBytes,
+              deviceWeights.pointer(), workBytes,
               workBytes ? work.pointer() : nullptr, 0, nullptr);
     return GRU_OK;
   }
@@ -278,6 +260,7 @@ private:
     size_t reserve;
     GRU_CUDNN(cudnnGetRNNTempSpaceSizes, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
               inputDesc, &workBytes, &reserve);
+    described = -1; // The device does not know these lengths.
     if (gru_status status = work.allocate(workBytes))
       return status;
     return uploadWeights(weights);
@@ -317,8 +300,8 @@ private:
                        gate, recurrent, element, place);
         }
     GRU_DRIVER(cuMemcpyHtoDAsync, deviceWeights.get(), space.data(),
-               weightBytes, stream);
-    GRU_DRIVER(cuStreamSynchronize, stream);
+               weightBytes, context.stream);
+    GRU_DRIVER(cuStreamSynchronize, context.stream);
     return GRU_OK;
   }
 
@@ -341,31 +324,44 @@ private:
     return GRU_OK;
   }
 
-  /// Times every algorithm that takes the part, once per process and kind of
-  /// part. What an algorithm computes does not matter to the choice.
+  /// What an algorithm's time depends on.
+  std::string describeKind() const {
+    std::string text = "cudnn " + std::to_string(cudnn().cudnnGetVersion()) +
+                       " " + context.name;
+    for (int64_t number :
+         {int64_t(part.dtype), int64_t(part.flags), int64_t(part.layers),
+          int64_t(part.directions), part.features, part.units, part.batch,
+          part.timesteps})
+      text += " " + std::to_string(number);
+    return text;
+  }
+
+  /// Times every algorithm that takes the part, where that is not known yet. What an
+  /// algorithm computes does not matter to the choice.
   gru_status chooseAlgorithm(const char *weights) {
-    gru_plan_part kind = part;
-    kind.first_offset = kind.code = 0;
-    std::string key(reinterpret_cast<const char *>(&kind), sizeof(kind));
+    std::string kind = describeKind();
+    if (std::optional<int32_t> known = findTuning(kind))
+      // It may come from another build of the library.
+      if (!configure(cudnnRNNAlgo_t(*known), weights))
+        return GRU_OK;
     cudnnRNNAlgo_t best = CUDNN_RNN_ALGO_STANDARD;
-    if (!AlgorithmMemory::get().find(key, best)) {
-      double fastest = -1;
-      for (cudnnRNNAlgo_t algorithm :
-           {CUDNN_RNN_ALGO_STANDARD, CUDNN_RNN_ALGO_PERSIST_STATIC,
-            CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
-            CUDNN_RNN_ALGO_PERSIST_DYNAMIC}) {
-        double time;
-        // Most algorithms refuse some sizes or types. That the standard one
-        // does is told below.
-        if (configure(algorithm, weights) || measure(time))
-          continue;
-        if (fastest < 0 || time < fastest) {
-          fastest = time;
-          best = algorithm;
-        }
+    double fastest = -1;
+    for (cudnnRNNAlgo_t algorithm :
+         {CUDNN_RNN_ALGO_STANDARD, CUDNN_RNN_ALGO_PERSIST_STATIC,
+          CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
+          CUDNN_RNN_ALGO_PERSIST_DYNAMIC}) {
+      double time;
+      // Most algorithms refuse some sizes or types. That the standard one
+      // does is told below.
+      if (configure(algorithm, weights) || measure(time))
+        continue;
+      if (fastest < 0 || time < fastest) {
+        fastest = time;
+        best = algorithm;
       }
-      AlgorithmMemory::get().set(key, best);
     }
+    if (fastest >= 0)
+      setTuning(kind, best);
     return configure(best, weights);
   }
 
@@ -379,15 +375,22 @@ private:
         lengths[row] = int32_t((steps.time + 1) / 2);
     if (gru_status status = describe(steps))
       return status;
-    GRU_DRIVER(cuMemsetD8Async, deviceInput.get(), 0,
-               steps.time * steps.batch * part.features * element, stream);
+    DeviceBlock x, y;
+    uint64_t rows = steps.time * steps.batch;
+    if (gru_status status = x.allocate(rows * part.features * element))
+      return status;
+    if (gru_status status =
+            y.allocate(rows * part.directions * part.units * element))
+      return status;
+    GRU_DRIVER(cuMemsetD8Async, x.get(), 0, rows * part.features * element,
+               context.stream);
     best = -1;
     for (int i = 0; i < 4; ++i) {
-      GRU_DRIVER(cuStreamSynchronize, stream);
+      GRU_DRIVER(cuStreamSynchronize, context.stream);
       auto begin = std::chrono::steady_clock::now();
-      if (gru_status status = forward(false))
+      if (gru_status status = forward(x.get(), y.get(), 0))
         return status;
-      GRU_DRIVER(cuStreamSynchronize, stream);
+      GRU_DRIVER(cuStreamSynchronize, context.stream);
       double time = std::chrono::duration<double>(
                         std::chrono::steady_clock::now() - begin)
                         .count();
@@ -402,7 +405,7 @@ private:
   const Plan &plan;
   const gru_plan_part &part;
   const int64_t maxTimesteps;
-  const CUstream stream;
+  const DeviceContext &context;
   const cudnnHandle_t handle;
   const uint64_t element;
   const uint32_t cells;
@@ -414,9 +417,12 @@ private:
   Descriptor<cudnnRNNDataDescriptor_t> inputDesc, outputDesc;
   Descriptor<cudnnTensorDescriptor_t> stateDesc;
   size_t weightBytes = 0, workBytes = 0;
-  DeviceBlock deviceWeights, work, deviceInput, deviceOutput, deviceInitial,
-      deviceStates;
-  HostBlock hostInput, hostOutput, hostInitial, hostStates;
+  DeviceBlock deviceWeights, work, reversed, output, initial, states,
+      deviceLengths;
+  Module module;
+  CUfunction start = nullptr, finish = nullptr; ///< Null where not needed.
+  std::vector<CUdeviceptr> finishArguments;
+  std::vector<void *> arguments; ///< Of a launch; room for the most.
   int64_t described = -1; ///< Timesteps that the descriptors are set to.
   bool masked = false;    ///< Whether their lengths come from a mask.
 };
@@ -425,10 +431,10 @@ private:
 
 gru_status cuda::createCudnnPart(const Plan &plan, const gru_plan_part &part,
                                  const char *weights, int64_t maxTimesteps,
-                                 CUstream stream, cudnnHandle_t handle,
+                                 const DeviceContext &context,
                                  std::unique_ptr<Part> &result) {
   auto created =
-      std::make_unique<CudnnPart>(plan, part, maxTimesteps, stream, handle);
+      std::make_unique<CudnnPart>(plan, part, maxTimesteps, context);
   if (gru_status status = created->create(weights))
     return status;
   result = std::move(created);

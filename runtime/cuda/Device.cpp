@@ -6,11 +6,14 @@
 #include "Driver.h"
 
 #ifdef GRU_HAS_CUDNN
+#include "Mirrors.h"
 #include "Part.h"
 #endif
 
+#include <algorithm>
 #include <memory>
 #include <new>
+#include <vector>
 
 using namespace gru::runtime;
 using namespace gru::runtime::cuda;
@@ -31,21 +34,40 @@ gru_status cuda::cudnnFailure(const char *call, cudnnStatus_t result) {
               cudnn().cudnnGetErrorString(result));
 }
 
+/// Addresses that a part gets.
+static size_t countBuffers(const gru_plan_part &part) {
+  if (part.library == GRU_PART_KERNEL)
+    return part.num_buffers;
+  size_t cells = part.layers * part.directions;
+  auto count = [&](uint32_t flag, size_t number) {
+    return part.flags & flag ? number : 0;
+  };
+  return 1 + count(GRU_PART_INITIAL_STATES, cells) + count(GRU_PART_MASK, 1) +
+         count(GRU_PART_SEQUENCES, part.directions) +
+         count(GRU_PART_LASTS, part.directions) +
+         count(GRU_PART_STATES, cells);
+}
+
 PartBuffers PartBuffers::read(const gru_plan_part &part,
+                              const CUdeviceptr *addresses,
                               void *const *buffers) {
   uint32_t cells = part.layers * part.directions;
-  auto take = [&](uint32_t flag, uint32_t count) -> void *const * {
+  auto take = [&](uint32_t flag, uint32_t count) -> const CUdeviceptr * {
     if (flag && !(part.flags & flag))
       return nullptr;
-    void *const *taken = buffers;
+    const CUdeviceptr *taken = addresses;
+    addresses += count;
     buffers += count;
     return taken;
   };
   PartBuffers result;
-  result.input = static_cast<const char *>(*take(0, 1));
+  result.input = *take(0, 1);
   result.initialStates = take(GRU_PART_INITIAL_STATES, cells);
-  void *const *mask = take(GRU_PART_MASK, 1);
-  result.mask = mask ? static_cast<const uint8_t *>(*mask) : nullptr;
+  result.hostMask = part.flags & GRU_PART_MASK
+                        ? static_cast<const uint8_t *>(*buffers)
+                        : nullptr;
+  const CUdeviceptr *mask = take(GRU_PART_MASK, 1);
+  result.mask = mask ? *mask : 0;
   result.sequences = take(GRU_PART_SEQUENCES, part.directions);
   result.lasts = take(GRU_PART_LASTS, part.directions);
   result.states = take(GRU_PART_STATES, cells);
@@ -67,94 +89,189 @@ public:
   const CUresult result;
 };
 
+#define GRU_MAKE_CURRENT                                                       \
+  Current current(primary);                                                    \
+  if (current.result)                                                          \
+  return driverFailure("cuCtxPushCurrent", current.result)
+
 class CudaDevice final : public Device {
 public:
-  CudaDevice() {
-    run = [](gru_device *self, int32_t part, int64_t timesteps,
+  CudaDevice(const Plan &plan, const SessionMemory &memory)
+      : plan(plan), memory(memory) {
+    run = [](gru_device *self, int32_t part, int64_t size,
              void *const *buffers) {
-      static_cast<CudaDevice *>(self)->runPart(part, timesteps, buffers);
+      auto &device = *static_cast<CudaDevice *>(self);
+      // After a failure nothing more is tried; the run ends with it.
+      if (!device.status)
+        device.status = device.runPart(part, size, buffers);
+    };
+    move = [](gru_device *self, void *data, uint64_t bytes, int32_t direction) {
+      auto &device = *static_cast<CudaDevice *>(self);
+      if (!device.status)
+        device.status = device.moveData(data, bytes, direction == GRU_TO_HOST);
     };
   }
 
   ~CudaDevice() override {
-    if (!context)
+    if (!primary)
       return;
     {
-      Current current(context);
-      parts.reset();
-      if (handle)
-        cudnn().cudnnDestroy(handle);
-      if (stream)
-        driver().cuStreamDestroy(stream);
+      Current current(primary);
+      kernels.reset();
+      mirrors.reset();
+      if (context.handle)
+        cudnn().cudnnDestroy(context.handle);
+      if (ownStream)
+        driver().cuStreamDestroy(ownStream);
     }
-    driver().cuDevicePrimaryCtxRelease(device);
+    driver().cuDevicePrimaryCtxRelease(context.device);
   }
 
-  gru_status create(const Plan &plan, const char *weights,
-                    int64_t maxTimesteps) {
+  gru_status create(int64_t maxTimesteps) {
     // The first device; CUDA_VISIBLE_DEVICES says which that is.
-    GRU_DRIVER(cuDeviceGet, &device, 0);
-    GRU_DRIVER(cuDevicePrimaryCtxRetain, &context, device);
-    Current current(context);
-    if (current.result)
-      return driverFailure("cuCtxPushCurrent", current.result);
-    GRU_DRIVER(cuStreamCreate, &stream, CU_STREAM_NON_BLOCKING);
-    count = plan.parts().size();
-    records = plan.parts().data();
-    parts.reset(new (std::nothrow) std::unique_ptr<Part>[count]);
-    if (!parts)
-      return fail(GRU_OUT_OF_MEMORY, "device: cannot allocate ", count,
-                  " parts");
+    GRU_DRIVER(cuDeviceGet, &context.device, 0);
+    GRU_DRIVER(cuDevicePrimaryCtxRetain, &primary, context.device);
+    GRU_MAKE_CURRENT;
+    GRU_DRIVER(cuStreamCreate, &ownStream, CU_STREAM_NON_BLOCKING);
+    context.stream = ownStream;
+    GRU_DRIVER(cuDeviceGetAttribute, &context.processors,
+               CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, context.device);
+    char name[128] = "";
+    GRU_DRIVER(cuDeviceGetName, name, sizeof(name), context.device);
+    context.name = name;
+    mirrors = std::make_unique<Mirrors>();
+    if (gru_status status =
+            mirrors->create(plan, memory, maxTimesteps, context.stream))
+      return status;
+    size_t count = plan.parts().size(), most = 0;
+    kernels = std::make_unique<Entry[]>(count);
     for (size_t i = 0; i < count; ++i) {
-      const gru_plan_part &part = records[i];
-      int64_t longest = part.timesteps ? part.timesteps : maxTimesteps;
-      if (part.library == GRU_PART_CUDNN) {
-        if (!handle) {
-          GRU_CUDNN(cudnnCreate, &handle);
-          GRU_CUDNN(cudnnSetStream, handle, stream);
-        }
-        if (gru_status status = createCudnnPart(plan, part, weights, longest,
-                                                stream, handle, parts[i]))
-          return status;
-      } else if (gru_status status =
-                     createGPUPart(plan, part, weights, longest, stream,
-                                   device, parts[i])) {
+      const gru_plan_part &part = plan.parts()[i];
+      most = std::max(most, countBuffers(part) + part.num_values);
+      if (gru_status status = createPart(part, maxTimesteps, kernels[i]))
         return status;
-      }
     }
+    slots.resize(most);
+    arguments.resize(most);
+    for (size_t i = 0; i < most; ++i)
+      arguments[i] = &slots[i];
+    return GRU_OK;
+  }
+
+  gru_status begin(gru_call &call) override {
+    status = GRU_OK;
+    GRU_MAKE_CURRENT;
+    return mirrors->begin(plan, call, context.stream);
+  }
+
+  gru_status end() override {
+    if (status)
+      return status;
+    GRU_MAKE_CURRENT;
+    if (gru_status status = mirrors->end(context.stream))
+      return status;
+    // What is all on the device is in the order of the caller's stream.
+    if (context.stream == ownStream || mirrors->touchesHost())
+      GRU_DRIVER(cuStreamSynchronize, context.stream);
+    return GRU_OK;
+  }
+
+  gru_status setStream(void *stream) override {
+    GRU_MAKE_CURRENT;
+    GRU_DRIVER(cuStreamSynchronize, context.stream);
+    context.stream = stream ? static_cast<CUstream>(stream) : ownStream;
+    if (context.handle)
+      GRU_CUDNN(cudnnSetStream, context.handle, context.stream);
     return GRU_OK;
   }
 
 private:
-  /// After a failure nothing more is tried; the run ends with it.
-  void runPart(int32_t part, int64_t timesteps, void *const *buffers) {
-    if (status)
-      return;
-    if (part < 0) {
-      ++numMaskFallbacks;
-      return;
+  /// A part, or the function of one of our kernels.
+  struct Entry {
+    std::unique_ptr<Part> part;
+    Module module;
+    CUfunction function = nullptr;
+  };
+
+  gru_status createPart(const gru_plan_part &part, int64_t maxTimesteps,
+                        Entry &entry) {
+    if (part.library == GRU_PART_KERNEL) {
+      if (gru_status status = entry.module.load(plan.code(part)))
+        return status;
+      return entry.module.get("gru_kernel", entry.function);
     }
-    Current current(context);
-    if (current.result) {
-      status = driverFailure("cuCtxPushCurrent", current.result);
-      return;
+    int64_t longest = part.timesteps ? part.timesteps : maxTimesteps;
+    if (part.library == GRU_PART_GPU)
+      return createGPUPart(plan, part, memory.weights, longest, context,
+                           entry.part);
+    if (!context.handle) {
+      GRU_CUDNN(cudnnCreate, &context.handle);
+      GRU_CUDNN(cudnnSetStream, context.handle, context.stream);
     }
-    status = parts[part]->run(timesteps,
-                              PartBuffers::read(records[part], buffers));
+    return createCudnnPart(plan, part, memory.weights, longest, context,
+                           entry.part);
   }
 
-  CUdevice device = 0;
-  CUcontext context = nullptr;
-  CUstream stream = nullptr;
-  cudnnHandle_t handle = nullptr;
-  size_t count = 0;
-  const gru_plan_part *records = nullptr;
-  std::unique_ptr<std::unique_ptr<Part>[]> parts;
+  gru_status runPart(int32_t number, int64_t size, void *const *buffers) {
+    if (number < 0) {
+      ++numMaskFallbacks;
+      if (plan.parts()[~number].flags & GRU_PART_REQUIRED)
+        return fail(GRU_UNSUPPORTED,
+                    "mask: is not right-padded, which cuDNN does not take, and "
+                    "require_backend is 'cudnn'; pad at the end of each row, or "
+                    "compile without require_backend");
+      return GRU_OK;
+    }
+    const gru_plan_part &part = plan.parts()[number];
+    size_t count = countBuffers(part);
+    for (size_t i = 0; i < count; ++i)
+      if (!(slots[i] = mirrors->find(buffers[i])))
+        return fail(GRU_DAMAGED, "plan: buffer ", i, " of part ", number,
+                    " has no mirror on the device");
+    GRU_MAKE_CURRENT;
+    if (part.library != GRU_PART_KERNEL)
+      return kernels[number].part->run(
+          size, PartBuffers::read(part, slots.data(), buffers));
+    for (size_t i = count; i < count + part.num_values; ++i)
+      slots[i] = reinterpret_cast<CUdeviceptr>(buffers[i]);
+    if (size > 0)
+      GRU_DRIVER(cuLaunchKernel, kernels[number].function,
+                 blocksFor(size, context), 1, 1, kThreads, 1, 1, 0,
+                 context.stream, arguments.data(), nullptr);
+    return GRU_OK;
+  }
+
+  gru_status moveData(void *data, uint64_t bytes, bool toHost) {
+    CUdeviceptr mirror = mirrors->find(data);
+    if (!mirror)
+      return fail(GRU_DAMAGED, "plan: moves what has no mirror on the device");
+    // The caller's own memory on the device.
+    if (mirror == reinterpret_cast<CUdeviceptr>(data) || bytes == 0)
+      return GRU_OK;
+    GRU_MAKE_CURRENT;
+    if (!toHost) {
+      GRU_DRIVER(cuMemcpyHtoDAsync, mirror, data, bytes, context.stream);
+      return GRU_OK;
+    }
+    GRU_DRIVER(cuMemcpyDtoHAsync, data, mirror, bytes, context.stream);
+    GRU_DRIVER(cuStreamSynchronize, context.stream);
+    return GRU_OK;
+  }
+
+  const Plan &plan;
+  const SessionMemory memory;
+  CUcontext primary = nullptr;
+  CUstream ownStream = nullptr;
+  DeviceContext context;
+  std::unique_ptr<Mirrors> mirrors;
+  std::unique_ptr<Entry[]> kernels; ///< One for each part.
+  std::vector<CUdeviceptr> slots;   ///< The arguments of a part,
+  std::vector<void *> arguments;    ///< and where they are.
 };
 
 } // namespace
 
-gru_status cuda::createDevice(const Plan &plan, const char *weights,
+gru_status cuda::createDevice(const Plan &plan, const SessionMemory &memory,
                               int64_t maxTimesteps,
                               std::unique_ptr<Device> &device) {
   bool usesCudnn = false;
@@ -166,23 +283,20 @@ gru_status cuda::createDevice(const Plan &plan, const char *weights,
                 "program: was compiled for a device, which this machine cannot "
                 "run: ",
                 problem);
-  std::unique_ptr<CudaDevice> created(new (std::nothrow) CudaDevice);
-  if (!created)
-    return fail(GRU_OUT_OF_MEMORY, "device: cannot allocate ",
-                sizeof(CudaDevice), " bytes");
   try {
-    if (gru_status status = created->create(plan, weights, maxTimesteps))
+    auto created = std::make_unique<CudaDevice>(plan, memory);
+    if (gru_status status = created->create(maxTimesteps))
       return status;
+    device = std::move(created);
   } catch (const std::bad_alloc &) {
     return fail(GRU_OUT_OF_MEMORY, "device: cannot allocate its tables");
   }
-  device = std::move(created);
   return GRU_OK;
 }
 
 #else
 
-gru_status cuda::createDevice(const Plan &, const char *, int64_t,
+gru_status cuda::createDevice(const Plan &, const SessionMemory &, int64_t,
                               std::unique_ptr<Device> &) {
   return fail(GRU_UNSUPPORTED,
               "program: was compiled for a device, which this machine cannot "

@@ -1,7 +1,8 @@
 //===- Device.h - what a session runs on a device ----------------*- C++ -*-===//
 //
-// One device per session that needs one: a stream, and per part of the plan all
-// descriptors, weights and buffers, so that a run allocates nothing.
+// One device per session that needs one: a stream, per part of the plan all
+// descriptors, weights and buffers, and mirrors of all that a kernel sees, so that a
+// run allocates nothing.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,23 +23,31 @@ public:
   /// Parts of cuDNN that masks have kept from running.
   uint64_t getNumMaskFallbacks() const { return numMaskFallbacks; }
 
-  /// The first failure since the last call of this; its text is the thread's
-  /// last error.
-  gru_status takeStatus() {
-    gru_status taken = status;
-    status = GRU_OK;
-    return taken;
-  }
+  /// Before a run. Memory of the device that code on the host reads or writes is
+  /// replaced in the call.
+  [[nodiscard]] virtual gru_status begin(gru_call &call) = 0;
+  /// After it: the first failure of the run; its text is the thread's last error.
+  [[nodiscard]] virtual gru_status end() = 0;
+
+  /// As gru_session_set_stream; null: the device's own.
+  [[nodiscard]] virtual gru_status setStream(void *stream) = 0;
 
 protected:
   gru_status status = GRU_OK;
   uint64_t numMaskFallbacks = 0;
 };
 
-/// A device for a plan with parts. `weights` is the packed blob. Fails with one
-/// message where the machine has no device, or where memory or a library does
-/// not suffice.
-[[nodiscard]] gru_status createDevice(const Plan &plan, const char *weights,
+/// The memory of a session that kernels see.
+struct SessionMemory {
+  const char *weights; ///< The packed blob.
+  char *state, *scratch;
+  uint64_t scratchBytes;
+};
+
+/// A device for a plan with parts. Fails with one message where the machine has no
+/// device, or where memory or a library does not suffice.
+[[nodiscard]] gru_status createDevice(const Plan &plan,
+                                      const SessionMemory &memory,
                                       int64_t maxTimesteps,
                                       std::unique_ptr<Device> &device);
 

@@ -49,27 +49,6 @@ private:
   CUdeviceptr address = 0;
 };
 
-/// Memory of the host that the device copies from and to without staging.
-class HostBlock {
-public:
-  HostBlock() = default;
-  HostBlock(const HostBlock &) = delete;
-  HostBlock &operator=(const HostBlock &) = delete;
-  ~HostBlock() {
-    if (data)
-      driver().cuMemFreeHost(data);
-  }
-
-  [[nodiscard]] gru_status allocate(uint64_t size) {
-    GRU_DRIVER(cuMemHostAlloc, &data, size ? size : 1, 0);
-    return GRU_OK;
-  }
-  char *get() const { return static_cast<char *>(data); }
-
-private:
-  void *data = nullptr;
-};
-
 } // namespace gru::runtime::cuda
 
 #endif // GRU_RUNTIME_CUDA_DEVICEMEMORY_H

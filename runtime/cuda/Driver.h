@@ -34,6 +34,7 @@ const std::string &cudnnProblem();
   X(cuGetErrorString)                                                          \
   X(cuDeviceGetCount)                                                          \
   X(cuDeviceGet)                                                               \
+  X(cuDeviceGetName)                                                           \
   X(cuDeviceGetAttribute)                                                      \
   X(cuDevicePrimaryCtxRetain)                                                  \
   X(cuDevicePrimaryCtxRelease)                                                 \
@@ -44,19 +45,22 @@ const std::string &cudnnProblem();
   X(cuStreamSynchronize)                                                       \
   X(cuMemAlloc)                                                                \
   X(cuMemFree)                                                                 \
-  X(cuMemHostAlloc)                                                            \
-  X(cuMemFreeHost)                                                             \
   X(cuMemcpyHtoDAsync)                                                         \
   X(cuMemcpyDtoHAsync)                                                         \
+  X(cuMemcpyDtoDAsync)                                                         \
   X(cuMemsetD8Async)                                                           \
+  X(cuPointerGetAttribute)                                                     \
   X(cuModuleLoadData)                                                          \
   X(cuModuleUnload)                                                            \
   X(cuModuleGetFunction)                                                       \
   X(cuFuncSetAttribute)                                                        \
+  X(cuFuncGetAttribute)                                                        \
+  X(cuLaunchKernel)                                                            \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor)                               \
   X(cuLaunchCooperativeKernel)
 
 #define GRU_CUDNN_FUNCTIONS(X)                                                 \
+  X(cudnnGetVersion)                                                           \
   X(cudnnGetErrorString)                                                       \
   X(cudnnCreate)                                                               \
   X(cudnnDestroy)                                                              \

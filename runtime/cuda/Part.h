@@ -5,43 +5,86 @@
 
 #include "../Plan.h"
 #include "DeviceMemory.h"
-#include "Sequences.h"
 
 #include <memory>
+#include <string>
 
 namespace gru::runtime::cuda {
 
-/// The buffers of one call by their roles; see gru_plan_part.
-struct PartBuffers {
-  const char *input;
-  void *const *initialStates; ///< null where there are none
-  const uint8_t *mask;        ///< null where there is none
-  void *const *sequences;
-  void *const *lasts;
-  void *const *states;
+/// The threads of a block of our kernels (lowering/gpu/KernelBuilder.h).
+inline constexpr unsigned kThreads = 256;
 
-  static PartBuffers read(const gru_plan_part &part, void *const *buffers);
+/// What parts of one session have in common.
+struct DeviceContext {
+  CUdevice device = 0;
+  CUstream stream = nullptr;
+  cudnnHandle_t handle = nullptr; ///< Null where no part needs it.
+  int processors = 0;             ///< Multiprocessors.
+  std::string name;               ///< Of the device and its libraries.
+};
+
+/// The buffers of one call by their roles, in the device's memory; see
+/// gru_plan_part.
+struct PartBuffers {
+  CUdeviceptr input;
+  const CUdeviceptr *initialStates; ///< null where there are none
+  CUdeviceptr mask;                 ///< 0 where there is none
+  const uint8_t *hostMask;          ///< the same on the host, of a cuDNN part
+  const CUdeviceptr *sequences, *lasts, *states;
+
+  static PartBuffers read(const gru_plan_part &part,
+                          const CUdeviceptr *addresses, void *const *buffers);
 };
 
 class Part {
 public:
   virtual ~Part() = default;
-  /// In the stream, with the context current; finished when it returns.
+  /// Into the stream, with the context current.
   [[nodiscard]] virtual gru_status run(int64_t timesteps,
                                        const PartBuffers &buffers) = 0;
 };
 
+/// Code that the driver has compiled.
+class Module {
+public:
+  Module() = default;
+  Module(const Module &) = delete;
+  Module &operator=(const Module &) = delete;
+  ~Module() {
+    if (module)
+      driver().cuModuleUnload(module);
+  }
+  [[nodiscard]] gru_status load(const char *code) {
+    GRU_DRIVER(cuModuleLoadData, &module, code);
+    return GRU_OK;
+  }
+  [[nodiscard]] gru_status get(const char *name, CUfunction &function) const {
+    GRU_DRIVER(cuModuleGetFunction, &function, module, name);
+    return GRU_OK;
+  }
+
+private:
+  CUmodule module = nullptr;
+};
+
+/// Blocks for `items` items, of which a block takes kThreads and then others.
+inline unsigned blocksFor(int64_t items, const DeviceContext &context) {
+  int64_t blocks = (items + kThreads - 1) / kThreads;
+  int64_t most = int64_t(context.processors) * 8;
+  return unsigned(blocks < 1 ? 1 : blocks < most ? blocks : most);
+}
+
 [[nodiscard]] gru_status createCudnnPart(const Plan &plan,
                                          const gru_plan_part &part,
                                          const char *weights,
-                                         int64_t maxTimesteps, CUstream stream,
-                                         cudnnHandle_t handle,
+                                         int64_t maxTimesteps,
+                                         const DeviceContext &context,
                                          std::unique_ptr<Part> &result);
 [[nodiscard]] gru_status createGPUPart(const Plan &plan,
                                        const gru_plan_part &part,
                                        const char *weights,
-                                       int64_t maxTimesteps, CUstream stream,
-                                       CUdevice device,
+                                       int64_t maxTimesteps,
+                                       const DeviceContext &context,
                                        std::unique_ptr<Part> &result);
 
 } // namespace gru::runtime::cuda

@@ -1,7 +1,8 @@
 //===- FakeCuda.cpp - a driver and a cuDNN without a GPU -------------------===//
 //
 // A test double for machines without a device, loaded through GRU_CUDA_DRIVER and
-// GRU_CUDNN. Memory of the "device" is the host's, and recurrent networks are
+// GRU_CUDNN. Memory of the "device" is the host's, but closed to it outside of the
+// driver's calls, and recurrent networks are
 // computed in double precision as cuDNN's documentation defines them: zeros in
 // padded outputs, states at each row's length, no row of length 0, gates r, z, h.
 // The weight space has a layout of its own, so that only what asks for it finds
@@ -20,9 +21,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#include <sys/mman.h>
 
 /// Whether a test wants this function to fail.
 static bool mustFail(const char *name) {
@@ -49,6 +54,10 @@ EXPORT CUresult cuDeviceGetCount(int *count) {
 }
 EXPORT CUresult cuDeviceGet(CUdevice *device, int) {
   *device = 0;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceGetName(char *name, int size, CUdevice) {
+  std::snprintf(name, size, "double");
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute,
@@ -84,48 +93,123 @@ EXPORT CUresult cuStreamDestroy(CUstream stream) {
   std::free(stream);
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
-/// Filled with NaNs: nothing may read what nothing has written.
-static void *newMemory(size_t bytes) {
-  void *memory = std::malloc(bytes);
-  if (memory)
-    std::memset(memory, 0xff, bytes);
-  return memory;
+/// How often the host has waited, for tests.
+extern "C" {
+__attribute__((visibility("default"))) int gru_fake_num_waits = 0;
 }
+EXPORT CUresult cuStreamSynchronize(CUstream) {
+  ++gru_fake_num_waits;
+  return CUDA_SUCCESS;
+}
+/// Memory of the device: pages that nobody may touch outside of the driver's calls.
+class DeviceMemory {
+public:
+  static DeviceMemory &get() {
+    static DeviceMemory memory;
+    return memory;
+  }
+  /// Filled with NaNs: nothing may read what nothing has written.
+  void *allocate(size_t bytes) {
+    std::lock_guard lock(mutex);
+    size_t size = (bytes + kPage - 1) / kPage * kPage;
+    void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      return nullptr;
+    std::memset(memory, 0xff, size);
+    blocks[static_cast<char *>(memory)] = size;
+    protect(memory, size);
+    return memory;
+  }
+  void release(void *memory) {
+    std::lock_guard lock(mutex);
+    auto it = blocks.find(static_cast<char *>(memory));
+    if (it == blocks.end())
+      return;
+    munmap(it->first, it->second);
+    blocks.erase(it);
+  }
+  bool has(const void *address) {
+    std::lock_guard lock(mutex);
+    auto *at = static_cast<const char *>(address);
+    auto it = blocks.upper_bound(const_cast<char *>(at));
+    return it != blocks.begin() && (--it, at < it->first + it->second);
+  }
+  /// While one of these lives, memory is open.
+  struct Open {
+    Open() { get().change(+1); }
+    ~Open() { get().change(-1); }
+  };
+
+private:
+  static constexpr size_t kPage = 4096;
+
+  void change(int by) {
+    std::lock_guard lock(mutex);
+    bool was = users > 0;
+    users += by;
+    if (was != (users > 0))
+      for (auto [memory, size] : blocks)
+        protect(memory, size);
+  }
+  void protect(void *memory, size_t size) {
+    mprotect(memory, size, users > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+  }
+
+  std::mutex mutex;
+  std::map<char *, size_t> blocks;
+  int users = 0;
+};
+#define TOUCHES_DEVICE DeviceMemory::Open open
+
 EXPORT CUresult cuMemAlloc(CUdeviceptr *address, size_t bytes) {
   NEEDS_CONTEXT;
   if (mustFail("cuMemAlloc"))
     return CUDA_ERROR_OUT_OF_MEMORY;
-  *address = reinterpret_cast<CUdeviceptr>(newMemory(bytes));
+  *address =
+      reinterpret_cast<CUdeviceptr>(DeviceMemory::get().allocate(bytes));
   return *address ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 EXPORT CUresult cuMemFree(CUdeviceptr address) {
-  std::free(reinterpret_cast<void *>(address));
+  DeviceMemory::get().release(reinterpret_cast<void *>(address));
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+EXPORT CUresult cuPointerGetAttribute(void *data, CUpointer_attribute,
+                                      CUdeviceptr address) {
   NEEDS_CONTEXT;
-  *memory = newMemory(bytes);
-  return *memory ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-EXPORT CUresult cuMemFreeHost(void *memory) {
-  std::free(memory);
+  // Memory that the driver has not made is unknown to it.
+  if (!DeviceMemory::get().has(reinterpret_cast<void *>(address)))
+    return CUDA_ERROR_INVALID_VALUE;
+  *static_cast<unsigned *>(data) = CU_MEMORYTYPE_DEVICE;
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from,
                                   size_t bytes, CUstream) {
   NEEDS_CONTEXT;
+  TOUCHES_DEVICE;
   std::memcpy(reinterpret_cast<void *>(to), from, bytes);
   return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t bytes) {
+  return cuMemcpyHtoDAsync(to, from, bytes, nullptr);
 }
 EXPORT CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t bytes,
                                   CUstream) {
   NEEDS_CONTEXT;
+  TOUCHES_DEVICE;
   std::memcpy(to, reinterpret_cast<void *>(from), bytes);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes,
+                                  CUstream) {
+  NEEDS_CONTEXT;
+  TOUCHES_DEVICE;
+  std::memcpy(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value,
                                 size_t bytes, CUstream) {
+  TOUCHES_DEVICE;
   std::memset(reinterpret_cast<void *>(to), value, bytes);
   return CUDA_SUCCESS;
 }
@@ -160,6 +244,12 @@ EXPORT CUresult cuModuleGetFunction(CUfunction *function, CUmodule module,
   *function = reinterpret_cast<CUfunction>(new LoadedKernel{std::move(kernel)});
   return CUDA_SUCCESS;
 }
+EXPORT CUresult cuFuncGetAttribute(int *value, CUfunction_attribute,
+                                   CUfunction) {
+  // Few enough for some layers not to fit into registers.
+  *value = 128;
+  return CUDA_SUCCESS;
+}
 EXPORT CUresult cuFuncSetAttribute(CUfunction, CUfunction_attribute, int) {
   return CUDA_SUCCESS;
 }
@@ -169,6 +259,26 @@ EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks,
   *blocks = 1;
   return CUDA_SUCCESS;
 }
+static CUresult launch(CUfunction function, unsigned blocks, unsigned threads,
+                       unsigned sharedBytes, void **arguments) {
+  TOUCHES_DEVICE;
+  std::string problem =
+      ptx::launch(*reinterpret_cast<LoadedKernel *>(function)->kernel, blocks,
+                  threads, sharedBytes, arguments);
+  if (problem.empty())
+    return CUDA_SUCCESS;
+  complain(problem);
+  return CUDA_ERROR_LAUNCH_FAILED;
+}
+EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned,
+                               unsigned, unsigned threads, unsigned, unsigned,
+                               unsigned sharedBytes, CUstream, void **arguments,
+                               void **) {
+  NEEDS_CONTEXT;
+  if (mustFail("cuLaunchKernel"))
+    return CUDA_ERROR_NOT_SUPPORTED;
+  return launch(function, blocks, threads, sharedBytes, arguments);
+}
 EXPORT CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned blocks,
                                           unsigned, unsigned, unsigned threads,
                                           unsigned, unsigned,
@@ -177,13 +287,7 @@ EXPORT CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned blocks,
   NEEDS_CONTEXT;
   if (mustFail("cuLaunchCooperativeKernel"))
     return CUDA_ERROR_NOT_SUPPORTED;
-  std::string problem =
-      ptx::launch(*reinterpret_cast<LoadedKernel *>(function)->kernel, blocks,
-                  threads, sharedBytes, arguments);
-  if (problem.empty())
-    return CUDA_SUCCESS;
-  complain(problem);
-  return CUDA_ERROR_LAUNCH_FAILED;
+  return launch(function, blocks, threads, sharedBytes, arguments);
 }
 
 //===----------------------------------------------------------------------===//
@@ -273,6 +377,7 @@ EXPORT const char *cudnnGetErrorString(cudnnStatus_t status) {
              ? "CUDNN_STATUS_EXECUTION_FAILED"
                                                 : "CUDNN_STATUS_INTERNAL_ERROR";
 }
+EXPORT size_t cudnnGetVersion() { return 90000; }
 EXPORT cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
   *handle = new cudnnContext{};
   return CUDNN_STATUS_SUCCESS;
@@ -469,6 +574,7 @@ EXPORT cudnnStatus_t cudnnRNNForward(
     size_t weightBytes, const void *space, size_t, void *, size_t, void *) {
   if (mustFail("cudnnRNNForward"))
     return CUDNN_STATUS_EXECUTION_FAILED;
+  TOUCHES_DEVICE;
   int64_t directions = rnn->directions(), cells = rnn->layers * directions;
   int64_t hidden = rnn->hidden, batch = xDesc->batch;
   size_t expected;

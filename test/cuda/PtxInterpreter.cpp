@@ -87,6 +87,7 @@ public:
   std::vector<size_t> labels; ///< Position in the code.
   std::vector<Type> parameters;
   size_t registers = 0;
+  size_t sharedBytes = 0; ///< Of the module; what a launch adds lies behind.
 };
 
 void KernelDeleter::operator()(Kernel *kernel) const { delete kernel; }
@@ -111,6 +112,7 @@ public:
       problem = "no entry " + name;
       return nullptr;
     }
+    readShared(text);
     readParameters(text.substr(begin, open - begin));
     readBody(text.substr(open + 1, close - open - 1));
     kernel->registers = registers.size();
@@ -133,6 +135,21 @@ private:
   void fail(const std::string &what) {
     if (problem.empty())
       problem = what;
+  }
+
+  /// Lines like `.shared .align 16 .b8 name[8192];`, inside entries or before them.
+  void readShared(const std::string &text) {
+    std::istringstream lines(text);
+    std::string line;
+    while (std::getline(lines, line)) {
+      line.erase(0, line.find_first_not_of(" \t"));
+      size_t at = line.find(".b8 "), open = line.find('[');
+      if (line.rfind(".shared", 0) || at == std::string::npos ||
+          open == std::string::npos)
+        continue;
+      shared[line.substr(at + 4, open - at - 4)] = kernel->sharedBytes;
+      kernel->sharedBytes += (std::stoull(line.substr(open + 1)) + 15) / 16 * 16;
+    }
   }
 
   void readParameters(const std::string &list) {
@@ -169,7 +186,7 @@ private:
         line.pop_back();
         readInstruction(line);
       } else if (line.rfind(".reg", 0) && line.rfind(".pragma", 0) &&
-                 line.rfind(".loc", 0)) {
+                 line.rfind(".loc", 0) && line.rfind(".shared", 0)) {
         return fail("unknown directive: " + line);
       }
     }
@@ -248,8 +265,10 @@ private:
                              : std::stoull(word, nullptr, 0)};
     if (auto it = parameters.find(word); it != parameters.end())
       return {Kind::Parameter, it->second, offset};
+    if (auto it = shared.find(word); it != shared.end())
+      return {Kind::Shared, 0, offset + it->second};
     if (word == "gru_shared")
-      return {Kind::Shared, 0, offset};
+      return {Kind::Shared, 0, offset + kernel->sharedBytes};
     if (word == "true" || word == "false")
       return {Kind::Immediate, 0, word == "true"};
     fail("unknown operand " + word);
@@ -267,7 +286,7 @@ private:
   const std::string &name;
   std::string problem;
   Kernel *kernel = nullptr;
-  std::map<std::string, int64_t> registers, labels, parameters;
+  std::map<std::string, int64_t> registers, labels, parameters, shared;
 };
 } // namespace
 
@@ -672,5 +691,7 @@ private:
 
 std::string ptx::launch(const Kernel &kernel, unsigned blocks, unsigned threads,
                         unsigned sharedBytes, void **arguments) {
-  return Machine(kernel, blocks, threads, sharedBytes, arguments).run();
+  return Machine(kernel, blocks, threads,
+                 sharedBytes + unsigned(kernel.sharedBytes), arguments)
+      .run();
 }

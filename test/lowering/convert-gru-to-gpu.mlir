@@ -5,7 +5,7 @@
 
 // CHECK: module attributes {gpu.container_module}
 // CHECK-LABEL: func.func @main
-// CHECK: gru.device_rnn "gpu" {{.*}} mask({{.*}}) sequences({{.*}}) {{.*}} code = "gru_kernel_0", go_backwards, layers = 1 : i64
+// CHECK: gru.device_rnn "gpu" {{.*}} mask({{.*}}) sequences({{.*}}) {{.*}} code = "gru_layer_0", go_backwards, layers = 1 : i64
 // CHECK-NOT: gru.gru
 func.func @main(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32>, %m: tensor<2x?xi1>) -> tensor<2x?x4xf32> {
   %s, %l, %h = gru.gru %x kernel(%W, %U) mask(%m : tensor<2x?xi1>)
@@ -14,10 +14,16 @@ func.func @main(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32
   return %s : tensor<2x?x4xf32>
 }
 
-// CHECK: gpu.module @gru_kernel_0
+// CHECK: gpu.module @gru_layer_0
 // CHECK: llvm.mlir.global external @gru_shared() {addr_space = 3 : i32
+// CHECK: llvm.mlir.global internal @gru_tile() {addr_space = 3 : i32
+// The product of all inputs with the kernel.
+// CHECK: gpu.func @gru_project({{.*}}) kernel attributes {known_block_size = array<i32: 256, 1, 1>}
+// CHECK: gpu.barrier
+// CHECK: math.fma
+// CHECK: gpu.return
+// The units' weights go to shared memory; flags; a barrier.
 // CHECK: gpu.func @gru_layer({{.*}}) kernel
-// The units' weights go to shared memory; projection and flags; a barrier.
 // CHECK: llvm.addrspacecast {{.*}} : !llvm.ptr<3> to !llvm.ptr
 // CHECK: gpu.barrier
 // CHECK: llvm.atomicrmw add %{{.*}}, %{{.*}} syncscope("device") acq_rel
@@ -31,4 +37,12 @@ func.func @main(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32
 // CHECK: gpu.shuffle xor
 // CHECK: gru.activation {{.*}}<relu
 // CHECK: llvm.atomicrmw add
+// CHECK: gpu.return
+// The same with the weights of a warp's unit in registers: three for each lane here,
+// loaded ahead of the steps.
+// CHECK: gpu.func @gru_layer_in_registers({{.*}}) kernel attributes {nvvm.maxntid = array<i32: 256>}
+// CHECK-COUNT-3: arith.select %{{.*}}, %{{.*}}, %{{.*}} : f32
+// CHECK: gpu.barrier
+// CHECK: scf.for
+// CHECK: gpu.shuffle xor
 // CHECK: gpu.return

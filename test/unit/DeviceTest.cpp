@@ -67,29 +67,8 @@ TEST(CudnnWeights, BiasesOfBothProducts) {
 }
 
 //===----------------------------------------------------------------------===//
-// Sequences. A step is one character; '.' is a zero.
+// Sequences
 //===----------------------------------------------------------------------===//
-
-static std::string show(std::string text) {
-  for (char &c : text)
-    if (c == 0)
-      c = '.';
-  return text;
-}
-
-static std::string reversed(const Steps &steps, std::vector<int32_t> lengths,
-                            const std::string &from) {
-  std::string to(from.size(), '?');
-  reverseValid(steps, lengths.data(), 1, from.data(), to.data());
-  return show(to);
-}
-
-static std::string written(const Steps &steps, std::vector<int32_t> lengths,
-                           OutputRule rule, const std::string &from) {
-  std::string to(from.size(), '?');
-  writeSequence(steps, lengths.data(), rule, 1, 1, from.data(), to.data());
-  return show(to);
-}
 
 TEST(Sequences, LengthsOfRows) {
   // Rows 1100, 1111, 0000; then time-major.
@@ -105,50 +84,4 @@ TEST(Sequences, LengthsOfRows) {
   readLengths({3, 4, false}, nullptr, lengths);
   EXPECT_EQ(std::vector<int32_t>(lengths, lengths + 3),
             (std::vector<int32_t>{4, 4, 4}));
-}
-
-TEST(Sequences, OnlyTheValidPartIsReversed) {
-  EXPECT_EQ(reversed({2, 4, false}, {3, 4}, "abcxdefg"), "cba.gfed");
-  EXPECT_EQ(reversed({2, 3, true}, {2, 3}, "adbexf"), "bfae.d");
-}
-
-TEST(Sequences, MaskedForwardOutputsRepeatOrAreZero) {
-  OutputRule repeat{}, zero{};
-  zero.zeroOutput = true;
-  // The double of cuDNN leaves '#' where it would leave zeros: never read.
-  EXPECT_EQ(written({3, 4, false}, {2, 4, 0}, repeat, "ab##cdef####"),
-            "abbbcdef....");
-  EXPECT_EQ(written({3, 4, false}, {2, 4, 0}, zero, "ab##cdef####"),
-            "ab..cdef....");
-}
-
-TEST(Sequences, BackwardOutputsInBothOrders) {
-  // What was processed: the last valid step first.
-  OutputRule processed{true, true, false, false};
-  EXPECT_EQ(written({2, 4, false}, {2, 4}, processed, "ab##cdef"), "..abcdef");
-  OutputRule inTime{true, false, false, false};
-  EXPECT_EQ(written({2, 4, false}, {2, 4}, inTime, "ab##cdef"), "ba..fedc");
-  // A bidirectional network has put its steps in the order of time.
-  OutputRule bidirectional{true, false, true, true};
-  EXPECT_EQ(written({2, 4, false}, {2, 4}, bidirectional, "ba##fedc"),
-            "ba..fedc");
-}
-
-TEST(Sequences, LastOutputsAndStatesOfMaskedRows) {
-  Steps steps{3, 4, false};
-  std::vector<int32_t> lengths{2, 4, 0};
-  auto last = [&](OutputRule rule) {
-    std::string to(3, '?');
-    writeLast(steps, lengths.data(), rule, 1, "abc", to.data());
-    return show(to);
-  };
-  EXPECT_EQ(last({false, false, false, false}), "ab.");
-  EXPECT_EQ(last({false, false, true, false}), ".b.");
-  // Backwards the last step is time 0, which only an empty row masks.
-  EXPECT_EQ(last({true, true, true, false}), "ab.");
-  std::string state(3, '?');
-  writeState(steps, lengths.data(), 1, "abc", "xyz", state.data());
-  EXPECT_EQ(state, "abz");
-  writeState(steps, lengths.data(), 1, "abc", nullptr, state.data());
-  EXPECT_EQ(show(state), "ab.");
 }

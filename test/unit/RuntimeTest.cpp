@@ -568,7 +568,7 @@ TEST(RuntimePlan, Header) {
   expectDamaged(plan, "plan: wrong magic number");
   plan = makePlan().bytes();
   plan[4] = 9;
-  expectDamaged(plan, "plan: unknown version, found 9, expected 2",
+  expectDamaged(plan, "plan: unknown version, found 9, expected 3",
                 GRU_UNSUPPORTED);
   plan = makePlan().bytes();
   plan.push_back(0);
@@ -599,8 +599,8 @@ TEST(RuntimePlan, Tensors) {
                 "plan: output 'output_0': unknown type, found 77");
   expectDamaged([](PlanBuilder &p) { p.states[0].rank = 7; },
                 "plan: state 'gru': too many dimensions, found 7");
-  expectDamaged([](PlanBuilder &p) { p.weights[1].reserved = 1; },
-                "plan: weight 'gru/offset': reserved field is set");
+  expectDamaged([](PlanBuilder &p) { p.weights[1].flags = 2; },
+                "plan: weight 'gru/offset': flags are not known, found 2");
   expectDamaged([](PlanBuilder &p) { p.outputs[0].dims[1] = symbol(1); },
                 "plan: output 'output_0': dimension 1 names an unknown symbol");
   expectDamaged([](PlanBuilder &p) { p.outputs[0].dims[1] = INT64_MIN; },
@@ -662,8 +662,14 @@ TEST(RuntimePlan, Parts) {
         },
         text);
   };
-  expectPart([](PlanBuilder &, gru_plan_part &part) { part.library = 3; },
-             "plan: part 0: library is out of range, found 3");
+  expectPart([](PlanBuilder &, gru_plan_part &part) { part.library = 4; },
+             "plan: part 0: library is out of range, found 4");
+  expectPart(
+      [](PlanBuilder &, gru_plan_part &part) {
+        part.library = GRU_PART_KERNEL;
+        part.num_values = 5000;
+      },
+      "plan: part 0: number of arguments is out of range, found 5000");
   expectPart([](PlanBuilder &, gru_plan_part &part) { part.dtype = GRU_BOOL; },
              "plan: part 0: type is out of range");
   expectPart([](PlanBuilder &, gru_plan_part &part) { part.layers = 5000; },

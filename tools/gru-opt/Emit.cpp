@@ -43,7 +43,7 @@ int64_t gru::defaultBatch(ModuleOp module) {
   return open ? 1 : 0;
 }
 
-/// The kernels of a module that was lowered to layers and device calls.
+/// The kernels of a module that was lowered to buffers and device calls.
 static llvm::Error printPTX(ModuleOp module, llvm::raw_ostream &os) {
   bool found = false;
   module.walk([&](DeviceRnnOp op) {
@@ -52,9 +52,10 @@ static llvm::Error printPTX(ModuleOp module, llvm::raw_ostream &os) {
       found = true;
     }
   });
+  module.walk([&](DeviceKernelOp op) { os << op.getCode(); });
   if (!found)
-    return llvm::createStringError("emit: ptx, but no layer is compiled for the "
-                                   "gpu target (see --explain)");
+    return llvm::createStringError("emit: ptx, but no layer needs a kernel of ours "
+                                   "(see --explain)");
   return llvm::Error::success();
 }
 
@@ -170,7 +171,7 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (functionsOnly)
     pipeline->stopAfter = Phase::Vector;
   else if (options.kind == EmitKind::PTX)
-    pipeline->stopAfter = Phase::Legalize;
+    pipeline->stopAfter = Phase::Buffers;
   buildPipeline(pm, *pipeline);
   // Diagnostics go to the user as mlir-opt prints them.
   if (failed(pm.run(module)))

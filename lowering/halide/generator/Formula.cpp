@@ -124,6 +124,13 @@ private:
         .Case([&](arith::CmpFOp op) {
           return compare(op.getPredicate(), at(0), at(1));
         })
+        .Case([&](arith::CmpIOp op) {
+          if (op.getPredicate() != arith::CmpIPredicate::slt)
+            throw unknown("comparison " + arith::stringifyCmpIPredicate(
+                                              op.getPredicate())
+                                              .str());
+          return asSigned(at(0)) < asSigned(at(1));
+        })
         .Case([&](arith::SelectOp) {
           return Halide::select(at(0), at(1), at(2));
         })

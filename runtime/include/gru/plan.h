@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 #define GRU_PLAN_MAGIC 0x4e4c5047u /* "GPLN" */
-#define GRU_PLAN_VERSION 2u
+#define GRU_PLAN_VERSION 3u
 
 /* No tensor and no pack has more dimensions. */
 #define GRU_MAX_RANK 6
@@ -66,15 +66,22 @@ typedef struct gru_call {
   struct gru_device *device; /* NULL where the plan has no parts */
 } gru_call;
 
-/* What runs a program's parts on a device. Its first member is the function that
-   a kernel calls: with itself, the number of the part, the timesteps, and the
-   addresses of the part's buffers in the order of gru_plan_part. Of a part that
-   a mask keeps from running, ~number and null tell the device so. A failure is
-   kept for the end of the run. A program with parts has no team. */
+/* What runs a program's parts on a device. A kernel knows addresses of the host
+   only; of all that a gru_call points to the device has a mirror, and the kernel
+   says when data goes from one to the other. Weights are there from the start. A
+   failure is kept for the end of the run. A program with parts has no team. */
 struct gru_device {
-  void (*run)(struct gru_device *device, int32_t part, int64_t timesteps,
+  /* Runs a part. `size` is the number of timesteps, or of items of a
+     GRU_PART_KERNEL; buffers are in the order of gru_plan_part. Of a part that a
+     mask keeps from running, ~part and null tell the device so. */
+  void (*run)(struct gru_device *device, int32_t part, int64_t size,
               void *const *buffers);
+  /* Copies a buffer to its mirror (GRU_TO_DEVICE) or back (GRU_TO_HOST); back it
+     waits until the data is there. */
+  void (*move)(struct gru_device *device, void *data, uint64_t bytes,
+               int32_t direction);
 };
+enum { GRU_TO_DEVICE = 0, GRU_TO_HOST = 1 };
 
 /* `member` counts from 0; without a team it is 0. A kernel does not fail. */
 typedef void (*gru_kernel)(const gru_call *call, int32_t member);
@@ -96,11 +103,15 @@ typedef struct gru_plan_tensor {
   uint32_t name;     /* offset into the strings */
   gru_dtype dtype;   /* of a weight: as in the model, before packing */
   uint32_t rank;     /* at most GRU_MAX_RANK */
-  uint32_t reserved; /* 0 */
+  uint32_t flags;    /* GRU_TENSOR_... */
   /* >= 0: static; -1 - s: the value of symbol s (inputs and outputs only). */
   int64_t dims[GRU_MAX_RANK];
   uint64_t offset; /* of a state: bytes into the state blob; otherwise 0 */
 } gru_plan_tensor;
+
+/* Of an input or output of a program with parts: code on the host reads or writes
+   it. What has not this flag is only ever moved. */
+enum { GRU_TENSOR_ON_HOST = 1 };
 
 /* Symbol s is dimension `dim` of input `input`, whose dims[dim] is -1 - s. Any
    other dimension may refer to the symbol as well and must then agree. */
@@ -148,17 +159,22 @@ typedef struct gru_plan_scratch {
 } gru_plan_scratch;
 
 /* GRU layers that a device runs in one call: `layers` layers of `directions`
-   directions; cell l * directions + d is direction d of layer l. Buffers, all on
-   the host, dense and row-major:
+   directions; cell l * directions + d is direction d of layer l. Buffers, dense and
+   row-major, all read and written in the mirror but for the mask of a
+   GRU_PART_CUDNN, which is read on the host:
      input            [batch, timesteps, features]
      initial states   one [batch, units] per cell, with GRU_PART_INITIAL_STATES
      mask             [batch, timesteps], with GRU_PART_MASK
      sequences        one [batch, timesteps, units] per direction, with ..._SEQUENCES
      last outputs     one [batch, units] per direction, with ..._LASTS
      states           one [batch, units] per cell, with ..._STATES
-   With GRU_PART_TIME_MAJOR input, mask and sequences have timesteps first. */
+   With GRU_PART_TIME_MAJOR input, mask and sequences have timesteps first.
+
+   Or, as GRU_PART_KERNEL, another operation: the kernel `gru_kernel` of `code`,
+   which takes num_buffers addresses in the mirror and num_values of int64_t, in
+   this order. Only library, code and these two are set. */
 typedef struct gru_plan_part {
-  uint32_t library; /* GRU_PART_CUDNN or GRU_PART_GPU */
+  uint32_t library; /* GRU_PART_CUDNN, GRU_PART_GPU or GRU_PART_KERNEL */
   gru_dtype dtype;
   uint32_t flags;
   uint32_t layers, directions;
@@ -166,12 +182,13 @@ typedef struct gru_plan_part {
   uint32_t first_offset;     /* of weights_per_cell per cell in the offsets: where
                                 kernel, recurrent kernel and bias lie, in Keras's
                                 form, in the blob of weights */
-  uint32_t code;             /* offset into the code: PTX, of a gpu part */
+  uint32_t code;             /* offset into the code: PTX */
   int64_t features, units, batch;
   int64_t timesteps; /* 0: decided by each run */
+  uint32_t num_buffers, num_values;
 } gru_plan_part;
 
-enum { GRU_PART_CUDNN = 1, GRU_PART_GPU = 2 };
+enum { GRU_PART_CUDNN = 1, GRU_PART_GPU = 2, GRU_PART_KERNEL = 3 };
 enum {
   GRU_PART_INITIAL_STATES = 1,
   GRU_PART_MASK = 2,
@@ -183,7 +200,8 @@ enum {
   GRU_PART_WRITES_WHERE_READ = 128, /* its sequence in the order of time */
   GRU_PART_ZERO_OUTPUT = 256,      /* masked outputs are zeros */
   GRU_PART_RESET_AFTER = 512,
-  GRU_PART_TF32 = 1024 /* float32 products may be rounded */
+  GRU_PART_TF32 = 1024, /* float32 products may be rounded */
+  GRU_PART_REQUIRED = 2048 /* a mask that keeps it from running is an error */
 };
 
 #ifdef __cplusplus

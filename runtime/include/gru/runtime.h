@@ -98,7 +98,9 @@ typedef struct gru_tensor_info {
   int64_t dims[GRU_MAX_RANK]; /* -1: decided by each run's inputs */
 } gru_tensor_info;
 
-/* A tensor in the caller's memory. */
+/* A tensor in the caller's memory. In a run of a program with parts on a device
+   (target cudnn, gpu or auto) it may be memory of that device, too; the driver is
+   asked which it is. */
 typedef struct gru_buffer {
   void *data; /* aligned to one element; may be NULL if there are none */
   gru_dtype dtype;
@@ -129,6 +131,24 @@ typedef struct gru_allocator {
   void (*release)(void *context, void *memory, size_t size);
   void *context; /* passed through; valid while what it allocated lives */
 } gru_allocator;
+
+/*--- Devices ---------------------------------------------------------------*/
+
+/* What was measured on a device, kept by someone. Called by functions that make
+   sessions, on their threads, one at a time. */
+typedef struct gru_tuning_store {
+  uint32_t struct_size; /* sizeof(gru_tuning_store) */
+  uint32_t reserved;    /* 0 */
+  /* The value last set for a key, or a negative number. Neither may be NULL. */
+  int32_t (*find)(void *context, const char *key);
+  void (*set)(void *context, const char *key, int32_t value);
+  void *context; /* passed through; valid until another store is set */
+} gru_tuning_store;
+
+/* For the whole process; copied. NULL: the process remembers, as in the beginning.
+   The compiler's library sets one beside its kernel cache.
+   Errors: GRU_INVALID_ARGUMENT. */
+GRU_API gru_status gru_set_tuning_store(const gru_tuning_store *store);
 
 /*--- Programs --------------------------------------------------------------*/
 
@@ -308,6 +328,17 @@ GRU_API gru_program *gru_session_program(const gru_session *session);
 
 /* The longest dynamic dimension that a run may have. */
 GRU_API int64_t gru_session_max_timesteps(const gru_session *session);
+
+/* Puts the device's work of later runs into this CUstream of the first device's
+   primary context, which stays the caller's and lives longer than the session;
+   NULL: a stream of the session's own, as in the beginning. A run reads inputs
+   and writes outputs in the order of the stream. It returns when its outputs are
+   there; except that with a stream of the caller's and all outputs in the device's
+   memory it may return before: whoever synchronises the stream waits for them, and
+   a failure may come out only then or in the next run. Not while the session runs.
+   Errors: GRU_INVALID_ARGUMENT for a program without parts on a device,
+   GRU_DEVICE_FAILED. */
+GRU_API gru_status gru_session_set_stream(gru_session *session, void *stream);
 
 /* How often this session's runs left cuDNN for the next backend because a mask
    was not right-padded: at most once per run and stack of layers. */

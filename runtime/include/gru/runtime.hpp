@@ -303,6 +303,11 @@ public:
   }
 
   int64_t max_timesteps() const { return gru_session_max_timesteps(handle); }
+  /// Work of later runs goes into this CUDA stream; see gru_session_set_stream.
+  Result<void> set_stream(void *stream) {
+    return Result<void>::of(gru_session_set_stream(handle, stream));
+  }
+
   uint64_t num_mask_fallbacks() const {
     return gru_session_num_mask_fallbacks(handle);
   }
