@@ -236,7 +236,7 @@ bool gru::keras::isFlagSet(const json::Object &config, StringRef key) {
 /// are the importer's business.
 static constexpr LayerClass kLayerClasses[] = {
     {"Activation", importActivation, MaskRule::passes},
-    {"ActivityRegularization", importIdentity, MaskRule::passes},
+    {"ActivityRegularization", importPassThrough, MaskRule::passes},
     {"Add", importAdd, MaskRule::uses},
     {"AdditiveAttention", importAttention, MaskRule::uses},
     {"AlphaDropout", importAlphaDropout, MaskRule::passes},
@@ -265,7 +265,7 @@ static constexpr LayerClass kLayerClasses[] = {
     {"GaussianNoise", importGaussianNoise, MaskRule::passes},
     {"GlobalAveragePooling1D", importGlobalAveragePooling1D, MaskRule::uses},
     {"GlobalMaxPooling1D", importGlobalMaxPooling1D},
-    {"Identity", importIdentity, MaskRule::passesInKeras3},
+    {"Identity", importPassThrough, MaskRule::passesInKeras3},
     {"InputLayer", nullptr},
     {"LayerNormalization", importLayerNormalization, MaskRule::passes},
     {"LeakyReLU", importActivation, MaskRule::passes},

@@ -83,6 +83,16 @@ Expected<Tensors> gru::keras::importIdentity(LayerContext &context) {
   return context.inputs;
 }
 
+Expected<Tensors> gru::keras::importPassThrough(LayerContext &context) {
+  if (context.inputs.size() != 1 || !isFloat(context.inputs.front().type))
+    return importIdentity(context);
+  WeightType type = WeightType::f32;
+  Tensor result;
+  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  GRU_ASSIGN(result, context.castInput(context.inputs.front(), type));
+  return Tensors{result};
+}
+
 //===----------------------------------------------------------------------===//
 // Embedding and Masking
 //===----------------------------------------------------------------------===//

@@ -15,7 +15,10 @@ llvm::Expected<Tensors> importCell(LayerContext &context);
 // Core.cpp
 llvm::Expected<Tensors> importDense(LayerContext &context);
 llvm::Expected<Tensors> importActivation(LayerContext &context);
+/// The input as it is.
 llvm::Expected<Tensors> importIdentity(LayerContext &context);
+/// The input, in the layer's own type where that is another.
+llvm::Expected<Tensors> importPassThrough(LayerContext &context);
 llvm::Expected<Tensors> importEmbedding(LayerContext &context);
 llvm::Expected<Tensors> importMasking(LayerContext &context);
 llvm::Expected<Tensors> importTimeDistributed(LayerContext &context);
