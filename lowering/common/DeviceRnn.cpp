@@ -93,6 +93,19 @@ DeviceRnnBuilder::create(OpBuilder &b, Location loc,
   return SmallVector<Value>(op.getResults());
 }
 
+void DeviceRnnBuilder::replaceResults(ArrayRef<Value> values,
+                                      ArrayRef<Operation *> reversals) const {
+  for (auto [result, value] : llvm::zip_equal(results, values)) {
+    if (result.writtenWhereRead)
+      for (Operation *reverse : reversals)
+        reverse->getResult(0).replaceAllUsesWith(value);
+    else
+      Value(result.original).replaceAllUsesWith(value);
+  }
+  for (Operation *reverse : reversals)
+    reverse->erase();
+}
+
 Value gru::emitIsRightPadded(OpBuilder &b, Location loc, Value mask,
                              int64_t timeDim) {
   auto size = [&](int64_t dim) {

@@ -45,6 +45,11 @@ public:
   create(mlir::OpBuilder &b, mlir::Location loc,
          llvm::ArrayRef<mlir::Value> destinations) const;
 
+  /// Puts the values of a call in the place of the layers' results. `reversals`
+  /// undo the order of processing, as the call does already, and are erased.
+  void replaceResults(llvm::ArrayRef<mlir::Value> values,
+                      llvm::ArrayRef<mlir::Operation *> reversals) const;
+
 private:
   llvm::StringRef library;
   llvm::SmallVector<DeviceRnnCell> cells;

@@ -286,15 +286,7 @@ struct ConvertToCudnnPass
   static void replace(ArrayRef<Unit> group, const DeviceRnnBuilder &builder,
                       ArrayRef<Value> results,
                       ArrayRef<Operation *> reversals) {
-    for (auto [result, value] : llvm::zip_equal(builder.getResults(), results)) {
-      if (result.writtenWhereRead)
-        for (Operation *reverse : reversals)
-          reverse->getResult(0).replaceAllUsesWith(value);
-      else
-        Value(result.original).replaceAllUsesWith(value);
-    }
-    for (Operation *reverse : reversals)
-      reverse->erase();
+    builder.replaceResults(results, reversals);
     // Readers first.
     for (const Unit &unit : llvm::reverse(group)) {
       bool isLast = &unit == &group.back();

@@ -47,16 +47,7 @@ struct ConvertToGPUPass : gru::impl::ConvertToGPUPassBase<ConvertToGPUPass> {
                              /*bidirectional=*/false, !reversals.empty());
     SmallVector<Value> results =
         builder.create(b, loc, builder.createDestinations(b, loc));
-    for (auto [result, value] :
-         llvm::zip_equal(builder.getResults(), results)) {
-      if (result.writtenWhereRead)
-        for (Operation *reverse : reversals)
-          reverse->getResult(0).replaceAllUsesWith(value);
-      else
-        Value(result.original).replaceAllUsesWith(value);
-    }
-    for (Operation *reverse : reversals)
-      reverse->erase();
+    builder.replaceResults(results, reversals);
     layer.erase();
   }
 };

@@ -195,7 +195,7 @@ Expected<Tensors> LayerContext::getInputs(WeightType type, size_t least) const {
                  Twine(least));
   Tensors result;
   for (const Tensor &input : inputs)
-    GRU_ASSIGN(result.emplace_back(), castInput(input, type));
+    GRU_TAKE(result.emplace_back(), castInput(input, type));
   return result;
 }
 

@@ -12,6 +12,7 @@
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASLAYERS_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASLAYERS_H
 
+#include "compiler/Take.h"
 #include "compiler/import/ModelSource.h"
 #include "compiler/import/keras/KerasActivations.h"
 #include "compiler/import/keras/KerasConfig.h"
@@ -242,15 +243,6 @@ const llvm::json::Value *findEntry(const llvm::json::Object &config,
                                    llvm::StringRef key);
 /// A value as it is shown in messages.
 std::string jsonText(const llvm::json::Value &value);
-
-/// Assigns the value of an Expected, or leaves the function with its error.
-#define GRU_ASSIGN(target, expression)                                         \
-  do {                                                                         \
-    auto expected = (expression);                                              \
-    if (!expected)                                                             \
-      return expected.takeError();                                             \
-    target = std::move(*expected);                                             \
-  } while (false)
 
 ElementType getElementType(WeightType type);
 llvm::StringRef getElementTypeName(ElementType type);

@@ -37,9 +37,9 @@ static Value takeLastSteps(LayerContext &context, const Tensor &tensor,
 static Expected<Tensors> importConv1DWithHistory(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   if (input.shape.size() != 3)
     return context.error("input is " + shapeText(input.shape) +
                          ", expected batch x timesteps x features");
@@ -48,8 +48,8 @@ static Expected<Tensors> importConv1DWithHistory(LayerContext &context) {
                          ", expected a known number of timesteps; compile the "
                          "model for one");
   int64_t size = 1, dilation = 1;
-  GRU_ASSIGN(size, context.getInteger(config, "kernel_size"));
-  GRU_ASSIGN(dilation, context.getInteger(config, "dilation_rate"));
+  GRU_TAKE(size, context.getInteger(config, "kernel_size"));
+  GRU_TAKE(dilation, context.getInteger(config, "dilation_rate"));
   int64_t steps = (size - 1) * dilation;
   Layer inner;
   inner.className = "Conv1D";
@@ -77,13 +77,13 @@ static Expected<Tensors> importConv1DWithHistory(LayerContext &context) {
 static Expected<Tensors> importPReLU(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   int64_t size = 0;
-  GRU_ASSIGN(size, context.getInteger(config, "size"));
+  GRU_TAKE(size, context.getInteger(config, "size"));
   Tensor alpha;
-  GRU_ASSIGN(alpha, context.getWeight("alpha", "", 0, type, {size}, "features"));
+  GRU_TAKE(alpha, context.getWeight("alpha", "", 0, type, {size}, "features"));
   int64_t rank = input.shape.size();
   Operand x{input, {}}, slope{alpha, {size == 1 ? -1 : rank - 1}};
   for (int64_t dim = 0; dim < rank; ++dim)

@@ -54,17 +54,17 @@ struct Direction {
 static Expected<GRUConfig> readConfig(LayerContext &context) {
   const json::Object &config = context.layer.config;
   GRUConfig result;
-  GRU_ASSIGN(result.hiddenSize, context.getInteger(config, "hidden_size"));
-  GRU_ASSIGN(result.numLayers, context.getInteger(config, "num_layers", 1));
-  GRU_ASSIGN(result.bias, context.getBool(config, "bias"));
-  GRU_ASSIGN(result.bidirectional,
+  GRU_TAKE(result.hiddenSize, context.getInteger(config, "hidden_size"));
+  GRU_TAKE(result.numLayers, context.getInteger(config, "num_layers", 1));
+  GRU_TAKE(result.bias, context.getBool(config, "bias"));
+  GRU_TAKE(result.bidirectional,
              context.getBool(config, "bidirectional", false));
-  GRU_ASSIGN(result.timeMajor, context.getBool(config, "time_major", false));
-  GRU_ASSIGN(result.stateful, context.getBool(config, "stateful", false));
-  GRU_ASSIGN(result.type, context.getComputeType(config));
+  GRU_TAKE(result.timeMajor, context.getBool(config, "time_major", false));
+  GRU_TAKE(result.stateful, context.getBool(config, "stateful", false));
+  GRU_TAKE(result.type, context.getComputeType(config));
   result.result = config.getString("result").value_or("sequence").str();
   double dropout = 0;
-  GRU_ASSIGN(dropout, context.getNumber(config, "dropout", 0));
+  GRU_TAKE(dropout, context.getNumber(config, "dropout", 0));
   if (context.options.training && dropout > 0)
     return context.error("dropout between layers in training is not supported");
   return result;
@@ -214,15 +214,15 @@ static Expected<CellWeights> getWeights(LayerContext &context,
   };
   int64_t columns = 3 * config.hiddenSize;
   CellWeights weights;
-  GRU_ASSIGN(weights.kernel,
+  GRU_TAKE(weights.kernel,
              context.getWeight(role("kernel"), "", 0, config.type,
                                {features, columns}, "features x 3*hidden_size"));
-  GRU_ASSIGN(weights.recurrentKernel,
+  GRU_TAKE(weights.recurrentKernel,
              context.getWeight(role("recurrent_kernel"), "", 1, config.type,
                                {config.hiddenSize, columns},
                                "hidden_size x 3*hidden_size"));
   if (config.bias)
-    GRU_ASSIGN(weights.bias, context.getWeight(role("bias"), "", 2, config.type,
+    GRU_TAKE(weights.bias, context.getWeight(role("bias"), "", 2, config.type,
                                                {2, columns},
                                                "2 x 3*hidden_size"));
   return weights;
@@ -298,7 +298,7 @@ static Expected<Direction> importDirection(LayerContext &context,
 static Expected<Tensor> getSequence(LayerContext &context, GRUConfig &config,
                                     Call &call) {
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(config.type));
+  GRU_TAKE(input, context.getInput(config.type));
   size_t rank = input.shape.size();
   if ((rank != 2 && rank != 3) || input.shape.back() == kDynamicSize)
     return context.error("input is " + shapeText(input.shape) +
@@ -345,7 +345,7 @@ static Error readCall(LayerContext &context, const GRUConfig &config,
   if (std::optional<Tensor> lengths = context.takeTensor("lengths")) {
     if (call.unbatched)
       return context.error("lengths need a batch, found an input without one");
-    GRU_ASSIGN(call.lengths, toInt32(context, *lengths));
+    GRU_TAKE(call.lengths, toInt32(context, *lengths));
   }
   return Error::success();
 }
@@ -356,14 +356,14 @@ static Expected<Tensors> importGRU(LayerContext &context) {
     return config.takeError();
   Call call;
   Tensor input;
-  GRU_ASSIGN(input, getSequence(context, *config, call));
+  GRU_TAKE(input, getSequence(context, *config, call));
   if (Error error = readCall(context, *config, call))
     return std::move(error);
   Tensors states;
   Tensor last;
   for (int64_t layer = 0; layer < config->numLayers; ++layer) {
     Direction forward, backward;
-    GRU_ASSIGN(forward, importDirection(context, *config, call, input, layer,
+    GRU_TAKE(forward, importDirection(context, *config, call, input, layer,
                                         /*backward=*/false));
     states.push_back(forward.state);
     if (!config->bidirectional) {
@@ -371,7 +371,7 @@ static Expected<Tensors> importGRU(LayerContext &context) {
       last = forward.last;
       continue;
     }
-    GRU_ASSIGN(backward, importDirection(context, *config, call, input, layer,
+    GRU_TAKE(backward, importDirection(context, *config, call, input, layer,
                                          /*backward=*/true));
     states.push_back(backward.state);
     input = concatLast(context, forward.sequence, backward.sequence);
@@ -397,7 +397,7 @@ static Expected<Tensors> importGRUCell(LayerContext &context) {
   if (!config)
     return config.takeError();
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(config->type));
+  GRU_TAKE(input, context.getInput(config->type));
   bool unbatched = input.shape.size() == 1;
   if (unbatched)
     input = insertDim(context, input, 0);
@@ -450,10 +450,10 @@ static Expected<Tensors> importGRUCell(LayerContext &context) {
 static Expected<Tensors> importSkip(LayerContext &context) {
   Tensors inputs;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
-  GRU_ASSIGN(inputs, context.getInputs(type, 2));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(inputs, context.getInputs(type, 2));
   int64_t skip = 0;
-  GRU_ASSIGN(skip, context.getInteger(context.layer.config, "skip"));
+  GRU_TAKE(skip, context.getInteger(context.layer.config, "skip"));
   Tensor output = inputs[0], input = inputs[1];
   int64_t rank = output.shape.size(), size = output.shape.back();
   if (int64_t(input.shape.size()) != rank || skip > input.shape.back() ||

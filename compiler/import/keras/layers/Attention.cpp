@@ -133,7 +133,7 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
   const json::Object &config = context.layer.config;
   bool additive = context.layer.className == "AdditiveAttention";
   bool useScale = additive;
-  GRU_ASSIGN(useScale, context.getBool(config, "use_scale", additive));
+  GRU_TAKE(useScale, context.getBool(config, "use_scale", additive));
   StringRef mode = config.getString("score_mode").value_or("dot");
   int64_t features = query.shape[2];
   SmallVector<Size> sizes{Size(query, 0), Size(query, 1), Size(key, 1),
@@ -145,7 +145,7 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
         emitLoops(context, sizes, 1, operands, query.type, 0, sumOfProducts);
     if (!useScale)
       return scores;
-    GRU_ASSIGN(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
+    GRU_TAKE(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
     return emitProduct(context, scores, scale);
   }
   if (!additive && mode != "concat")
@@ -154,12 +154,12 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
   // The sum over features of scale * tanh(query + key).
   Tensor weight;
   if (additive && useScale)
-    GRU_ASSIGN(scale, context.getWeight("scale", "", 0, type, {features},
+    GRU_TAKE(scale, context.getWeight("scale", "", 0, type, {features},
                                         "features"));
   if (!additive) {
     if (useScale)
-      GRU_ASSIGN(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
-    GRU_ASSIGN(weight, context.getWeight("concat_score_weight", "",
+      GRU_TAKE(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
+    GRU_TAKE(weight, context.getWeight("concat_score_weight", "",
                                          useScale ? 1 : 0, type, {}, "scalar"));
   }
   if (useScale)
@@ -185,7 +185,7 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
 static Expected<Tensor> emitDropout(LayerContext &context,
                                     const Tensor &weights) {
   double rate = 0;
-  GRU_ASSIGN(rate, context.getNumber(context.layer.config, "dropout", 0));
+  GRU_TAKE(rate, context.getNumber(context.layer.config, "dropout", 0));
   if (!context.options.training || rate == 0)
     return weights;
   if (!(rate > 0 && rate < 1))
@@ -200,13 +200,13 @@ static Expected<Tensor> emitDropout(LayerContext &context,
     form.push_back(-1 - dim);
   request.batchDims.push_back(0);
   Tensor mask;
-  GRU_ASSIGN(mask, context.getDropoutMask(request));
+  GRU_TAKE(mask, context.getDropoutMask(request));
   return emitProduct(context, weights, mask);
 }
 
 Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
   Expected<Tensors> inputs = context.getInputs(type, 2);
   if (!inputs)
     return inputs.takeError();
@@ -218,7 +218,7 @@ Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
     return context.error("expected 2 or 3 inputs of 3 dimensions: query, value "
                          "and key");
   Tensor scores;
-  GRU_ASSIGN(scores, emitScores(context, type, query, key));
+  GRU_TAKE(scores, emitScores(context, type, query, key));
   ScoreMask mask;
   if (context.masks.size() > 1 && context.masks[1])
     mask.tensors.push_back({*context.masks[1], {0, 2}});
@@ -226,7 +226,7 @@ Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
   mask.causal |= context.takeFlag("use_causal_mask");
   Tensor weights = emitLoweredSoftmax(
       context, mask, scores, scores.type == ElementType::f16 ? 65504.0 : 1e9);
-  GRU_ASSIGN(weights, emitDropout(context, weights));
+  GRU_TAKE(weights, emitDropout(context, weights));
   Tensor result = emitLoops(
       context,
       {Size(query, 0), Size(query, 1), Size(value, 2), Size(value, 1)}, 1,
@@ -258,13 +258,13 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
   std::string folder = (name + "_dense").str();
   int64_t features = x.shape[2];
   Tensor kernel, bias;
-  GRU_ASSIGN(kernel,
+  GRU_TAKE(kernel,
              context.getWeight((name + "/kernel").str(), folder, 0, type,
                                {features, heads * size},
                                "inputs x heads x size", nullptr,
                                {features, heads, size}));
   if (useBias)
-    GRU_ASSIGN(bias, context.getWeight((name + "/bias").str(), folder, 1, type,
+    GRU_TAKE(bias, context.getWeight((name + "/bias").str(), folder, 1, type,
                                        {heads * size}, "heads x size", nullptr,
                                        {heads, size}));
   Tensor result{{x.shape[0], x.shape[1], heads, size}, x.type, {}, {}, {}};
@@ -333,13 +333,13 @@ static Error checkAttentionAxes(LayerContext &context) {
 Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   int64_t heads = 0, keySize = 0, valueSize = 0;
   bool useBias = true;
-  GRU_ASSIGN(heads, context.getInteger(config, "num_heads"));
-  GRU_ASSIGN(keySize, context.getInteger(config, "key_dim"));
-  GRU_ASSIGN(valueSize, context.getInteger(config, "value_dim", keySize));
-  GRU_ASSIGN(useBias, context.getBool(config, "use_bias", true));
+  GRU_TAKE(heads, context.getInteger(config, "num_heads"));
+  GRU_TAKE(keySize, context.getInteger(config, "key_dim"));
+  GRU_TAKE(valueSize, context.getInteger(config, "value_dim", keySize));
+  GRU_TAKE(useBias, context.getBool(config, "use_bias", true));
   if (heads < 1 || keySize < 1 || valueSize < 1)
     return context.error("num_heads, key_dim and value_dim must be positive");
   for (StringRef name : {"value", "key"})
@@ -356,17 +356,17 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
                          "and key");
   int64_t features = query.shape[2];
   bool useGate = false;
-  GRU_ASSIGN(useGate, context.getBool(config, "use_gate", false));
+  GRU_TAKE(useGate, context.getBool(config, "use_gate", false));
   if (Error error = checkAttentionAxes(context))
     return std::move(error);
   Tensor q, k, v, gate, kernel, bias;
-  GRU_ASSIGN(q, emitHeads(context, type, "query", query, heads, keySize,
+  GRU_TAKE(q, emitHeads(context, type, "query", query, heads, keySize,
                           useBias));
-  GRU_ASSIGN(k, emitHeads(context, type, "key", key, heads, keySize, useBias));
+  GRU_TAKE(k, emitHeads(context, type, "key", key, heads, keySize, useBias));
   if (useGate)
-    GRU_ASSIGN(gate, emitHeads(context, type, "gate", query, heads, valueSize,
+    GRU_TAKE(gate, emitHeads(context, type, "gate", query, heads, valueSize,
                                useBias));
-  GRU_ASSIGN(
+  GRU_TAKE(
       v, emitHeads(context, type, "value", value, heads, valueSize, useBias));
   if (findEntry(config, "output_shape")) {
     const json::Value &shape = *findEntry(config, "output_shape");
@@ -379,13 +379,13 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
                            ", expected one positive size");
     features = *size;
   }
-  GRU_ASSIGN(kernel, context.getWeight("attention_output/kernel",
+  GRU_TAKE(kernel, context.getWeight("attention_output/kernel",
                                        "output_dense", 0, type,
                                        {heads * valueSize, features},
                                        "heads x size x outputs", nullptr,
                                        {heads, valueSize, features}));
   if (useBias)
-    GRU_ASSIGN(bias, context.getWeight("attention_output/bias", "output_dense",
+    GRU_TAKE(bias, context.getWeight("attention_output/bias", "output_dense",
                                        1, type, {features}, "outputs"));
 
   ScoreMask mask;
@@ -416,12 +416,12 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
                            ", expected bool, batch x steps or as "
                            "attention_mask batch x queries x keys");
   mask.causal = context.takeFlag("use_causal_mask");
-  GRU_ASSIGN(mask.window, context.getInteger(config, "sliding_window", 0));
+  GRU_TAKE(mask.window, context.getInteger(config, "sliding_window", 0));
   bool returnScores = context.takeFlag("return_attention_scores");
   if (returnScores)
     context.tellTimeIsFixed();
   double dropout = 0;
-  GRU_ASSIGN(dropout, context.getNumber(config, "dropout", 0));
+  GRU_TAKE(dropout, context.getNumber(config, "dropout", 0));
   // Scores [batch, heads, queries, keys].
   double scale = 1 / std::sqrt(double(keySize));
   // What Keras 3 hands to TensorFlow is a float32 first.
@@ -451,14 +451,14 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   }
   // The scores that are returned are those before.
   Tensor dropped;
-  GRU_ASSIGN(dropped, emitDropout(context, weights));
+  GRU_TAKE(dropped, emitDropout(context, weights));
   // [batch, queries, heads * size], ready for the last product.
   Tensor joined = emitLoops(
       context,
       {Size(q, 0), Size(q, 1), Size(heads), Size(valueSize), Size(v, 1)}, 1,
       {{dropped, {0, 2, 1, 4}}, {v, {0, 4, 2, 3}}}, q.type, 0, sumOfProducts);
   if (useGate)
-    GRU_ASSIGN(joined, emitProduct(context, joined, gate));
+    GRU_TAKE(joined, emitProduct(context, joined, gate));
   Tensor result{{query.shape[0], query.shape[1], features}, q.type, {}, {}, {}};
   if (context.isEmitting()) {
     OpBuilder &b = *context.builder;

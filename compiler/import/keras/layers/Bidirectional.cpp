@@ -85,7 +85,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     size_t half = initial.size() / 2;
     inner->initialState = Tensors(initial.slice(backward ? half : 0, half));
     RecurrentConfig &config = configs[backward];
-    GRU_ASSIGN(config, readRecurrent(*inner));
+    GRU_TAKE(config, readRecurrent(*inner));
     config.direction = backward ? "backward" : "forward";
     auto differ = [&](StringRef attribute, bool a, bool b) {
       return context.error("the two directions have to agree in " + attribute +
@@ -109,7 +109,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
                            "backward layer is made from it");
     // Keras sets the one from the other in both directions.
     config.zeroOutputForMask = configs[0].returnSequences;
-    GRU_ASSIGN(results[backward], emitRecurrent(*inner, config));
+    GRU_TAKE(results[backward], emitRecurrent(*inner, config));
     if (Error error = inner->addActivities(getOutputs(config, results[backward])))
       return error;
   }
@@ -128,7 +128,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     StringRef name = "concat";
     if (mode)
       name = mode->getAsString().value_or("");
-    GRU_ASSIGN(outputs.emplace_back(),
+    GRU_TAKE(outputs.emplace_back(),
                emitMerge(context, name, forward, backward));
     outputs.back().mask = mask;
   }

@@ -31,8 +31,8 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
   Tensors states;
   for (auto [index, cell] : enumerate(cells)) {
     Tensor state;
-    GRU_ASSIGN(input, context.castInput(input, cell.type));
-    GRU_ASSIGN(state, context.castInput(context.inputs[1 + index], cell.type));
+    GRU_TAKE(input, context.castInput(input, cell.type));
+    GRU_TAKE(state, context.castInput(context.inputs[1 + index], cell.type));
     if (input.shape.size() != 2 || input.shape[1] == kDynamicSize)
       return context.error("input is " + shapeText(input.shape) +
                            ", expected batch x features");
@@ -47,7 +47,7 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
     if (!weights)
       return weights.takeError();
     CellMasks masks;
-    GRU_ASSIGN(masks,
+    GRU_TAKE(masks,
                getCellMasks(context, cell.dropout, cell.units,
                             cells.size() > 1 ? "_" + cell.part : std::string(),
                             /*batchDim=*/0, input));

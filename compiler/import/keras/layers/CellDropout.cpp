@@ -65,10 +65,10 @@ static Error checkRate(LayerContext &context, StringRef argument,
 Expected<CellDropout>
 gru::keras::readCellDropout(LayerContext &context, const json::Object &config) {
   CellDropout result;
-  GRU_ASSIGN(result.input, context.getNumber(config, "dropout", 0));
-  GRU_ASSIGN(result.recurrent,
+  GRU_TAKE(result.input, context.getNumber(config, "dropout", 0));
+  GRU_TAKE(result.recurrent,
              context.getNumber(config, "recurrent_dropout", 0));
-  GRU_ASSIGN(result.implementation,
+  GRU_TAKE(result.implementation,
              context.getInteger(config, "implementation",
                                 context.version == 2 ? 1 : 2));
   if (result.implementation < 0 || result.implementation > 2)
@@ -131,12 +131,12 @@ Expected<CellMasks> gru::keras::getCellMasks(LayerContext &context,
       request.batchDims = {0, 1};
     }
     Tensor mask;
-    GRU_ASSIGN(mask, context.getDropoutMask(request));
+    GRU_TAKE(mask, context.getDropoutMask(request));
     if (mask.shape.size() == 2) {
       masks.input = emitGateDimension(context, mask);
       masks.implementation = 2;
     } else if (dropout.perTimestep) {
-      GRU_ASSIGN(input, emitProduct(context, input, mask));
+      GRU_TAKE(input, emitProduct(context, input, mask));
     } else {
       masks.input = mask;
       masks.implementation = 1;
@@ -149,7 +149,7 @@ Expected<CellMasks> gru::keras::getCellMasks(LayerContext &context,
     request.rate = dropout.recurrent;
     request.forms = {{3, batch, units}};
     request.batchDims = {1};
-    GRU_ASSIGN(masks.recurrent, context.getDropoutMask(request));
+    GRU_TAKE(masks.recurrent, context.getDropoutMask(request));
   }
   return masks;
 }

@@ -57,9 +57,9 @@ static Expected<int64_t> getSingle(LayerContext &context, StringRef key,
 
 static Expected<Tensor> getSequence(LayerContext &context, WeightType &type) {
   const json::Object &config = context.layer.config;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   input.mask = nullptr;
   if (input.shape.size() != 3 || input.shape[2] == kDynamicSize)
     return context.error("input is " + shapeText(input.shape) +
@@ -158,14 +158,14 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
   Tensor input, kernel, bias;
-  GRU_ASSIGN(input, getSequence(context, type));
+  GRU_TAKE(input, getSequence(context, type));
   int64_t filters = 0, groups = 1, features = input.shape[2];
   Window window;
-  GRU_ASSIGN(filters, context.getInteger(config, "filters"));
-  GRU_ASSIGN(groups, context.getInteger(config, "groups", 1));
-  GRU_ASSIGN(window.size, getSingle(context, "kernel_size", {}));
-  GRU_ASSIGN(window.stride, getSingle(context, "strides", 1));
-  GRU_ASSIGN(window.dilation, getSingle(context, "dilation_rate", 1));
+  GRU_TAKE(filters, context.getInteger(config, "filters"));
+  GRU_TAKE(groups, context.getInteger(config, "groups", 1));
+  GRU_TAKE(window.size, getSingle(context, "kernel_size", {}));
+  GRU_TAKE(window.stride, getSingle(context, "strides", 1));
+  GRU_TAKE(window.dilation, getSingle(context, "dilation_rate", 1));
   if (filters < 1 || groups < 1 || features % groups || filters % groups)
     return context.error("filters is " + Twine(filters) + " and groups " +
                          Twine(groups) +
@@ -174,18 +174,18 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
   if (Error error = place(context, input, window))
     return error;
   Activation activation;
-  GRU_ASSIGN(activation, context.getActivation(config, "activation",
+  GRU_TAKE(activation, context.getActivation(config, "activation",
                                                ActivationKind::linear));
   bool useBias = true;
-  GRU_ASSIGN(useBias, context.getBool(config, "use_bias", true));
+  GRU_TAKE(useBias, context.getBool(config, "use_bias", true));
   int64_t channels = features / groups;
-  GRU_ASSIGN(kernel, context.getWeight("kernel", "", 0, type,
+  GRU_TAKE(kernel, context.getWeight("kernel", "", 0, type,
                                        {window.size * channels, filters},
                                        "kernel_size x inputs x filters",
                                        nullptr,
                                        {window.size, channels, filters}));
   if (useBias)
-    GRU_ASSIGN(bias, context.getWeight("bias", "", 1, type, {filters},
+    GRU_TAKE(bias, context.getWeight("bias", "", 1, type, {filters},
                                        "filters"));
 
   Tensor result{{input.shape[0], window.outputTime, filters},
@@ -234,7 +234,7 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
             b, loc, args.back(), mlir::arith::MulFOp::create(b, loc, x, w));
       });
   if (useBias)
-    GRU_ASSIGN(result,
+    GRU_TAKE(result,
                emitElementwise(context, {result, bias}, input.type,
                                [](OpBuilder &b, Location loc,
                                   ValueRange args) -> Value {
@@ -254,10 +254,10 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
 static Expected<Tensors> importPooling(LayerContext &context, bool average) {
   WeightType type;
   Tensor input;
-  GRU_ASSIGN(input, getSequence(context, type));
+  GRU_TAKE(input, getSequence(context, type));
   Window window;
-  GRU_ASSIGN(window.size, getSingle(context, "pool_size", 2));
-  GRU_ASSIGN(window.stride, getSingle(context, "strides", window.size));
+  GRU_TAKE(window.size, getSingle(context, "pool_size", 2));
+  GRU_TAKE(window.stride, getSingle(context, "strides", window.size));
   if (Error error = place(context, input, window))
     return error;
   double init = average ? 0.0 : -std::numeric_limits<double>::infinity();
@@ -320,7 +320,7 @@ Expected<Tensors> gru::keras::importAveragePooling1D(LayerContext &context) {
 
 static Expected<Tensors> finishGlobal(LayerContext &context, Tensor result) {
   bool keep = false;
-  GRU_ASSIGN(keep, context.getBool(context.layer.config, "keepdims", false));
+  GRU_TAKE(keep, context.getBool(context.layer.config, "keepdims", false));
   if (keep)
     result = emitExpandDims(context, result, 1);
   return Tensors{result};
@@ -329,7 +329,7 @@ static Expected<Tensors> finishGlobal(LayerContext &context, Tensor result) {
 Expected<Tensors> gru::keras::importGlobalMaxPooling1D(LayerContext &context) {
   WeightType type;
   Tensor input;
-  GRU_ASSIGN(input, getSequence(context, type));
+  GRU_TAKE(input, getSequence(context, type));
   return finishGlobal(context, emitReduce(context, input, 1, Reduction::max));
 }
 
@@ -339,12 +339,12 @@ Expected<Tensors>
 gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
   WeightType type;
   Tensor input, result;
-  GRU_ASSIGN(input, getSequence(context, type));
+  GRU_TAKE(input, getSequence(context, type));
   if (std::shared_ptr<const Tensor> mask = context.getMask()) {
     Tensor weight =
         emitExpandDims(context, emitCast(context, *mask, input.type), 2);
     Tensor weighted;
-    GRU_ASSIGN(weighted,
+    GRU_TAKE(weighted,
                emitElementwise(context, {input, weight}, input.type,
                                [](OpBuilder &b, Location loc,
                                   ValueRange args) -> Value {
@@ -353,7 +353,7 @@ gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
                                }));
     Tensor sum = emitReduce(context, weighted, 1, Reduction::sum);
     Tensor count = emitReduce(context, weight, 1, Reduction::sum);
-    GRU_ASSIGN(result, emitElementwise(context, {sum, count}, input.type,
+    GRU_TAKE(result, emitElementwise(context, {sum, count}, input.type,
                                        [](OpBuilder &b, Location loc,
                                           ValueRange args) -> Value {
                                          return mlir::arith::DivFOp::create(
@@ -366,7 +366,7 @@ gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
   if (context.isEmitting())
     time = mlir::tensor::DimOp::create(*context.builder, context.getLocation(),
                                        input.value, 1);
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitElementwise(
                  context, {sum}, input.type,
                  [&](OpBuilder &b, Location loc, ValueRange args) -> Value {

@@ -19,28 +19,28 @@ Expected<Tensors> gru::keras::importDense(LayerContext &context) {
     if (findEntry(config, key))
       return context.error(key + " is not supported");
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   int64_t units = 0;
-  GRU_ASSIGN(units, context.getInteger(config, "units"));
+  GRU_TAKE(units, context.getInteger(config, "units"));
   if (units < 1)
     return context.error("units is " + Twine(units) +
                          ", expected a positive integer");
   Activation activation;
-  GRU_ASSIGN(activation, context.getActivation(config, "activation",
+  GRU_TAKE(activation, context.getActivation(config, "activation",
                                                ActivationKind::linear));
   bool useBias = true;
-  GRU_ASSIGN(useBias, context.getBool(config, "use_bias", true));
+  GRU_TAKE(useBias, context.getBool(config, "use_bias", true));
   if (input.shape.size() < 2 || input.shape.back() == kDynamicSize)
     return context.error("input is " + shapeText(input.shape) +
                          ", expected a known last dimension");
   Tensor kernel, bias;
-  GRU_ASSIGN(kernel,
+  GRU_TAKE(kernel,
              context.getWeight("kernel", "", 0, type,
                                {input.shape.back(), units}, "inputs x units"));
   if (useBias)
-    GRU_ASSIGN(bias, context.getWeight("bias", "", 1, type, {units}, "units"));
+    GRU_TAKE(bias, context.getWeight("bias", "", 1, type, {units}, "units"));
   Tensor result = input;
   result.shape.back() = units;
   if (context.isEmitting()) {
@@ -64,9 +64,9 @@ Expected<Tensors> gru::keras::importActivation(LayerContext &context) {
                          "Activation with softmax passes the mask on");
   Activation activation = **parsed;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(layer.config));
+  GRU_TAKE(type, context.getComputeType(layer.config));
   Tensor result;
-  GRU_ASSIGN(result, context.getInput(type));
+  GRU_TAKE(result, context.getInput(type));
   // Linear is no operation, so nothing stands in the way of later fusion.
   if (context.isEmitting() && activation.kind != ActivationKind::linear) {
     mlir::OpBuilder &b = *context.builder;
@@ -88,8 +88,8 @@ Expected<Tensors> gru::keras::importPassThrough(LayerContext &context) {
     return importIdentity(context);
   WeightType type = WeightType::f32;
   Tensor result;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
-  GRU_ASSIGN(result, context.castInput(context.inputs.front(), type));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(result, context.castInput(context.inputs.front(), type));
   return Tensors{result};
 }
 
@@ -103,10 +103,10 @@ Expected<Tensors> gru::keras::importEmbedding(LayerContext &context) {
     if (findEntry(config, key))
       return context.error(key + " is not supported");
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   int64_t rows = 0, columns = 0;
-  GRU_ASSIGN(rows, context.getInteger(config, "input_dim"));
-  GRU_ASSIGN(columns, context.getInteger(config, "output_dim"));
+  GRU_TAKE(rows, context.getInteger(config, "input_dim"));
+  GRU_TAKE(columns, context.getInteger(config, "output_dim"));
   if (rows < 1 || columns < 1)
     return context.error("input_dim and output_dim are " + Twine(rows) +
                          " and " + Twine(columns) +
@@ -117,7 +117,7 @@ Expected<Tensors> gru::keras::importEmbedding(LayerContext &context) {
   Tensor input = context.inputs.front(), table;
   if (input.type == ElementType::i1)
     return context.error("input is bool, expected integers");
-  GRU_ASSIGN(table, context.getWeight("embeddings", "", 0, type,
+  GRU_TAKE(table, context.getWeight("embeddings", "", 0, type,
                                       {rows, columns},
                                       "input_dim x output_dim"));
   SmallVector<Size> sizes = getSizes(input);
@@ -142,12 +142,12 @@ Expected<Tensors> gru::keras::importEmbedding(LayerContext &context) {
         return extract(b, loc, table, {id, column});
       });
   bool maskZero = false;
-  GRU_ASSIGN(maskZero, context.getBool(config, "mask_zero", false));
+  GRU_TAKE(maskZero, context.getBool(config, "mask_zero", false));
   if (maskZero && context.layer.implicitMasks) {
     Tensor zero;
     zero.number = 0;
     Tensor mask;
-    GRU_ASSIGN(mask, emitNotEqual(context, input, zero));
+    GRU_TAKE(mask, emitNotEqual(context, input, zero));
     result.mask = std::make_shared<const Tensor>(mask);
   }
   return Tensors{result};
@@ -156,17 +156,17 @@ Expected<Tensors> gru::keras::importEmbedding(LayerContext &context) {
 /// Steps whose features all equal mask_value are masked, and become zeros.
 Expected<Tensors> gru::keras::importMasking(LayerContext &context) {
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   Tensor value;
-  GRU_ASSIGN(value.number,
+  GRU_TAKE(value.number,
              context.getNumber(context.layer.config, "mask_value", 0));
   if (input.shape.size() < 2)
     return context.error("input is " + shapeText(input.shape) +
                          ", expected at least 2 dimensions");
   Tensor mask;
-  GRU_ASSIGN(mask, emitNotEqual(context, input, value));
+  GRU_TAKE(mask, emitNotEqual(context, input, value));
   int64_t last = input.shape.size() - 1;
   mask = emitReduce(context, mask, last, Reduction::any);
   Operand values{input, {}}, flags{mask, {}};

@@ -22,10 +22,7 @@ using mlir::ValueRange;
 /// noise_shape has 1.
 static Error readNoiseShape(LayerContext &context, const Tensor &input,
                             MaskRequest &request) {
-  SmallVector<int64_t> &form = request.forms.emplace_back();
-  request.batchDims.push_back(0);
-  for (int64_t dim = 0, rank = input.shape.size(); dim < rank; ++dim)
-    form.push_back(-1 - dim);
+  SmallVector<int64_t> &form = request.forms.back();
   if (context.layer.className == "SpatialDropout1D") {
     if (form.size() != 3)
       return context.error("input is " + shapeText(input.shape) +
@@ -58,36 +55,67 @@ static Error readNoiseShape(LayerContext &context, const Tensor &input,
   return Error::success();
 }
 
+/// A draw of numbers like those of `input`, one for each dimension that it has.
+static MaskRequest makeRequest(const Tensor &input, StringRef name) {
+  MaskRequest request;
+  request.name = name.str();
+  request.like = input;
+  SmallVector<int64_t> &form = request.forms.emplace_back();
+  for (int64_t dim = 0, rank = input.shape.size(); dim < rank; ++dim)
+    form.push_back(-1 - dim);
+  request.batchDims.push_back(0);
+  return request;
+}
+
 /// The layer's input, and `strength`: its argument `key`, from 0 to 1 but for a
-/// deviation of Keras 2.
+/// deviation of Keras 2; 0 where there is no training.
 static Expected<Tensor> readLayer(LayerContext &context, StringRef key,
                                   double &strength) {
   if (context.inputs.size() != 1)
     return context.error("found " + Twine(context.inputs.size()) +
                          " inputs, expected 1 tensor");
-  GRU_ASSIGN(strength, context.getNumber(context.layer.config, key, 0));
+  GRU_TAKE(strength, context.getNumber(context.layer.config, key, 0));
   bool isFree = key == "stddev" && context.version == 2;
   if (!std::isfinite(strength) ||
       (!isFree && !(strength >= 0 && strength <= 1)))
     return context.error(key + " is " + std::to_string(strength) +
                          (isFree ? ", expected a finite number"
                                  : ", expected a number from 0 to 1"));
-  if (!context.options.training || strength == 0)
+  if (!context.options.training)
+    strength = 0;
+  if (strength == 0)
     return context.inputs.front();
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
   return context.getInput(type);
+}
+
+static Error rateIsOne(const LayerContext &context) {
+  return context.error("rate is 1 in training, expected a rate below 1");
+}
+
+/// readLayer for a rate that a mean or a variance is divided by. 1 is an error,
+/// and in Keras 2, where it disturbs nothing, 0.
+static Expected<Tensor> readRateBelowOne(LayerContext &context, double &rate) {
+  Tensor input;
+  GRU_TAKE(input, readLayer(context, "rate", rate));
+  if (rate != 1)
+    return input;
+  if (context.version != 2)
+    return rateIsOne(context);
+  rate = 0;
+  return context.inputs.front();
 }
 
 /// Dropout and SpatialDropout1D.
 Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
   Tensor input, mask, result;
   double rate = 0;
-  GRU_ASSIGN(input, readLayer(context, "rate", rate));
-  if (!context.options.training || rate == 0)
+  GRU_TAKE(input, readLayer(context, "rate", rate));
+  if (rate == 0)
     return Tensors{input};
   if (rate == 1 && context.version == 2)
-    return context.error("rate is 1 in training, expected a rate below 1");
+    return rateIsOne(context);
   if (rate == 1)
     return Tensors{emitLoops(
         context, getSizes(input), 0, {}, input.type, 0,
@@ -96,14 +124,12 @@ Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
               b, loc,
               b.getFloatAttr(getMLIRType(b.getContext(), input.type), 0));
         })};
-  MaskRequest request;
-  request.name = "dropout_mask";
-  request.like = input;
+  MaskRequest request = makeRequest(input, "dropout_mask");
   request.rate = rate;
   if (Error error = readNoiseShape(context, input, request))
     return std::move(error);
-  GRU_ASSIGN(mask, context.getDropoutMask(request));
-  GRU_ASSIGN(result, emitProduct(context, input, mask));
+  GRU_TAKE(mask, context.getDropoutMask(request));
+  GRU_TAKE(result, emitProduct(context, input, mask));
   return Tensors{result};
 }
 
@@ -112,25 +138,20 @@ Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
 Expected<Tensors> gru::keras::importAlphaDropout(LayerContext &context) {
   Tensor input, mask, result;
   double rate = 0;
-  GRU_ASSIGN(input, readLayer(context, "rate", rate));
-  if (!context.options.training || rate == 0 ||
-      (rate == 1 && context.version == 2))
+  GRU_TAKE(input, readRateBelowOne(context, rate));
+  if (rate == 0)
     return Tensors{input};
-  if (rate == 1)
-    return context.error("rate is 1 in training, expected a rate below 1");
-  MaskRequest request;
-  request.name = "dropout_mask";
-  request.like = input;
+  MaskRequest request = makeRequest(input, "dropout_mask");
   request.rate = rate;
   request.scale = 1;
   if (Error error = readNoiseShape(context, input, request))
     return std::move(error);
-  GRU_ASSIGN(mask, context.getDropoutMask(request));
+  GRU_TAKE(mask, context.getDropoutMask(request));
   const double alpha = 1.6732632423543772, scale = 1.0507009873554805;
   const double limit = -alpha * scale;
   const double a = 1 / std::sqrt((1 - rate) * (1 + rate * limit * limit));
   const double b = -a * limit * rate;
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitElementwise(
                  context, {input, mask}, input.type,
                  [&](OpBuilder &builder, Location loc, ValueRange args) {
@@ -152,27 +173,21 @@ Expected<Tensors> gru::keras::importAlphaDropout(LayerContext &context) {
 /// Numbers like those of `input`.
 static Expected<Tensor> getNormal(LayerContext &context, const Tensor &input,
                                   StringRef name, MaskRequest::Normal normal) {
-  MaskRequest request;
-  request.name = name.str();
-  request.like = input;
+  MaskRequest request = makeRequest(input, name);
   request.normal = normal;
-  SmallVector<int64_t> &form = request.forms.emplace_back();
-  for (int64_t dim = 0, rank = input.shape.size(); dim < rank; ++dim)
-    form.push_back(-1 - dim);
-  request.batchDims.push_back(0);
   return context.getDropoutMask(request);
 }
 
 Expected<Tensors> gru::keras::importGaussianNoise(LayerContext &context) {
   Tensor input, noise, result;
   double stddev = 0;
-  GRU_ASSIGN(input, readLayer(context, "stddev", stddev));
-  if (!context.options.training || stddev == 0)
+  GRU_TAKE(input, readLayer(context, "stddev", stddev));
+  if (stddev == 0)
     return Tensors{input};
   // A normal distribution is symmetric, and Keras 2 lets a deviation be
   // negative.
-  GRU_ASSIGN(noise, getNormal(context, input, "noise", {0, std::fabs(stddev)}));
-  GRU_ASSIGN(result,
+  GRU_TAKE(noise, getNormal(context, input, "noise", {0, std::fabs(stddev)}));
+  GRU_TAKE(result,
              emitElementwise(context, {input, noise}, input.type,
                              [](OpBuilder &b, Location loc, ValueRange args) {
                                return add(b, loc, args[0], args[1]);
@@ -184,14 +199,11 @@ Expected<Tensors> gru::keras::importGaussianNoise(LayerContext &context) {
 Expected<Tensors> gru::keras::importGaussianDropout(LayerContext &context) {
   Tensor input, mask, result;
   double rate = 0;
-  GRU_ASSIGN(input, readLayer(context, "rate", rate));
-  if (!context.options.training || rate == 0 ||
-      (rate == 1 && context.version == 2))
+  GRU_TAKE(input, readRateBelowOne(context, rate));
+  if (rate == 0)
     return Tensors{input};
-  if (rate == 1)
-    return context.error("rate is 1 in training, expected a rate below 1");
-  GRU_ASSIGN(mask, getNormal(context, input, "dropout_mask",
+  GRU_TAKE(mask, getNormal(context, input, "dropout_mask",
                              {1, std::sqrt(rate / (1 - rate))}));
-  GRU_ASSIGN(result, emitProduct(context, input, mask));
+  GRU_TAKE(result, emitProduct(context, input, mask));
   return Tensors{result};
 }

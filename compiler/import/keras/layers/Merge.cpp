@@ -44,7 +44,7 @@ static Expected<Mask> emitJoinedMask(LayerContext &context) {
       continue;
     }
     Tensor both;
-    GRU_ASSIGN(both,
+    GRU_TAKE(both,
                emitElementwise(
                    context, {*result, *mask}, ElementType::i1,
                    [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
@@ -84,8 +84,8 @@ static Expected<Tensors> getOperands(LayerContext &context) {
     return inputs;
   }
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
-  GRU_ASSIGN(inputs, context.getInputs(type, 1));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(inputs, context.getInputs(type, 1));
   size_t rank = 0;
   for (const Tensor &input : inputs)
     rank = std::max(rank, input.shape.size());
@@ -106,7 +106,7 @@ static Expected<Tensors> importMerge(LayerContext &context, Combine step,
   if (type == inputs->end())
     return context.error("expected at least 1 tensor");
   Tensor result;
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitElementwise(
                  context, *inputs, type->type,
                  [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
@@ -119,7 +119,7 @@ static Expected<Tensors> importMerge(LayerContext &context, Combine step,
                          numberLike(b, value, 1.0 / inputs->size()));
                    return value;
                  }));
-  GRU_ASSIGN(result.mask, emitJoinedMask(context));
+  GRU_TAKE(result.mask, emitJoinedMask(context));
   return Tensors{result};
 }
 
@@ -219,7 +219,7 @@ static Expected<Mask> emitConcatMasks(LayerContext &context, int64_t dim) {
         }));
   }
   Tensor result;
-  GRU_ASSIGN(result, emitConcat(context, masks, dim));
+  GRU_TAKE(result, emitConcat(context, masks, dim));
   return std::make_shared<const Tensor>(result);
 }
 
@@ -229,25 +229,25 @@ Expected<Tensors> gru::keras::importConcatenate(LayerContext &context) {
     return context.error("found no inputs, expected at least 1");
   if (!context.layer.isOperation && isFloat(inputs.front().type)) {
     WeightType type;
-    GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+    GRU_TAKE(type, context.getComputeType(context.layer.config));
     // A merge of Bidirectional has no config, hence no type of its own.
     if (context.layer.config.empty())
       type = WeightType::f32;
     else
-      GRU_ASSIGN(inputs, context.getInputs(type, 1));
+      GRU_TAKE(inputs, context.getInputs(type, 1));
   }
   int64_t rank = inputs.front().shape.size(), axis = -1;
-  GRU_ASSIGN(axis, context.getInteger(context.layer.config, "axis", -1));
+  GRU_TAKE(axis, context.getInteger(context.layer.config, "axis", -1));
   int64_t dim = axis < 0 ? axis + rank : axis;
   if (dim < 1 || dim >= rank)
     return context.error("axis is " + Twine(axis) +
                          ", expected a dimension of " +
                          shapeText(inputs.front().shape) + " behind the batch");
   Tensor result;
-  GRU_ASSIGN(result, emitConcat(context, inputs, dim));
+  GRU_TAKE(result, emitConcat(context, inputs, dim));
   if (rank > 2 && dim == 1 && inputs.size() > 1)
     context.tellTimeIsFixed();
-  GRU_ASSIGN(result.mask, emitConcatMasks(context, dim));
+  GRU_TAKE(result.mask, emitConcatMasks(context, dim));
   return Tensors{result};
 }
 
@@ -259,7 +259,7 @@ Expected<Tensors> gru::keras::importConcatenate(LayerContext &context) {
 static Expected<Tensor> emitNormalize(LayerContext &context, const Tensor &x,
                                       int64_t dim) {
   Tensor squares;
-  GRU_ASSIGN(squares,
+  GRU_TAKE(squares,
              emitElementwise(context, {x}, x.type,
                              [](OpBuilder &b, Location loc, ValueRange args) {
                                return combine<mlir::arith::MulFOp>(
@@ -282,7 +282,7 @@ static Expected<Tensor> emitNormalize(LayerContext &context, const Tensor &x,
 Expected<Tensors> gru::keras::importDot(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Expected<Tensors> inputs = context.getInputs(type, 2);
   if (!inputs)
     return inputs.takeError();
@@ -307,10 +307,10 @@ Expected<Tensors> gru::keras::importDot(LayerContext &context) {
     dims[i] = *axis;
   }
   bool normalize = false;
-  GRU_ASSIGN(normalize, context.getBool(config, "normalize", false));
+  GRU_TAKE(normalize, context.getBool(config, "normalize", false));
   if (normalize)
     for (int i : {0, 1})
-      GRU_ASSIGN((*inputs)[i], emitNormalize(context, (*inputs)[i], dims[i]));
+      GRU_TAKE((*inputs)[i], emitNormalize(context, (*inputs)[i], dims[i]));
   // Loops: batch, what is left of the first, what is left of the second, and
   // the common dimension.
   const Tensor &x = (*inputs)[0], &y = (*inputs)[1];

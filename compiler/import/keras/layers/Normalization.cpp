@@ -75,13 +75,13 @@ static Expected<Affine> getAffine(LayerContext &context, WeightType type,
   result.gamma.number = 1;
   result.beta.number = 0;
   bool scale = true, center = true;
-  GRU_ASSIGN(scale, context.getBool(config, "scale", true));
-  GRU_ASSIGN(center, context.getBool(config, "center", true));
+  GRU_TAKE(scale, context.getBool(config, "scale", true));
+  GRU_TAKE(center, context.getBool(config, "center", true));
   if (scale)
-    GRU_ASSIGN(result.gamma, context.getWeight("gamma", "", result.count++,
+    GRU_TAKE(result.gamma, context.getWeight("gamma", "", result.count++,
                                                type, {features}, "features"));
   if (center)
-    GRU_ASSIGN(result.beta, context.getWeight("beta", "", result.count++, type,
+    GRU_TAKE(result.beta, context.getWeight("beta", "", result.count++, type,
                                               {features}, "features"));
   return result;
 }
@@ -146,7 +146,7 @@ static Error emitMoments(LayerContext &context, const Tensor &input,
     Value divisor = add(b, loc, args[1], numberLike(b, args[1], least));
     return mlir::arith::DivFOp::create(b, loc, args[0], divisor);
   };
-  GRU_ASSIGN(mean, emitElementwise(context, {sum, count}, input.type, divide));
+  GRU_TAKE(mean, emitElementwise(context, {sum, count}, input.type, divide));
   Operand means{mean, {}};
   for (int64_t dim = 0; dim < kept; ++dim)
     means.loops.push_back(dim);
@@ -158,7 +158,7 @@ static Error emitMoments(LayerContext &context, const Tensor &input,
         return unlessMasked(b, loc, args,
                             multiply(b, loc, difference, difference));
       });
-  GRU_ASSIGN(variance,
+  GRU_TAKE(variance,
              emitElementwise(context, {squares, count}, input.type, divide));
   return Error::success();
 }
@@ -189,9 +189,9 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
     return x;
   };
   Tensor movingMean, movingDeviation;
-  GRU_ASSIGN(movingMean, context.getWeight("renorm_mean", "", index, type,
+  GRU_TAKE(movingMean, context.getWeight("renorm_mean", "", index, type,
                                            {features}, "features"));
-  GRU_ASSIGN(movingDeviation, context.getWeight("renorm_stddev", "", index + 1,
+  GRU_TAKE(movingDeviation, context.getWeight("renorm_stddev", "", index + 1,
                                                 type, {features}, "features"));
   auto deviation = [&](OpBuilder &b, Value x) -> Value {
     double least = std::sqrt(epsilon);
@@ -199,7 +199,7 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
                                            numberLike(b, x, least));
   };
   Renorm result;
-  GRU_ASSIGN(result.factor,
+  GRU_TAKE(result.factor,
              emitElementwise(
                  context, {variance, movingDeviation}, mean.type,
                  [&](OpBuilder &b, Location loc, ValueRange args) {
@@ -210,7 +210,7 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
                        deviation(b, args[1]));
                    return clip(b, loc, ratio, bound("rmin"), bound("rmax"));
                  }));
-  GRU_ASSIGN(
+  GRU_TAKE(
       result.summand,
       emitElementwise(
           context, {mean, movingMean, movingDeviation}, mean.type,
@@ -230,13 +230,13 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
 Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
   const json::Object &config = context.layer.config;
   bool trainable = true, renorm = false;
-  GRU_ASSIGN(trainable, context.getBool(config, "trainable", true));
-  GRU_ASSIGN(renorm, context.getBool(config, "renorm", false));
+  GRU_TAKE(trainable, context.getBool(config, "trainable", true));
+  GRU_TAKE(renorm, context.getBool(config, "renorm", false));
   bool usesBatch = context.options.training && trainable;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input, mean, variance;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   if (Error error = checkLastAxis(context, input))
     return error;
   // tf_keras takes timesteps together or not depending on the batch that its
@@ -247,13 +247,13 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
   ElementType outside = widenHalves(context, input, type);
   int64_t features = input.shape.back();
   double epsilon = 0;
-  GRU_ASSIGN(epsilon, context.getNumber(config, "epsilon", 1e-3));
+  GRU_TAKE(epsilon, context.getNumber(config, "epsilon", 1e-3));
   Expected<Affine> affine = getAffine(context, type, features);
   if (!affine)
     return affine.takeError();
-  GRU_ASSIGN(mean, context.getWeight("moving_mean", "", affine->count, type,
+  GRU_TAKE(mean, context.getWeight("moving_mean", "", affine->count, type,
                                      {features}, "features"));
-  GRU_ASSIGN(variance,
+  GRU_TAKE(variance,
              context.getWeight("moving_variance", "", affine->count + 1, type,
                                {features}, "features"));
   Tensor gamma = affine->gamma, beta = affine->beta;
@@ -267,18 +267,18 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
         emitRenorm(context, type, affine->count + 3, mean, variance, epsilon);
     if (!correction)
       return correction.takeError();
-    GRU_ASSIGN(
+    GRU_TAKE(
         beta,
         emitElementwise(context, {correction->summand, gamma, beta}, input.type,
                         [](OpBuilder &b, Location loc, ValueRange args) {
                           return add(b, loc, multiply(b, loc, args[0], args[1]),
                                      args[2]);
                         }));
-    GRU_ASSIGN(gamma, emitProduct(context, correction->factor, gamma));
+    GRU_TAKE(gamma, emitProduct(context, correction->factor, gamma));
   }
   // One factor and one summand per feature, then one pass over the input.
   Tensor factor, summand, result;
-  GRU_ASSIGN(factor,
+  GRU_TAKE(factor,
              emitElementwise(context, {variance, gamma}, input.type,
                              [&](OpBuilder &b, Location loc, ValueRange args) {
                                return multiply(
@@ -286,14 +286,14 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
                                    inverseDeviation(b, loc, args[0], epsilon),
                                    args[1]);
                              }));
-  GRU_ASSIGN(summand,
+  GRU_TAKE(summand,
              emitElementwise(
                  context, {mean, factor, beta}, input.type,
                  [](OpBuilder &b, Location loc, ValueRange args) -> Value {
                    return mlir::arith::SubFOp::create(
                        b, loc, args[2], multiply(b, loc, args[0], args[1]));
                  }));
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitElementwise(context, {input, factor, summand}, input.type,
                              [](OpBuilder &b, Location loc, ValueRange args) {
                                return add(b, loc,
@@ -307,9 +307,9 @@ Expected<Tensors>
 gru::keras::importLayerNormalization(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   if (Error error = checkLastAxis(context, input))
     return error;
   if (isFlagSet(config, "rms_scaling"))
@@ -320,7 +320,7 @@ gru::keras::importLayerNormalization(LayerContext &context) {
     return context.error("input is " + shapeText(input.shape) +
                          ", expected a known last dimension");
   double epsilon = 0;
-  GRU_ASSIGN(epsilon, context.getNumber(config, "epsilon", 1e-3));
+  GRU_TAKE(epsilon, context.getNumber(config, "epsilon", 1e-3));
   Expected<Affine> affine = getAffine(context, type, features);
   if (!affine)
     return affine.takeError();
@@ -330,7 +330,7 @@ gru::keras::importLayerNormalization(LayerContext &context) {
   };
   double share = 1.0 / features;
   Tensor centered, squares, result;
-  GRU_ASSIGN(centered,
+  GRU_TAKE(centered,
              emitElementwise(
                  context, {input, mean(input)}, input.type,
                  [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
@@ -339,12 +339,12 @@ gru::keras::importLayerNormalization(LayerContext &context) {
                        multiply(b, loc, args[1],
                                 numberLike(b, args[1], share)));
                  }));
-  GRU_ASSIGN(squares,
+  GRU_TAKE(squares,
              emitElementwise(context, {centered}, input.type,
                              [](OpBuilder &b, Location loc, ValueRange args) {
                                return multiply(b, loc, args[0], args[0]);
                              }));
-  GRU_ASSIGN(
+  GRU_TAKE(
       result,
       emitElementwise(
           context, {centered, mean(squares), affine->gamma, affine->beta},
@@ -403,26 +403,26 @@ static Expected<Tensor> getNumbers(LayerContext &context, StringRef key,
 Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(config));
+  GRU_TAKE(type, context.getComputeType(config));
   Tensor input, mean, variance, result;
-  GRU_ASSIGN(input, context.getInput(type));
+  GRU_TAKE(input, context.getInput(type));
   if (Error error = checkLastAxis(context, input))
     return error;
   if (!findEntry(config, "mean") || !findEntry(config, "variance")) {
     int64_t features = input.shape.back();
-    GRU_ASSIGN(mean, context.getWeight("mean", "", 0, type, {features},
+    GRU_TAKE(mean, context.getWeight("mean", "", 0, type, {features},
                                        "features"));
-    GRU_ASSIGN(variance, context.getWeight("variance", "", 1, type, {features},
+    GRU_TAKE(variance, context.getWeight("variance", "", 1, type, {features},
                                            "features"));
     // How many rows the statistics are of.
     context.ignoreWeight("count", 2);
   } else {
-    GRU_ASSIGN(mean, getNumbers(context, "mean", input.type, {}));
-    GRU_ASSIGN(variance, getNumbers(context, "variance", input.type, {}));
+    GRU_TAKE(mean, getNumbers(context, "mean", input.type, {}));
+    GRU_TAKE(variance, getNumbers(context, "variance", input.type, {}));
   }
   bool invert = false;
-  GRU_ASSIGN(invert, context.getBool(config, "invert", false));
-  GRU_ASSIGN(
+  GRU_TAKE(invert, context.getBool(config, "invert", false));
+  GRU_TAKE(
       result,
       emitElementwise(
           context, {input, mean, variance}, input.type,
@@ -443,16 +443,16 @@ Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importRescaling(LayerContext &context) {
   WeightType type;
-  GRU_ASSIGN(type, context.getComputeType(context.layer.config));
+  GRU_TAKE(type, context.getComputeType(context.layer.config));
   if (context.inputs.size() != 1)
     return context.error("found " + Twine(context.inputs.size()) +
                          " inputs, expected 1 tensor");
   Tensor input =
       emitCast(context, context.inputs.front(), getElementType(type));
   Tensor scale, offset, result;
-  GRU_ASSIGN(scale, getNumbers(context, "scale", input.type, {}));
-  GRU_ASSIGN(offset, getNumbers(context, "offset", input.type, 0.0));
-  GRU_ASSIGN(result,
+  GRU_TAKE(scale, getNumbers(context, "scale", input.type, {}));
+  GRU_TAKE(offset, getNumbers(context, "offset", input.type, 0.0));
+  GRU_TAKE(result,
              emitElementwise(context, {input, scale, offset}, input.type,
                              [](OpBuilder &b, Location loc, ValueRange args) {
                                return add(b, loc,

@@ -29,7 +29,7 @@ Expected<Tensors> gru::keras::importNotEqual(LayerContext &context) {
     return context.error("found " + Twine(context.inputs.size()) +
                          " operands, expected 2");
   Tensor result;
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitNotEqual(context, context.inputs[0], context.inputs[1]));
   return Tensors{result};
 }
@@ -41,7 +41,7 @@ static Expected<int64_t> getAxis(LayerContext &context, int64_t extraRank) {
     return context.error("found " + Twine(context.inputs.size()) +
                          " operands, expected 1");
   int64_t axis = -1, rank = context.inputs[0].shape.size() + extraRank;
-  GRU_ASSIGN(axis, context.getInteger(context.layer.config, "axis"));
+  GRU_TAKE(axis, context.getInteger(context.layer.config, "axis"));
   int64_t dim = axis < 0 ? axis + rank : axis;
   if (dim < 0 || dim >= rank)
     return context.error("axis is " + Twine(axis) + ", expected a dimension of " +
@@ -51,13 +51,13 @@ static Expected<int64_t> getAxis(LayerContext &context, int64_t extraRank) {
 
 Expected<Tensors> gru::keras::importAny(LayerContext &context) {
   int64_t dim = 0;
-  GRU_ASSIGN(dim, getAxis(context, 0));
+  GRU_TAKE(dim, getAxis(context, 0));
   Tensor input = context.inputs.front();
   if (input.type != ElementType::i1)
     return context.error("operand is " + getElementTypeName(input.type) +
                          ", expected bool");
   bool keep = false;
-  GRU_ASSIGN(keep, context.getBool(context.layer.config, "keepdims", false));
+  GRU_TAKE(keep, context.getBool(context.layer.config, "keepdims", false));
   Tensor result = emitReduce(context, input, dim, Reduction::any);
   if (keep)
     result = emitExpandDims(context, result, dim);
@@ -66,7 +66,7 @@ Expected<Tensors> gru::keras::importAny(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importExpandDims(LayerContext &context) {
   int64_t dim = 0;
-  GRU_ASSIGN(dim, getAxis(context, 1));
+  GRU_TAKE(dim, getAxis(context, 1));
   return Tensors{emitExpandDims(context, context.inputs.front(), dim)};
 }
 
@@ -91,7 +91,7 @@ Expected<Tensors> gru::keras::importCast(LayerContext &context) {
     return context.error("expected 1 tensor as operand");
   const Tensor &input = context.inputs.front();
   ElementType type = input.type;
-  GRU_ASSIGN(type, getResultType(context, type));
+  GRU_TAKE(type, getResultType(context, type));
   if (type != input.type && !isFloat(type))
     return context.error("casts from " + getElementTypeName(input.type) +
                          " to " + getElementTypeName(type) +
@@ -106,7 +106,7 @@ Expected<Tensors> gru::keras::importConstantLike(LayerContext &context) {
                          " operands, expected 1");
   const Tensor &input = context.inputs.front();
   ElementType type = input.type;
-  GRU_ASSIGN(type, getResultType(context, type));
+  GRU_TAKE(type, getResultType(context, type));
   int64_t number = context.layer.className == "OnesLike";
   return Tensors{emitGenerate(
       context, getSizes(input), type,
@@ -129,7 +129,7 @@ Expected<Tensors> gru::keras::importLogical(LayerContext &context) {
     return context.error("expected 2 operands of type bool");
   bool isAnd = context.layer.className == "LogicalAnd";
   Tensor result;
-  GRU_ASSIGN(result,
+  GRU_TAKE(result,
              emitElementwise(context, context.inputs, ElementType::i1,
                              [&](OpBuilder &b, Location loc,
                                  ValueRange args) -> Value {

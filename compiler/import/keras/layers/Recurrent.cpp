@@ -32,18 +32,18 @@ Expected<CellWeights> gru::keras::getCellWeights(LayerContext &context,
   int64_t units = cell.units;
   context.weightConfig = cell.config;
   CellWeights weights;
-  GRU_ASSIGN(weights.kernel,
+  GRU_TAKE(weights.kernel,
              context.getWeight(role("kernel"), cell.folder, 0, cell.type,
                                {features, 3 * units}, "features x 3*units",
                                toKeras));
-  GRU_ASSIGN(weights.recurrentKernel,
+  GRU_TAKE(weights.recurrentKernel,
              context.getWeight(role("recurrent_kernel"), cell.folder, 1,
                                cell.type, {units, 3 * units},
                                "units x 3*units", toKeras));
   if (!cell.useBias)
     return weights;
   if (cell.resetAfter)
-    GRU_ASSIGN(weights.bias,
+    GRU_TAKE(weights.bias,
                context.getWeight(role("bias"), cell.folder, 2, cell.type,
                                  {2, 3 * units}, "2 x 3*units with reset_after",
                                  [](WeightTensor &tensor) {
@@ -52,7 +52,7 @@ Expected<CellWeights> gru::keras::getCellWeights(LayerContext &context,
                                      tensor.shape = {2, tensor.shape[0] / 2};
                                  }));
   else
-    GRU_ASSIGN(weights.bias,
+    GRU_TAKE(weights.bias,
                context.getWeight(role("bias"), cell.folder, 2, cell.type,
                                  {3 * units}, "3*units without reset_after"));
   return weights;
@@ -85,14 +85,14 @@ static Expected<Tensor> emitKeptOrGiven(LayerContext &context,
   zero.number = 0;
   for (const Tensor &state : states) {
     Tensor flag;
-    GRU_ASSIGN(flag, emitNotEqual(context, state, zero));
+    GRU_TAKE(flag, emitNotEqual(context, state, zero));
     flag = emitReduce(context, flag, 1, Reduction::any);
     flag = emitReduce(context, flag, 0, Reduction::any);
     if (isKept.type != ElementType::i1) {
       isKept = flag;
       continue;
     }
-    GRU_ASSIGN(isKept, emitElementwise(context, {isKept, flag}, ElementType::i1,
+    GRU_TAKE(isKept, emitElementwise(context, {isKept, flag}, ElementType::i1,
                                        [](mlir::OpBuilder &b, mlir::Location loc,
                                           mlir::ValueRange args) {
                                          return mlir::arith::OrIOp::create(
@@ -120,7 +120,7 @@ static Expected<Tensor> getInitialState(LayerContext &context,
     state = kept[index];
   if (context.initialState.empty())
     return state;
-  GRU_ASSIGN(state, context.castInput(context.initialState[index], cell.type));
+  GRU_TAKE(state, context.castInput(context.initialState[index], cell.type));
   if (state.shape.size() != 2 || !fits(state.shape[0], batch) ||
       state.shape[1] != cell.units)
     return context.error("initial_state is " + shapeText(state.shape) +
@@ -181,8 +181,8 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
                                                const RecurrentConfig &config) {
   Tensor input;
   WeightType firstType = config.cells.front().type;
-  GRU_ASSIGN(input, context.getInput(config.stackType.value_or(firstType)));
-  GRU_ASSIGN(input, context.castInput(input, firstType));
+  GRU_TAKE(input, context.getInput(config.stackType.value_or(firstType)));
+  GRU_TAKE(input, context.castInput(input, firstType));
   if (input.shape.size() != 3)
     return context.error("input is " + shapeText(input.shape) +
                          ", expected 3 dimensions (batch x timesteps x "
@@ -197,7 +197,7 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
                          Twine(config.cells.size()));
   describeLayer(context, config);
   Tensor mask;
-  GRU_ASSIGN(mask, getLayerMask(context, input));
+  GRU_TAKE(mask, getLayerMask(context, input));
   if (context.version == 2 && context.getMask() && config.unroll &&
       config.zeroOutputForMask && !config.returnSequences)
     return context.error("unroll, zero_output_for_mask and a mask together need "
@@ -221,11 +221,11 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
     if (!weights)
       return weights.takeError();
     Tensor initial;
-    GRU_ASSIGN(initial, getInitialState(context, config, kept, index, batch));
+    GRU_TAKE(initial, getInitialState(context, config, kept, index, batch));
     std::string suffix =
         config.cells.size() > 1 ? "_" + cell.part : std::string();
     CellMasks masks;
-    GRU_ASSIGN(masks, getCellMasks(context, cell.dropout, cell.units, suffix,
+    GRU_TAKE(masks, getCellMasks(context, cell.dropout, cell.units, suffix,
                                    1 - timeDim, input));
     bool zeroOutput = isLast && config.zeroOutputForMask;
     // The unrolled loop's quirk, which gru.gru knows for one cell only: zeros
@@ -263,7 +263,7 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
     if (isLast)
       break;
     // The next cell reads what this one has written: in order of processing.
-    GRU_ASSIGN(input,
+    GRU_TAKE(input,
                context.castInput(sequence, config.cells[index + 1].type));
     if (goBackwards && context.getMask())
       mask = emitReverse(context, mask, timeDim);

@@ -71,25 +71,25 @@ Error gru::keras::readCell(LayerContext &context, const json::Object &config,
                                              : "GRUCell",
             config))
       return error;
-  GRU_ASSIGN(result.units, context.getInteger(config, "units"));
+  GRU_TAKE(result.units, context.getInteger(config, "units"));
   if (result.units < 1 || result.units > largestUnits)
     return context.error("units is " + Twine(result.units) +
                          ", expected a positive integer up to " +
                          Twine(largestUnits));
   // Keras 2 before 2.3 defaulted to hard_sigmoid, but every version since 2.0
   // writes the value.
-  GRU_ASSIGN(result.activation, context.getActivation(config, "activation",
+  GRU_TAKE(result.activation, context.getActivation(config, "activation",
                                                       ActivationKind::tanh));
-  GRU_ASSIGN(result.recurrentActivation,
+  GRU_TAKE(result.recurrentActivation,
              context.getActivation(config, "recurrent_activation",
                                    ActivationKind::sigmoid));
-  GRU_ASSIGN(result.useBias, context.getBool(config, "use_bias", true));
+  GRU_TAKE(result.useBias, context.getBool(config, "use_bias", true));
   // Files of Keras 2 without the key are from before it: they know only the
   // form without reset_after.
-  GRU_ASSIGN(result.resetAfter, context.getBool(config, "reset_after",
+  GRU_TAKE(result.resetAfter, context.getBool(config, "reset_after",
                                                 context.version == 3));
-  GRU_ASSIGN(result.dropout, readCellDropout(context, config));
-  GRU_ASSIGN(result.type, context.getComputeType(config));
+  GRU_TAKE(result.dropout, readCellDropout(context, config));
+  GRU_TAKE(result.type, context.getComputeType(config));
   return Error::success();
 }
 
@@ -132,7 +132,7 @@ static Error readCells(LayerContext &context, const json::Value *value,
     if (isFlagSet(*cell->config, "reverse_state_order"))
       return context.error("reverse_state_order is not supported");
     if (context.version == 2)
-      GRU_ASSIGN(result.stackType, context.getComputeType(*cell->config));
+      GRU_TAKE(result.stackType, context.getComputeType(*cell->config));
     return readStack(context, *cells, "cell/", result.cells);
   }
   if (!cell || cell->className != "GRUCell")
@@ -199,12 +199,12 @@ Expected<RecurrentConfig> gru::keras::readRecurrent(LayerContext &context) {
         {"unroll", &result.unroll},
         {"time_major", &result.timeMajor},
         {"zero_output_for_mask", &result.zeroOutputForMask}})
-    GRU_ASSIGN(*target, context.getBool(config, key, false));
+    GRU_TAKE(*target, context.getBool(config, key, false));
   if (!result.fromCell)
     if (Error error = checkFusedDropout(context, result))
       return std::move(error);
   int64_t constants = 0;
-  GRU_ASSIGN(constants, context.getInteger(config, "num_constants", 0));
+  GRU_TAKE(constants, context.getInteger(config, "num_constants", 0));
   if (constants != 0)
     return context.error("constants passed to the cell are not supported, "
                          "found " +

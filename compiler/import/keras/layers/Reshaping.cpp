@@ -51,7 +51,7 @@ static Error needsTimesteps(LayerContext &context, const Tensor &input) {
 
 Expected<Tensors> gru::keras::importFlatten(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 0));
+  GRU_TAKE(input, getAnyInput(context, 0));
   int64_t count = countElements(input);
   if (context.isEmitting() && count == kDynamicSize)
     return needsTimesteps(context, input);
@@ -62,7 +62,7 @@ Expected<Tensors> gru::keras::importFlatten(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importReshape(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 0));
+  GRU_TAKE(input, getAnyInput(context, 0));
   const json::Array *target = context.layer.config.getArray("target_shape");
   if (!target || target->empty())
     return context.error("target_shape is missing or empty");
@@ -94,7 +94,7 @@ Expected<Tensors> gru::keras::importReshape(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importPermute(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 0));
+  GRU_TAKE(input, getAnyInput(context, 0));
   const json::Array *dims = context.layer.config.getArray("dims");
   size_t rank = input.shape.size();
   SmallVector<Size> sizes{Size(input, 0)};
@@ -121,9 +121,9 @@ Expected<Tensors> gru::keras::importPermute(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importRepeatVector(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 2));
+  GRU_TAKE(input, getAnyInput(context, 2));
   int64_t count = 0;
-  GRU_ASSIGN(count, context.getInteger(context.layer.config, "n"));
+  GRU_TAKE(count, context.getInteger(context.layer.config, "n"));
   if (count < 1)
     return context.error("n is " + Twine(count) +
                          ", expected a positive integer");
@@ -180,9 +180,9 @@ static Tensor emitTime(LayerContext &context, const Tensor &input,
 
 Expected<Tensors> gru::keras::importZeroPadding1D(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 3));
+  GRU_TAKE(input, getAnyInput(context, 3));
   std::pair<int64_t, int64_t> padding;
-  GRU_ASSIGN(padding, getPair(context, "padding"));
+  GRU_TAKE(padding, getPair(context, "padding"));
   int64_t time = input.shape[1];
   if (context.isEmitting() && time == kDynamicSize)
     return needsTimesteps(context, input);
@@ -199,9 +199,9 @@ Expected<Tensors> gru::keras::importZeroPadding1D(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importCropping1D(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 3));
+  GRU_TAKE(input, getAnyInput(context, 3));
   std::pair<int64_t, int64_t> cropping;
-  GRU_ASSIGN(cropping, getPair(context, "cropping"));
+  GRU_TAKE(cropping, getPair(context, "cropping"));
   int64_t time = input.shape[1];
   if (context.isEmitting() && time == kDynamicSize)
     return needsTimesteps(context, input);
@@ -220,9 +220,9 @@ Expected<Tensors> gru::keras::importCropping1D(LayerContext &context) {
 
 Expected<Tensors> gru::keras::importUpSampling1D(LayerContext &context) {
   Tensor input;
-  GRU_ASSIGN(input, getAnyInput(context, 3));
+  GRU_TAKE(input, getAnyInput(context, 3));
   int64_t size = 0, time = input.shape[1];
-  GRU_ASSIGN(size, context.getInteger(context.layer.config, "size", 2));
+  GRU_TAKE(size, context.getInteger(context.layer.config, "size", 2));
   if (size < 1)
     return context.error("size is " + Twine(size) +
                          ", expected a positive integer");
