@@ -122,28 +122,51 @@ def TimeLayersPass : Pass<"gru-time-layers", "::mlir::func::FuncOp"> {
 }
 
 def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
-  let summary = "stores float32 kernels in fewer bytes";
+  let summary = "stores float32 kernels as bf16";
   let description = [{
     A large layer at a small batch waits for its weights, so half the bytes are close
     to half the time. Steps and products widen what they load and compute in f32 as
     before; biases, states and activations keep their type.
 
-    `type=bf16`: recurrent kernels, and kernels of products of few rows, are rounded
-    to nearest even when a program is opened.
+    Recurrent kernels, and kernels of products of few rows, are rounded to nearest even when a program is opened.
 
     ```mlir
     %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
         : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
     ```
 
-    `type=int8`: recurrent kernels become bytes with a scale for each column
-    (`gru.quantized_pack`), with which the step multiplies its sums.
-
     Weights of other types and those that the program computes itself stay as they
     are.
   }];
-  let options = [Option<"type", "type", "std::string", "\"bf16\"", "bf16 or int8">];
   let dependentDialects = ["::gru::GRUDialect"];
+}
+
+def QuantizeLayersPass : Pass<"gru-quantize-layers", "::mlir::func::FuncOp"> {
+  let summary = "multiplies bytes in recurrent layers";
+  let description = [{
+    Kernels and recurrent kernels of float32 become bytes with a scale for each column
+    (`gru.quantized_pack`), and what they are multiplied with, the input and in each
+    step the state, bytes with a scale for each row (`gru.quantize_rows`). The sums are
+    integers and exact; scales, biases, activations and states stay float32.
+
+    ```mlir
+    %p = gru.packed_dense ins(%x, %Wp : tensor<1x?x42xf32>, tensor<4x42x3x16xf32>) ...
+    // becomes
+    %xb, %xs = gru.quantize_rows ins(%x : tensor<1x?x42xf32>) ...
+    %p = gru.packed_dense ins(%xb, %Wb : tensor<1x?x48xi8>, tensor<4x12x3x64xi8>) scales(%xs, %Ws : ...) ...
+    ```
+
+    Left alone, with a remark where it is a matter of the layer:
+
+    * layers of other types, and weights that the program computes itself
+    * recurrent dropout, which gives each gate a state of its own
+    * layers whose recurrent kernel has fewer than `min-bytes` in float32: it stays in
+      the nearest cache, and quantizing the state takes what shorter products save
+    * projections of an input of fewer than four features
+  }];
+  let options = [Option<"minBytes", "min-bytes", "int64_t", "32768", "Recurrent kernels of fewer bytes stay float32">];
+  let statistics = [Statistic<"numQuantized", "quantized", "Layers whose recurrence multiplies bytes">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -324,6 +347,42 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
                  Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ConvertQuantizeRowsToVectorPass : Pass<"convert-gru-quantize-rows-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns the quantization of rows into vector code";
+  let description = [{
+    Two loops over each row: the largest magnitude, as the largest integer among the
+    bits without their sign, so that what is not a number is the largest; then one
+    multiply-add into the range of floats that are whole numbers, whose lowest byte is
+    the result.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def LowerDotBytesPass : Pass<"gru-lower-dot-bytes", "::mlir::func::FuncOp"> {
+  let summary = "spells products of bytes with what the CPU has";
+  let description = [{
+    `instruction` is what `gru.dot_bytes` becomes; vectors that it has no form for, and
+    `none`, become shifts, products and sums of i32. All are the same exact sums.
+
+    | instruction | CPUs | vectors of |
+    | --- | --- | --- |
+    | `vpdpbusd` | AVX-512 VNNI, AVX-VNNI | 16, 32, 64 bytes |
+    | `pmaddwd` | x86-64 with AVX2 or less; bytes are taken apart into even and odd ones of 16 bits | 16, 32 bytes; 64 |
+    | `usdot` | AArch64 with i8mm | 16 bytes |
+
+    ```mlir
+    %s = gru.dot_bytes %a, %w, %t : vector<64xi8>, vector<16xi32>
+    // instruction=vpdpbusd
+    %s = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%t, %a, %w)
+    ```
+  }];
+  let options = [Option<"instruction", "instruction", "std::string", "\"none\"", "vpdpbusd, pmaddwd, usdot or none">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::FuncOp"> {

@@ -18,12 +18,17 @@ TargetDescription TargetDescription::fromFeatures(llvm::StringRef arch,
     return llvm::is_contained(list, feature);
   };
   if (arch.starts_with("aarch64") || arch.starts_with("arm64"))
-    return {16, 32};
+    return {16, 32, 1, has("+i8mm") ? "usdot" : "none"};
   if (has("+avx512f") && has("+avx512vl"))
-    return {64, 32};
-  if (has("+avx2") || has("+avx"))
+    return {64, 32, 1,
+            has("+avx512vnni") ? "vpdpbusd"
+            : has("+avx512bw") ? "pmaddwd"
+                               : "none"};
+  if (has("+avx2"))
+    return {32, 16, 1, has("+avxvnni") ? "vpdpbusd" : "pmaddwd"};
+  if (has("+avx"))
     return {32, 16};
-  return {16, 16};
+  return {16, 16, 1, has("+sse2") ? "pmaddwd" : "none"};
 }
 
 Blocking gru::chooseBlocking(const TargetDescription &target,

@@ -16,6 +16,8 @@ struct TargetDescription {
   int64_t vectorBytes = 64;
   int64_t registers = 32;
   int64_t threads = 1; ///< That may share an operation.
+  /// What multiplies bytes, see gru-lower-dot-bytes.
+  llvm::StringRef byteProducts = "none";
 
   /// From a target triple's architecture and a feature string such as
   /// "+avx2,+fma". Unknown machines get 16-byte vectors.

@@ -48,6 +48,11 @@ public:
       update = alloc({batch, padded}, element);
       resetState = alloc({batch, padded}, element);
     }
+    if (op.isQuantized()) {
+      bytes = alloc({batch, QuantizeRowsOp::getPaddedColumns(units)},
+                    b.getI8Type());
+      rowScale = alloc({batch}, element);
+    }
     if (op.hasRowwiseActivation())
       preactivations = alloc({batch, 3, padded}, element);
     if (op.getRecurrentDropoutMask()) {
@@ -190,20 +195,27 @@ private:
                                                  : op.getKernelScales()[index];
       StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
                      projection, input, op.getInputKernel(), op.getInputBias(),
-                     op.getKernels()[index], scale, bias, drops ? dropoutMask : Value(),
+                     op.getKernels()[index], scale, bytes, rowScale, bias, drops ? dropoutMask : Value(),
                      drops ? droppedState : Value(), stateIn, preactivations,
                      all ? Value() : update, all ? Value() : resetState,
                      stateOut, out, mask, emit, turn, unitsAttr,
                      op.getActivationAttr(), op.getRecurrentActivationAttr(),
                      op.getClipAttr(), op.getRowsAttr());
     };
+    auto quantize = [&](Value rows) {
+      if (bytes)
+        QuantizeRowsOp::create(b, loc, TypeRange{}, unpadded(rows), bytes,
+                               rowScale);
+    };
     auto steps = [&] {
+      quantize(oldState);
       if (op.getResetAfter()) {
         step(StepPhase::all, 0, op.getRecurrentBias(), oldState, newState,
              output, mask, emit);
         return;
       }
       step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
+      quantize(resetState);
       step(StepPhase::candidate, 1, {}, oldState, newState, output, mask, emit);
     };
     // Asking each row costs about as much as the products of a row of few units.
@@ -318,6 +330,7 @@ private:
   Type element;
   Value states, update, resetState, preactivations, seen;
   Value dropoutMask, droppedState;
+  Value bytes, rowScale; ///< What quantized products read.
 };
 
 struct ConvertRecurToLoopsPass

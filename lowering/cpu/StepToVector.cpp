@@ -164,43 +164,49 @@ private:
                         sumIndices(b, loc, kProjectionSlot, row, v));
           sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
         }
-    // Bytes are summed by themselves and scaled once.
-    SmallVector<Value> others;
-    if (op.getKernelScale()) {
-      others = sums;
-      sums.assign(sums.size(), floatConstant(b, loc, columns.vector, 0));
-    }
-    Value dropped = op.getDroppedState();
-    Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
-                                                       : op.getState();
-    sums = emitProduct(
-        b, loc, columns, block, count, sums, /*leftPerGate=*/bool(dropped),
-        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
-            Value k) -> Value {
-          if (dropped)
-            return broadcastElement(
-                b, loc, columns.vector, dropped,
-                ValueRange{indexConstant(b, loc, gate), rowIndices[row], k});
-          return broadcastElement(b, loc, columns.vector, left,
-                                  ValueRange{rowIndices[row], k});
-        });
-    if (op.getKernelScale())
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
-        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-          Value scale =
-              loadBias(b, loc, op.getKernelScale(), block, gate, v);
-          for (int64_t row = 0; row < count; ++row) {
-            int64_t at = columns.position(row, gate, v);
-            sums[at] =
-                vector::FMAOp::create(b, loc, sums[at], scale, others[at]);
-          }
-        }
+    sums = columns.isBytes() ? addByteProduct(b, loc, block, rowIndices, sums)
+                             : addProduct(b, loc, block, rowIndices, sums);
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
     else if (count == 1)
       finishRow(b, loc, sums, candidate, rowIndices[0], block);
     else
       finishRows(b, loc, sums, block, first, count);
+  }
+
+  SmallVector<Value> addProduct(OpBuilder &b, Location loc, Value block,
+                                ArrayRef<Value> rows, ArrayRef<Value> sums) {
+    Value dropped = op.getDroppedState();
+    Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
+                                                       : op.getState();
+    return emitProduct(
+        b, loc, columns, block, rows.size(), sums, /*leftPerGate=*/bool(dropped),
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
+            Value k) -> Value {
+          if (dropped)
+            return broadcastElement(
+                b, loc, columns.vector, dropped,
+                ValueRange{indexConstant(b, loc, gate), rows[row], k});
+          return broadcastElement(b, loc, columns.vector, left,
+                                  ValueRange{rows[row], k});
+        });
+  }
+
+  SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,
+                                    ArrayRef<Value> rows,
+                                    ArrayRef<Value> others) {
+    SmallVector<Value> sums = emitByteProduct(
+        b, loc, columns, block, rows.size(),
+        [&](OpBuilder &b, Location loc, int64_t row, Value k) {
+          return broadcastBytes(b, loc, columns.lanes, op.getBytes(), rows[row],
+                                k);
+        });
+    return scaleSums(b, loc, columns, op.getKernelScale(), block, rows.size(),
+                     sums, others,
+                     [&](OpBuilder &b, Location loc, int64_t row) -> Value {
+                       return memref::LoadOp::create(b, loc, op.getRowScale(),
+                                                     rows[row]);
+                     });
   }
 
   //===--------------------------------------------------------------------===//
