@@ -63,7 +63,7 @@ private:
     int64_t bytes = 3 * op.getUnits() * op.getUnits() * sizeof(float);
     if (bytes < minBytes)
       op.emitRemark() << "int8: the layer stays float32, because the " << bytes
-                      << " bytes of its recurrent kernel are fewer than " << minBytes
+                      << " bytes of its recurrent kernel are fewer than " << int64_t(minBytes)
                       << " and stay in the nearest cache";
     return bytes >= minBytes;
   }

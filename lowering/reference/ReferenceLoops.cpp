@@ -484,8 +484,10 @@ private:
                 bytes, at(k));
       });
     });
-    for (auto [result, buffer] : llvm::zip(op.getResults(), {bytes, scale}))
-      result.replaceAllUsesWith(asTensor(s.b, s.loc, buffer));
+    if (op.getNumResults() == 0)
+      return;
+    op.getResult(0).replaceAllUsesWith(asTensor(s.b, s.loc, bytes));
+    op.getResult(1).replaceAllUsesWith(asTensor(s.b, s.loc, scale));
   }
 
   /// A byte of gru.quantize_rows as the number that it stands for.
