@@ -29,7 +29,8 @@ std::vector<float> random(size_t n, unsigned seed, float scale) {
 Result<Program> compileLayer(int threads, bool resetAfter,
                              const std::string &target = "cpu",
                              std::vector<std::string> *remarks = nullptr,
-                             int64_t units = kUnits) {
+                             int64_t units = kUnits,
+                             const std::string &weightType = "") {
   float scale = 1.5f / std::sqrt(float(units));
   auto kernel = random(kFeatures * 3 * units, 1, scale);
   auto recurrent = random(units * 3 * units, 2, scale);
@@ -47,6 +48,7 @@ Result<Program> compileLayer(int threads, bool resetAfter,
   options.threads = threads;
   options.target = target;
   options.cache_dir = "";
+  options.weight_type = weightType;
   if (remarks)
     options.on_remark = [remarks](std::string_view text) {
       remarks->emplace_back(text);
@@ -108,6 +110,27 @@ TEST_P(Threads, GiveTheSameBits) {
     EXPECT_EQ(program->threads(), uint32_t(threads));
     for (int round = 0; round < 20; ++round)
       ASSERT_TRUE(sameBits(run(*program), expected)) << threads;
+  }
+}
+
+/// Of products of bytes too, whose rows are quantized by one for all.
+TEST(ThreadsOf, ProductsOfBytesGiveTheSameBits) {
+  for (bool resetAfter : {true, false}) {
+    auto compileBytes = [&](int threads) {
+      return compileLayer(threads, resetAfter, "cpu", nullptr, kUnits, "int8");
+    };
+    auto alone = compileBytes(1);
+    auto exact = compileLayer(1, resetAfter);
+    ASSERT_TRUE(alone && exact);
+    EXPECT_LT(alone->weights_bytes(), exact->weights_bytes() / 3);
+    std::vector<float> expected = run(*alone);
+    for (int threads : {2, 3}) {
+      auto program = compileBytes(threads);
+      ASSERT_TRUE(program) << program.error().message();
+      EXPECT_EQ(program->threads(), uint32_t(threads));
+      for (int round = 0; round < 10; ++round)
+        ASSERT_TRUE(sameBits(run(*program), expected)) << threads;
+    }
   }
 }
 
