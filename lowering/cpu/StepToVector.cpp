@@ -51,7 +51,9 @@ public:
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
     int64_t products = batch * numBlocks * columns.width * columns.gates;
-    parts = chooseParts(target, numBlocks, products * inner);
+    // Inside of what is shared it runs on one of the threads.
+    if (!op->getParentOfType<scf::ParallelOp>())
+      parts = chooseParts(target, numBlocks, products * inner);
     columns.inChains = inputColumns.inChains =
         batch == 1 && !isWorthSharing(products * columns.inner);
     if (!op.hasRowwiseActivation() && !op.getKernelScale())
@@ -68,7 +70,7 @@ public:
     if (op.getRecurrentDropoutMask())
       emitDroppedState();
     forColumnBlocks(
-        b, loc, numBlocks, parts, op.getTurn(),
+        b, loc, numBlocks, parts, products * inner, op.getTurn(),
         [&](OpBuilder &b, Location loc, Value block) {
           forRowBlocks(
               b, loc, indexConstant(b, loc, batch), batch, rows,
