@@ -345,6 +345,10 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     that their latencies overlap. The sums of several rows pass through a small
     buffer, and a loop finishes them: a fraction of the code.
 
+    Of `rows` rows that the mask all leaves out, the state is carried over without
+    computing anything, so a batch that is sorted by length costs what its sequences
+    are long.
+
     With a row-wise activation the accumulators are stored instead
     (`preactivations`), and a second pass over the rows finishes the step.
   }];

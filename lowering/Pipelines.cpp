@@ -165,9 +165,11 @@ static void loops(OpPassManager &pm, const PipelineOptions &options) {
   if (options.target.threads > 1 && options.clock.empty())
     pm.addNestedPass<func::FuncOp>(
         createRunSideBySidePass({options.target.threads}));
-  // Threads would have to agree on what they find in the mask.
+  // On cpu each block of rows is asked for by itself. Threads would have to agree
+  // on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
-  pass.skipMasked = options.target.threads == 1;
+  pass.skipMasked =
+      options.backend == "halide" && options.target.threads == 1;
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 

@@ -220,7 +220,7 @@ private:
              output, mask, emit);
         return;
       }
-      step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
+      step(StepPhase::gates, 0, {}, oldState, {}, {}, mask, {});
       step(StepPhase::candidate, 1, {}, oldState, newState, output, mask, emit);
     };
     // Asking each row costs about as much as the products of a row of few units.

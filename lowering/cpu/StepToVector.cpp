@@ -75,13 +75,18 @@ public:
           forRowBlocks(
               b, loc, indexConstant(b, loc, batch), batch, rows,
               [&](OpBuilder &b, Location loc, Value first, int64_t count) {
-                int64_t grouped =
-                    rowsPerGroup > 1 ? count - count % rowsPerGroup : 0;
-                if (grouped)
-                  emitGroups(b, loc, block, first, grouped);
-                if (grouped < count)
-                  emitBlock(b, loc, block, plus(b, loc, first, grouped),
-                            count - grouped);
+                if (!isWorthAsking(count * inner))
+                  return emitRowBlock(b, loc, block, first, count);
+                scf::IfOp::create(
+                    b, loc, anyRow(b, loc, first, count),
+                    [&](OpBuilder &b, Location loc) {
+                      emitRowBlock(b, loc, block, first, count);
+                      scf::YieldOp::create(b, loc);
+                    },
+                    [&](OpBuilder &b, Location loc) {
+                      keepState(b, loc, block, first, count);
+                      scf::YieldOp::create(b, loc);
+                    });
               });
         });
     if (op.hasRowwiseActivation())
@@ -90,6 +95,50 @@ public:
   }
 
 private:
+  void emitRowBlock(OpBuilder &b, Location loc, Value block, Value first,
+                    int64_t count) {
+    int64_t grouped = rowsPerGroup > 1 ? count - count % rowsPerGroup : 0;
+    if (grouped)
+      emitGroups(b, loc, block, first, grouped);
+    if (grouped < count)
+      emitBlock(b, loc, block, plus(b, loc, first, grouped), count - grouped);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Rows that the mask leaves out
+  //===--------------------------------------------------------------------===//
+
+  /// Whether to look if the mask leaves anything of a block to be computed, which
+  /// costs as much as the products of a row of few units. What a whole row is
+  /// needed for is computed of all rows.
+  bool isWorthAsking(int64_t productsPerColumn) {
+    constexpr int64_t kWorthAsking = 4096;
+    return op.getMask() && !op.hasRowwiseActivation() &&
+           productsPerColumn * columns.gates * columns.width >= kWorthAsking;
+  }
+
+  Value anyRow(OpBuilder &b, Location loc, Value first, int64_t count) {
+    Value any;
+    for (int64_t row = 0; row < count; ++row) {
+      Value flag = memref::LoadOp::create(b, loc, op.getMask(),
+                                          plus(b, loc, first, row));
+      any = any ? arith::OrIOp::create(b, loc, any, flag).getResult() : flag;
+    }
+    return any;
+  }
+
+  void keepState(OpBuilder &b, Location loc, Value block, Value first,
+                 int64_t count) {
+    if (op.getPhase() == StepPhase::gates)
+      return;
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+        Tile tile{{plus(b, loc, first, row), v}};
+        storeState(b, loc, loadPadded(b, loc, op.getState(), tile, block), tile,
+                   block);
+      }
+  }
+
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
@@ -581,6 +630,12 @@ private:
     Value next = vector::FMAOp::create(b, loc, taken, candidate, kept);
     if (op.getMask())
       next = selectRows(b, loc, op.getMask(), tile, next, h);
+    storeState(b, loc, next, tile, block);
+  }
+
+  /// The new state, and what it puts out.
+  void storeState(OpBuilder &b, Location loc, Value next, const Tile &tile,
+                  Value block) {
     storePadded(b, loc, next, op.getNewState(), tile, block);
     if (!op.getOutput())
       return;
