@@ -38,13 +38,11 @@ public:
     // Of a matrix the rows are parts; a number takes about as long as so many
     // products.
     constexpr int64_t kProductsPerNumber = 8;
-    int64_t parts =
-        shape.size() == 2
-            ? chooseParts(target, shape[0],
-                          shape[0] * shape[1] * kProductsPerNumber)
-            : 1;
+    int64_t products = shape[0] * shape[1] * kProductsPerNumber, parts = 1;
+    if (shape.size() == 2 && !op->getParentOfType<scf::ParallelOp>())
+      parts = chooseParts(target, shape[0], products);
     if (parts > 1)
-      forColumnBlocks(b, loc, shape[0], parts, /*turn=*/Value(),
+      forColumnBlocks(b, loc, shape[0], parts, products, /*turn=*/Value(),
                       [&](OpBuilder &b, Location loc, Value row) {
                         emitRow(b, loc, row);
                       });
