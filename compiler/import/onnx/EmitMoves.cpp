@@ -13,6 +13,53 @@ using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
 
+/// Most integers that are known beyond those of Tensor::numbers: the indices of a
+/// ScatterND, which exporters put together with one per element of a slice.
+static constexpr int64_t mostIndices = int64_t(1) << 17;
+
+/// The elements of a known tensor of at most that many integers.
+static std::optional<SmallVector<int64_t>> getIntegers(const Tensor &tensor) {
+  if (isFloat(tensor.type))
+    return std::nullopt;
+  if (tensor.numbers)
+    return getNumbers(*tensor.numbers);
+  std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape);
+  std::optional<Size> product = multiplyAll(tensor.shape);
+  if (!dims || !product || product->getNumber() > mostIndices)
+    return std::nullopt;
+  SmallVector<int64_t> integers(product->getNumber());
+  for (auto [i, integer] : enumerate(integers))
+    if (tensor.splat)
+      integer = int64_t(*tensor.splat);
+    else if (tensor.literal)
+      integer = tensor.literal->getInteger(i);
+    else
+      return std::nullopt;
+  return integers;
+}
+
+static std::shared_ptr<const Literal> keepIntegers(Node &node, DataType type,
+                                                   ArrayRef<int64_t> shape,
+                                                   ArrayRef<int64_t> integers) {
+  auto literal = std::make_shared<Literal>();
+  literal->name = node.getName().str();
+  literal->type = type;
+  literal->shape.assign(shape.begin(), shape.end());
+  size_t width = getByteSize(type);
+  literal->bytes.resize(integers.size() * width);
+  char *out = literal->bytes.data();
+  for (int64_t integer : integers) {
+    int32_t narrow = int32_t(integer);
+    bool bit = integer != 0;
+    std::memcpy(out, type == DataType::i64   ? (const void *)&integer
+                     : type == DataType::i32 ? (const void *)&narrow
+                                             : (const void *)&bit,
+                width);
+    out += width;
+  }
+  return node.graph.keep(std::move(literal));
+}
+
 Expected<Tensor> gru::onnx::emitMove(
     Node &node, const Tensor &tensor, Sizes shape,
     function_ref<int64_t(ArrayRef<int64_t>)> source,
@@ -51,7 +98,16 @@ Expected<Tensor> gru::onnx::emitMove(
       });
       if (count > 0) {
         result.literal = node.graph.keep(std::move(literal));
-        return result;
+        if (!tensor.value)
+          return result;
+      }
+    } else if (count > 0 && count <= mostIndices) {
+      if (auto integers = getIntegers(tensor)) {
+        SmallVector<int64_t> moved;
+        forEachElement(*dims, [&](ArrayRef<int64_t> index) {
+          moved.push_back((*integers)[source(index)]);
+        });
+        result.literal = keepIntegers(node, tensor.type, *dims, moved);
       }
     }
   }
@@ -278,6 +334,30 @@ Expected<Tensor> gru::onnx::emitSelect(Node &node, const Tensor &tensor,
   return emitReshape(node, slice, sizes);
 }
 
+/// Where all tensors are known integers, says so of the result, which has a value
+/// besides.
+static void concatIntegers(Node &node, ArrayRef<Tensor> tensors,
+                           ArrayRef<int64_t> dims, int64_t dim,
+                           Tensor &result) {
+  SmallVector<SmallVector<int64_t>> parts;
+  for (const Tensor &tensor : tensors) {
+    auto integers = getIntegers(tensor);
+    if (!integers)
+      return;
+    parts.push_back(std::move(*integers));
+  }
+  int64_t outer = product_of(dims.take_front(dim));
+  int64_t inner = product_of(dims.drop_front(dim + 1));
+  SmallVector<int64_t> integers;
+  for (int64_t i = 0; i < outer; ++i)
+    for (auto [tensor, part] : zip(tensors, parts)) {
+      int64_t run = inner * tensor.shape[dim].getNumber();
+      append_range(integers, ArrayRef(part).slice(i * run, run));
+    }
+  if (!integers.empty())
+    result.literal = keepIntegers(node, result.type, dims, integers);
+}
+
 Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
                                        int64_t dim) {
   if (tensors.size() == 1)
@@ -295,13 +375,18 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
     return result;
   }
   std::optional<SmallVector<int64_t>> dims = getNumbers(result.shape);
+  std::optional<Size> size = multiplyAll(result.shape);
+  int64_t count = dims && size ? size->getNumber() : -1;
   bool numbers = all_of(tensors, [](const Tensor &t) { return !!t.numbers; });
   bool literals = all_of(tensors, [](const Tensor &t) { return !!t.literal; });
-  if (dims && (numbers || literals)) {
-    int64_t inner = 1, outer = 1;
-    for (auto [i, size] : enumerate(*dims))
-      (int64_t(i) < dim ? outer : inner) *= int64_t(i) == dim ? 1 : size;
-    if (numbers && outer * inner * (*dims)[dim] <= mostNumbers) {
+  if (count == 0 && numbers) {
+    result.numbers.emplace();
+    return result;
+  }
+  if (count > 0 && (numbers || literals)) {
+    int64_t outer = product_of(ArrayRef(*dims).take_front(dim));
+    int64_t inner = product_of(ArrayRef(*dims).drop_front(dim + 1));
+    if (numbers && count <= mostNumbers) {
       result.numbers.emplace();
       for (int64_t i = 0; i < outer; ++i)
         for (const Tensor &tensor : tensors) {
@@ -325,11 +410,14 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
                                 begin + (i + 1) * run);
         }
       result.literal = node.graph.keep(std::move(literal));
-      return result;
+      if (none_of(tensors, [](const Tensor &t) { return !!t.value; }))
+        return result;
     }
   }
   if (Error error = node.checkShape(result.shape))
     return error;
+  if (!result.literal && count > 0 && count <= mostIndices)
+    concatIntegers(node, tensors, *dims, dim, result);
   SmallVector<Value> values;
   for (const Tensor &tensor : tensors)
     GRU_TAKE(values.emplace_back(), node.getValue(tensor));
