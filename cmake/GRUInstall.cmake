@@ -18,6 +18,15 @@ target_link_options(GRUShared PRIVATE -Wl,--version-script=${gru_exports})
 target_include_directories(GRUShared INTERFACE
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(GRUShared INTERFACE cxx_std_20)
+# How large it may be, and with LLVM inside of it.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT GRU_SANITIZE)
+  set(gru_most_bytes $<IF:$<BOOL:${GRU_STATIC_LLVM}>,90000000,8000000>)
+  add_custom_command(TARGET GRUShared POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -D LIBRARY=$<TARGET_FILE:GRUShared> -D MOST=${gru_most_bytes}
+      -D STRIP=${CMAKE_STRIP} -D NM=${CMAKE_NM}
+      -P ${PROJECT_SOURCE_DIR}/cmake/CheckLibrary.cmake
+    VERBATIM)
+endif()
 
 set_target_properties(GRURuntime PROPERTIES EXPORT_NAME runtime)
 set(gru_tools gru-opt gru-run gru-bench gru-cache gru-lsp-server)
@@ -43,6 +52,8 @@ install(FILES ${PROJECT_BINARY_DIR}/gru-config.cmake
   ${PROJECT_BINARY_DIR}/gru-config-version.cmake cmake/GRUAddModel.cmake
   DESTINATION ${package_dir})
 
+# From where the file lies, wherever it is installed to.
+file(RELATIVE_PATH gru_pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 foreach(name gru gru-runtime)
   configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${name}.pc

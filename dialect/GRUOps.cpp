@@ -830,7 +830,10 @@ LogicalResult RecurOp::verify() {
     return failure();
   }
   // gru_recur_c4
-  if (isQuantized() && (getRecurrentDropoutMask() || getElementType().getIntOrFloatBitWidth() < 32))
+  // The reference computes in f64.
+  if (isQuantized() &&
+      (getRecurrentDropoutMask() ||
+       getElementType().getIntOrFloatBitWidth() < 32))
     return emitOpError() << "expected kernels of i8 without recurrent dropout and "
                             "with a state of f32";
   for (auto [index, kernel] : llvm::enumerate(getKernels())) {

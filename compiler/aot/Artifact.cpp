@@ -10,22 +10,30 @@
 
 using namespace gru;
 
-/// Whether C or C++ has taken the word.
-static bool isKeyword(llvm::StringRef word) {
-  static const llvm::StringSet<> keywords{
-      "alignas",  "alignof",  "and",      "asm",      "auto",      "bool",
-      "break",    "case",     "catch",    "char",     "class",     "concept",
-      "const",    "continue", "default",  "delete",   "do",        "double",
-      "else",     "enum",     "explicit", "export",   "extern",    "false",
-      "float",    "for",      "friend",   "goto",     "if",        "inline",
-      "int",      "long",     "mutable",  "namespace", "new",      "not",
-      "nullptr",  "operator", "or",       "private",  "protected", "public",
-      "register", "requires", "restrict", "return",   "short",     "signed",
-      "sizeof",   "static",   "struct",   "switch",   "template",  "this",
-      "throw",    "true",     "try",      "typedef",  "typename",  "union",
-      "unsigned", "using",    "virtual",  "void",     "volatile",  "while",
-      "xor",      "main"};
-  return keywords.contains(word);
+/// Whether C or C++ has taken the word, or a header that ours includes.
+static bool isTaken(llvm::StringRef word) {
+  static const llvm::StringSet<> words = [] {
+    llvm::SmallVector<llvm::StringRef> list;
+    llvm::StringRef(
+        "alignas alignof and and_eq asm auto bitand bitor bool break case catch "
+        "char char16_t char32_t char8_t class co_await co_return co_yield compl "
+        "concept const const_cast consteval constexpr constinit continue "
+        "decltype default delete do double dynamic_cast else enum explicit "
+        "export extern false float for friend goto if inline int int32_t int64_t "
+        "long main mutable namespace new noexcept not not_eq nullptr nullptr_t "
+        "offsetof operator or or_eq private protected ptrdiff_t public register "
+        "reinterpret_cast requires restrict return short signed size_t sizeof "
+        "static static_assert static_cast struct switch template this "
+        "thread_local throw true try typedef typeid typename typeof "
+        "typeof_unqual uint16_t union unsigned using virtual void volatile "
+        "wchar_t while xor xor_eq NULL")
+        .split(list, ' ');
+    llvm::StringSet<> set;
+    for (llvm::StringRef word : list)
+      set.insert(word);
+    return set;
+  }();
+  return words.contains(word);
 }
 
 std::string gru::toIdentifier(llvm::StringRef text) {
@@ -34,7 +42,7 @@ std::string gru::toIdentifier(llvm::StringRef text) {
     result += llvm::isAlnum(c) ? c : '_';
   if (result.empty() || llvm::isDigit(result[0]))
     result = "model_" + result;
-  if (isKeyword(result))
+  if (isTaken(result))
     result += "_";
   return result;
 }

@@ -43,7 +43,7 @@ public:
     for (StringRef word : {"stream", "timesteps", "memory", "size", "weights",
                            "state", "bytes", "alignment", "scratch"})
       taken.insert(word);
-    taken.insert(name);
+    taken.insert(StringRef(name).lower());
     for (const gru_plan_tensor &tensor : plan.inputs())
       inputs.push_back(unique(plan.name(tensor)));
     for (const gru_plan_tensor &tensor : plan.outputs())
@@ -74,9 +74,10 @@ public:
   }
 
 private:
+  /// Also in capitals, as which the macros have it.
   std::string unique(StringRef text) {
     std::string identifier = toIdentifier(text), candidate = identifier;
-    for (int i = 2; !taken.insert(candidate).second; ++i)
+    for (int i = 2; !taken.insert(StringRef(candidate).lower()).second; ++i)
       candidate = identifier + "_" + std::to_string(i);
     return candidate;
   }

@@ -46,10 +46,15 @@ llvm::Error gru::emitObject(llvm::Module &module, llvm::TargetMachine &machine,
                             std::vector<std::string> &needed) {
   // A host drops the functions that it does not call.
   machine.Options.FunctionSections = machine.Options.DataSections = true;
-  // Frames are small and bounded: no probes, which Windows would call.
-  for (llvm::Function &function : module)
-    if (!function.isDeclaration())
-      function.addFnAttr("no-stack-arg-probe");
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    // Frames are small and bounded: no probes, which Windows would call.
+    function.addFnAttr("no-stack-arg-probe");
+    // Windows demands of every frame that it can be walked.
+    if (machine.getTargetTriple().isOSWindows())
+      function.setUWTableKind(llvm::UWTableKind::Async);
+  }
   if (llvm::Error error = emitCode(
           module, machine, llvm::CodeGenFileType::ObjectFile, object))
     return error;

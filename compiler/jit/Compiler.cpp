@@ -79,11 +79,20 @@ llvm::Expected<std::string> gru::resolveTarget(StringRef target,
   return target.str();
 }
 
+/// Where macOS is named without a version, objects would not say which system they
+/// are for, and its linker asks: the first that is not too old to build for.
+static llvm::Triple withVersion(llvm::Triple triple) {
+  if (triple.isMacOSX() && triple.getOSMajorVersion() == 0)
+    triple.setOSName(triple.isAArch64() ? "macosx11.0" : "macosx10.13");
+  return triple;
+}
+
 Machine gru::getMachine(const CompileTarget &target) {
   if (!target.triple.empty() ||
       (!target.cpu.empty() && target.cpu != "native"))
-    return {llvm::Triple(target.triple.empty() ? llvm::sys::getProcessTriple()
-                                               : target.triple),
+    return {withVersion(llvm::Triple(target.triple.empty()
+                                         ? llvm::sys::getProcessTriple()
+                                         : target.triple)),
             target.cpu, ""};
   static const Machine host = [] {
     llvm::SubtargetFeatures features;

@@ -632,6 +632,16 @@ func.func @gru_recur_c3(%k0: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
 
 // -----
 
+func.func @gru_recur_c4(%p: memref<5x2x1x3x16xf32>, %k: memref<1x3x3x64xi8>, %s: memref<1x3x16xf32>, %m: memref<3x2x7xf32>, %h: memref<2x7xf32>) {
+  // expected-error @below {{expected kernels of i8 without recurrent dropout and with a state of f32}}
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%k : memref<1x3x3x64xi8>) kernel_scales(%s : memref<1x3x16xf32>)
+      recurrent_dropout_mask(%m : memref<3x2x7xf32>) state(%h : memref<2x7xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// -----
+
 func.func @gru_recur_c3_both(%p: memref<5x2x1x3x16xf32>, %x: memref<2x5x3xf32>, %W: memref<1x3x3x16xf32>, %k0: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
   // expected-error @below {{expected either a projection or an input with its kernel}}
   gru.recur ins(%p : memref<5x2x1x3x16xf32>) input(%x : memref<2x5x3xf32>) input_kernel(%W : memref<1x3x3x16xf32>)

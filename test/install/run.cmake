@@ -51,9 +51,10 @@ if(PKG_CONFIG)
   file(GLOB_RECURSE file ${PREFIX}/gru-runtime.pc)
   cmake_path(GET file PARENT_PATH folder)
   run(COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${folder}
-    ${PKG_CONFIG} --define-variable=prefix=${PREFIX} --cflags --libs gru gru-runtime
-    OUTPUT flags)
-  if(NOT flags MATCHES "-lgru-runtime" OR NOT flags MATCHES "${PREFIX}/include")
+    ${PKG_CONFIG} --cflags --libs gru gru-runtime OUTPUT flags)
+  run(COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${folder}
+    ${PKG_CONFIG} --variable=includedir gru OUTPUT includes)
+  if(NOT flags MATCHES "-lgru-runtime" OR NOT EXISTS ${includes}/gru/gru.hpp)
     message(FATAL_ERROR "pkg-config says: ${flags}")
   endif()
 endif()

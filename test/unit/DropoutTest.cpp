@@ -6,19 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "gru/dropout.hpp"
-#include "gru/gru.hpp"
-#include "runtime/Random.h"
-
-#include <gtest/gtest.h>
+#include "test/unit/DrawnTensors.h"
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <set>
-#include <unistd.h>
 
 using namespace gru;
 
@@ -199,49 +192,12 @@ TEST(Philox, KnownAnswers) {
             (Counter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-/// A program of one gru.dropout_mask over `rows` x `columns`.
 Program compileMask(int64_t rows, int64_t columns, double rate,
                     const char *target) {
-  std::string type = "tensor<" + std::to_string(rows) + "x" +
-                     std::to_string(columns) + "xf32>";
-  auto path = std::filesystem::temp_directory_path() /
-              ("gru-dropout-" + std::to_string(getpid()) + ".mlir");
-  float scale = float(1 / (1 - rate));
-  char attributes[128];
-  std::snprintf(attributes, sizeof(attributes),
-                "rate = %.17e : f64, scale = %.17e : f64, stream = 5 : i64",
-                rate, double(scale));
-  std::ofstream(path) << "func.func @main(%x: " << type
-                      << " {gru.name = \"x\"}, %key: tensor<3xi64> {gru.state = "
-                         "0 : i64, gru.name = \"dropout_key\"}) -> ("
-                      << type
-                      << " {gru.name = \"y\"}, tensor<3xi64> {gru.state = 0 : "
-                         "i64}) {\n  %m = gru.dropout_mask %key like %x {dims = "
-                         "array<i64: -1, -2>, "
-                      << attributes << "} : tensor<3xi64>, " << type << " -> "
-                      << type
-                      << "\n  %one = arith.constant dense<[0, 1, 1]> : "
-                         "tensor<3xi64>\n  %next = arith.addi %key, %one : "
-                         "tensor<3xi64>\n  return %m, %next : "
-                      << type << ", tensor<3xi64>\n}\n";
-  Result<Model> model = Model::load(path);
-  std::filesystem::remove(path);
-  EXPECT_TRUE(model) << model.error().message();
-  if (!model)
-    return {};
-  CompileOptions options;
-  options.batch = rows;
-  options.target = target;
-  Result<Program> program = compile(*model, options);
-  EXPECT_TRUE(program) << program.error().message();
-  return program ? *program : Program();
-}
-
-std::vector<float> drawOnce(Session &session, int64_t rows, int64_t columns) {
-  std::vector<float> x(rows * columns), y(rows * columns, -1.0f);
-  Result<void> ran = session.run({{x.data(), {rows, columns}}}, {{y.data(), {rows, columns}}});
-  EXPECT_TRUE(ran) << ran.error().message();
-  return y;
+  return compileDrawing(
+      "gru.dropout_mask",
+      attributePair("rate", rate, "scale", float(1 / (1 - rate))), rows,
+      columns, target);
 }
 
 // 10^6 draws: the rate within four standard deviations, and nothing but 0 and
@@ -263,11 +219,9 @@ TEST(DrawnMask, Rate) {
   }
 }
 
-// Both targets draw what the runtime draws, at sizes that are no multiple of
-// anything, and each run draws anew.
+// Both targets draw what the runtime draws, and each run draws anew.
 TEST(DrawnMask, SameOnEveryTarget) {
-  for (auto [rows, columns] : {std::pair<int64_t, int64_t>{1, 1},
-                               {3, 5}, {7, 9}, {8, 8}, {13, 21}}) {
+  for (auto [rows, columns] : kDrawnSizes) {
     for (const char *target : {"cpu", "reference"}) {
       Program program = compileMask(rows, columns, 0.3, target);
       Session session = program.session();
@@ -276,7 +230,7 @@ TEST(DrawnMask, SameOnEveryTarget) {
       for (uint64_t draw = 0; draw < 3; ++draw) {
         std::vector<float> mask = drawOnce(session, rows, columns);
         for (size_t i = 0; i < mask.size(); ++i) {
-          bool dropped = runtime::dropoutBits(i, seed, draw, 5) <
+          bool dropped = runtime::dropoutBits(i, seed, draw, kStream) <
                          uint32_t(0.3 * 0x1p32);
           EXPECT_EQ(mask[i], dropped ? 0.0f : float(1 / 0.7)) << target << i;
         }

@@ -10,14 +10,13 @@ namespace gru::onnx {
 /// A tensor that is read in loops, with an affine expression of the loops per
 /// dimension.
 struct Operand {
-  mlir::Value value;
-  llvm::SmallVector<mlir::AffineExpr> indices;
+  Value value;
+  llvm::SmallVector<AffineExpr> indices;
 };
 
 /// Makes one element out of the operands' elements, and for a reduction, as the
 /// last value, of what has been accumulated. It may ask for linalg.index.
-using Body = llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                            mlir::ValueRange)>;
+using Body = llvm::function_ref<Value(OpBuilder &, Location, ValueRange)>;
 
 /// Loops over `sizes`, the last `numReductions` of which are reductions that
 /// start with `init`. The result has the dimensions of the other loops.
@@ -44,7 +43,7 @@ llvm::Expected<Tensor> emitElementwise(Node &node,
 llvm::Expected<Tensor>
 emitMove(Node &node, const Tensor &tensor, Sizes shape,
          llvm::function_ref<int64_t(llvm::ArrayRef<int64_t>)> source,
-         llvm::function_ref<llvm::Expected<mlir::Value>(mlir::Value)> emit);
+         llvm::function_ref<llvm::Expected<Value>(Value)> emit);
 
 /// The same elements in row-major order in another shape.
 llvm::Expected<Tensor> emitReshape(Node &node, const Tensor &tensor,
@@ -74,7 +73,7 @@ llvm::Expected<Tensor> emitCast(Node &node, const Tensor &tensor,
                                 DataType type);
 
 /// Tensor of a value with a shape.
-Tensor makeTensor(mlir::Value value, Sizes shape, DataType type);
+Tensor makeTensor(Value value, Sizes shape, DataType type);
 /// A known scalar.
 Tensor makeScalar(double number, DataType type);
 /// An error unless the elements are floats.
@@ -84,10 +83,6 @@ llvm::SmallVector<int64_t> getStrides(llvm::ArrayRef<int64_t> shape);
 /// Calls `visit` with the indices of all elements in row-major order.
 void forEachElement(llvm::ArrayRef<int64_t> shape,
                     llvm::function_ref<void(llvm::ArrayRef<int64_t>)> visit);
-mlir::Value indexConstant(mlir::OpBuilder &b, mlir::Location loc, int64_t number);
-/// A number of the type of `like`.
-mlir::Value numberLike(mlir::OpBuilder &b, mlir::Location loc, mlir::Value like,
-                       double number);
 
 } // namespace gru::onnx
 

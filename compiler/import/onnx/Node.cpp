@@ -5,9 +5,6 @@
 #include "compiler/import/onnx/Graph.h"
 #include "third_party/onnx/onnx-ml.pb.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace gru;
@@ -263,23 +260,23 @@ mlir::RankedTensorType Node::getTensorType(ArrayRef<Size> shape,
   return mlir::RankedTensorType::get(dims, getType(type));
 }
 
-mlir::Value Node::getIndex(const Size &size) {
+Value Node::getIndex(const Size &size) {
   using namespace mlir::arith;
-  mlir::Value sum;
+  Value sum;
   for (const Size::Term &term : size.getTerms()) {
-    mlir::Value product;
+    Value product;
     for (unsigned symbol : term.symbols) {
-      mlir::Value value = graph.getSymbolValue(symbol);
+      Value value = graph.getSymbolValue(symbol);
       product = product ? b.createOrFold<MulIOp>(loc, product, value) : value;
     }
     if (!product)
-      product = ConstantIndexOp::create(b, loc, term.factor);
+      product = indexConstant(b, loc, term.factor);
     else if (term.factor != 1)
       product = b.createOrFold<MulIOp>(
-          loc, product, ConstantIndexOp::create(b, loc, term.factor));
+          loc, product, indexConstant(b, loc, term.factor));
     sum = sum ? b.createOrFold<AddIOp>(loc, sum, product) : product;
   }
-  return sum ? sum : ConstantIndexOp::create(b, loc, 0).getResult();
+  return sum ? sum : indexConstant(b, loc, 0);
 }
 
 mlir::OpFoldResult Node::getFoldResult(const Size &size) {
@@ -295,14 +292,7 @@ SmallVector<mlir::OpFoldResult> Node::getFoldResults(ArrayRef<Size> sizes) {
   return results;
 }
 
-static mlir::TypedAttr makeNumber(mlir::Type type, double number) {
-  mlir::Builder b(type.getContext());
-  if (isa<mlir::FloatType>(type))
-    return b.getFloatAttr(type, number);
-  return b.getIntegerAttr(type, int64_t(number));
-}
-
-Expected<mlir::Value> Node::getValue(const Tensor &tensor) {
+Expected<Value> Node::getValue(const Tensor &tensor) {
   if (tensor.value)
     return tensor.value;
   if (Error error = checkShape(tensor.shape))
@@ -310,14 +300,13 @@ Expected<mlir::Value> Node::getValue(const Tensor &tensor) {
   mlir::RankedTensorType type = getTensorType(tensor.shape, tensor.type);
   mlir::Type element = type.getElementType();
   if (tensor.splat) {
-    mlir::Value empty = mlir::tensor::EmptyOp::create(
+    Value empty = mlir::tensor::EmptyOp::create(
         b, loc, getFoldResults(tensor.shape), element);
-    mlir::Value number = mlir::arith::ConstantOp::create(
-        b, loc, makeNumber(element, *tensor.splat));
+    Value number = numberConstant(b, loc, element, *tensor.splat);
     return mlir::linalg::FillOp::create(b, loc, number, empty).getResult(0);
   }
   if (tensor.numbers) {
-    SmallVector<mlir::Value> elements;
+    SmallVector<Value> elements;
     for (const Size &size : *tensor.numbers)
       elements.push_back(
           size.isNumber()
@@ -340,7 +329,7 @@ Expected<mlir::Value> Node::getValue(const Tensor &tensor) {
                    [&](std::vector<char> &bytes) { bytes = literal.bytes; });
 }
 
-mlir::Value Node::getWeight(const Twine &name, DataType type,
-                            ArrayRef<int64_t> shape, Fill fill) {
+Value Node::getWeight(const Twine &name, DataType type,
+                      ArrayRef<int64_t> shape, Fill fill) {
   return graph.addWeight(name.str(), type, shape, loc, fill);
 }

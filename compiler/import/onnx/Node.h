@@ -11,9 +11,9 @@
 
 #include "compiler/Take.h"
 #include "compiler/import/ImportError.h"
+#include "compiler/import/onnx/MLIR.h"
 #include "compiler/import/onnx/Tensor.h"
 
-#include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -51,8 +51,8 @@ public:
   Graph &graph;
   /// Version of the operator set that the node's domain has in this model.
   const int64_t opset;
-  mlir::OpBuilder &b;
-  const mlir::Location loc;
+  OpBuilder &b;
+  const Location loc;
 
   /// The node's name, or that of its first output; unique in the model.
   llvm::StringRef getName() const { return name; }
@@ -120,12 +120,12 @@ public:
 
   //===--- Values ---------------------------------------------------------===//
 
-  llvm::Expected<mlir::Value> getValue(const Tensor &tensor);
+  llvm::Expected<Value> getValue(const Tensor &tensor);
   /// A weight argument made from a literal: `shape` and the bytes that `fill`
   /// writes, which are zeros before. Equal names are one weight.
   using Fill = llvm::function_ref<void(std::vector<char> &bytes)>;
-  mlir::Value getWeight(const llvm::Twine &name, DataType type,
-                        llvm::ArrayRef<int64_t> shape, Fill fill);
+  Value getWeight(const llvm::Twine &name, DataType type,
+                  llvm::ArrayRef<int64_t> shape, Fill fill);
   mlir::Type getType(DataType type) {
     return onnx::getMLIRType(b.getContext(), type);
   }
@@ -135,7 +135,7 @@ public:
   llvm::SmallVector<mlir::OpFoldResult>
   getFoldResults(llvm::ArrayRef<Size> sizes);
   /// An index.
-  mlir::Value getIndex(const Size &size);
+  Value getIndex(const Size &size);
 
 private:
   const ::onnx::AttributeProto *find(llvm::StringRef name, int kind);

@@ -57,7 +57,8 @@ llvm::Expected<Literal> readTensor(const ::onnx::TensorProto &proto,
 
 /// A tensor between nodes. Besides its type it has a value, unless it is known
 /// already when the model is imported; then it has one of the other three, and
-/// gets a value only where a node needs one (Node::getValue).
+/// gets a value only where a node needs one (Node::getValue). Integers that become
+/// too many while tensors are put together have both.
 struct Tensor {
   /// Numbers, or symbols by themselves.
   Sizes shape;

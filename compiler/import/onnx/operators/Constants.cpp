@@ -4,7 +4,6 @@
 #include "compiler/import/onnx/Graph.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/APFloat.h"
 
 #include <cmath>
@@ -14,11 +13,6 @@
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 static Tensor makeNumbers(ArrayRef<Size> numbers, DataType type) {
   Tensor tensor;

@@ -9,9 +9,6 @@
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <cstring>
@@ -22,12 +19,6 @@ using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
 using namespace mlir::arith;
-
-using mlir::AffineExpr;
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 using Numbers = SmallVector<int64_t>;
 

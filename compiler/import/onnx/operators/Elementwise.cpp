@@ -3,7 +3,6 @@
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -13,11 +12,6 @@
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 /// Computes numbers that are known when the model is imported; nothing where
 /// `compute` does not know either.

@@ -3,19 +3,11 @@
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 /// An element of a tensor of indices, as an index, counted from the front.
 static Value readIndex(OpBuilder &b, Location loc, Value indices,

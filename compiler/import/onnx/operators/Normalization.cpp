@@ -4,7 +4,6 @@
 #include "compiler/import/onnx/Graph.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -17,11 +16,6 @@ using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
 using namespace mlir::arith;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 //===----------------------------------------------------------------------===//
 // Reductions

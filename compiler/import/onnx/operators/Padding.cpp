@@ -3,9 +3,6 @@
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -14,11 +11,6 @@
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 /// reflect, edge and wrap: each element of the result comes from one of the
 /// input.

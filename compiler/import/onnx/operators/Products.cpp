@@ -4,16 +4,9 @@
 #include "compiler/import/onnx/operators/Operators.h"
 #include "dialect/GRUDialect.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 static Value multiplyAdd(OpBuilder &b, Location loc, ValueRange args) {
   return mlir::arith::AddFOp::create(

@@ -11,9 +11,6 @@
 #include "compiler/import/onnx/operators/Operators.h"
 #include "dialect/GRUDialect.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -22,11 +19,6 @@
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 //===----------------------------------------------------------------------===//
 // Activations

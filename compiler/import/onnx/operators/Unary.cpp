@@ -4,7 +4,6 @@
 #include "compiler/import/onnx/operators/Operators.h"
 #include "dialect/GRUDialect.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -13,11 +12,6 @@
 using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
-
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
 
 static Expected<Tensors> emitActivation(Node &node, const Tensor &tensor,
                                         ActAttr kind) {

@@ -1,13 +1,9 @@
-//===- Emit.cpp - operations that operators are made of --------------------===//
+//===- EmitMoves.cpp - the same elements in other places -------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 
 #include "compiler/import/onnx/Graph.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -17,213 +13,52 @@ using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
 
-using mlir::AffineExpr;
-using mlir::Location;
-using mlir::OpBuilder;
-using mlir::Value;
-using mlir::ValueRange;
+/// Most integers that are known beyond those of Tensor::numbers: the indices of a
+/// ScatterND, which exporters put together with one per element of a slice.
+static constexpr int64_t mostIndices = int64_t(1) << 17;
 
-Tensor gru::onnx::makeTensor(Value value, Sizes shape, DataType type) {
-  Tensor tensor;
-  tensor.value = value;
-  tensor.shape = std::move(shape);
-  tensor.type = type;
-  return tensor;
-}
-
-Tensor gru::onnx::makeScalar(double number, DataType type) {
-  Tensor tensor;
-  tensor.splat = number;
-  tensor.type = type;
-  return tensor;
-}
-
-Error gru::onnx::checkFloat(Node &node, const Tensor &tensor) {
+/// The elements of a known tensor of at most that many integers.
+static std::optional<SmallVector<int64_t>> getIntegers(const Tensor &tensor) {
   if (isFloat(tensor.type))
-    return Error::success();
-  return node.error("the input is " + getName(tensor.type) +
-                    ", expected a float type");
+    return std::nullopt;
+  if (tensor.numbers)
+    return getNumbers(*tensor.numbers);
+  std::optional<SmallVector<int64_t>> dims = getNumbers(tensor.shape);
+  std::optional<Size> product = multiplyAll(tensor.shape);
+  if (!dims || !product || product->getNumber() > mostIndices)
+    return std::nullopt;
+  SmallVector<int64_t> integers(product->getNumber());
+  for (auto [i, integer] : enumerate(integers))
+    if (tensor.splat)
+      integer = int64_t(*tensor.splat);
+    else if (tensor.literal)
+      integer = tensor.literal->getInteger(i);
+    else
+      return std::nullopt;
+  return integers;
 }
 
-SmallVector<int64_t> gru::onnx::getStrides(ArrayRef<int64_t> shape) {
-  SmallVector<int64_t> strides(shape.size(), 1);
-  for (int64_t i = int64_t(shape.size()) - 2; i >= 0; --i)
-    strides[i] = strides[i + 1] * shape[i + 1];
-  return strides;
-}
-
-void gru::onnx::forEachElement(ArrayRef<int64_t> shape,
-                               function_ref<void(ArrayRef<int64_t>)> visit) {
-  if (is_contained(shape, 0))
-    return;
-  SmallVector<int64_t> index(shape.size(), 0);
-  while (true) {
-    visit(index);
-    int64_t dim = int64_t(shape.size()) - 1;
-    for (; dim >= 0 && ++index[dim] == shape[dim]; --dim)
-      index[dim] = 0;
-    if (dim < 0)
-      return;
+static std::shared_ptr<const Literal> keepIntegers(Node &node, DataType type,
+                                                   ArrayRef<int64_t> shape,
+                                                   ArrayRef<int64_t> integers) {
+  auto literal = std::make_shared<Literal>();
+  literal->name = node.getName().str();
+  literal->type = type;
+  literal->shape.assign(shape.begin(), shape.end());
+  size_t width = getByteSize(type);
+  literal->bytes.resize(integers.size() * width);
+  char *out = literal->bytes.data();
+  for (int64_t integer : integers) {
+    int32_t narrow = int32_t(integer);
+    bool bit = integer != 0;
+    std::memcpy(out, type == DataType::i64   ? (const void *)&integer
+                     : type == DataType::i32 ? (const void *)&narrow
+                                             : (const void *)&bit,
+                width);
+    out += width;
   }
+  return node.graph.keep(std::move(literal));
 }
-
-Value gru::onnx::indexConstant(OpBuilder &b, Location loc, int64_t number) {
-  return mlir::arith::ConstantIndexOp::create(b, loc, number);
-}
-
-Value gru::onnx::numberLike(OpBuilder &b, Location loc, Value like,
-                            double number) {
-  mlir::Type type = like.getType();
-  mlir::TypedAttr attribute =
-      isa<mlir::FloatType>(type)
-          ? mlir::TypedAttr(b.getFloatAttr(type, number))
-          : mlir::TypedAttr(b.getIntegerAttr(type, int64_t(number)));
-  return mlir::arith::ConstantOp::create(b, loc, attribute);
-}
-
-//===----------------------------------------------------------------------===//
-// Loops
-//===----------------------------------------------------------------------===//
-
-Expected<Operand> gru::onnx::readAsIs(Node &node, const Tensor &tensor) {
-  Operand operand;
-  GRU_TAKE(operand.value, node.getValue(tensor));
-  for (size_t dim = 0; dim < tensor.getRank(); ++dim)
-    operand.indices.push_back(node.b.getAffineDimExpr(dim));
-  return operand;
-}
-
-Tensor gru::onnx::emitLoops(Node &node, ArrayRef<Size> sizes,
-                            unsigned numReductions, ArrayRef<Operand> operands,
-                            DataType type, double init, Body body) {
-  OpBuilder &b = node.b;
-  mlir::MLIRContext *context = b.getContext();
-  mlir::Type element = node.getType(type);
-  unsigned numParallel = sizes.size() - numReductions;
-  SmallVector<mlir::AffineMap> maps;
-  SmallVector<Value> inputs;
-  // A loop that no operand's dimension runs along alone needs a tensor with its
-  // size.
-  BitVector known(sizes.size());
-  known.set(0, numParallel);
-  for (const Operand &operand : operands) {
-    for (AffineExpr index : operand.indices)
-      if (auto loop = dyn_cast<mlir::AffineDimExpr>(index))
-        known.set(loop.getPosition());
-    inputs.push_back(operand.value);
-    maps.push_back(
-        mlir::AffineMap::get(sizes.size(), 0, operand.indices, context));
-  }
-  for (unsigned loop = numParallel; loop < sizes.size(); ++loop) {
-    if (known.test(loop))
-      continue;
-    inputs.push_back(mlir::tensor::EmptyOp::create(
-        b, node.loc, {node.getFoldResult(sizes[loop])}, element));
-    maps.push_back(mlir::AffineMap::get(sizes.size(), 0,
-                                        {b.getAffineDimExpr(loop)}, context));
-  }
-  ArrayRef<Size> resultSizes = sizes.take_front(numParallel);
-  SmallVector<AffineExpr> results;
-  for (unsigned loop = 0; loop < numParallel; ++loop)
-    results.push_back(b.getAffineDimExpr(loop));
-  maps.push_back(mlir::AffineMap::get(sizes.size(), 0, results, context));
-  SmallVector<mlir::utils::IteratorType> iterators(
-      numParallel, mlir::utils::IteratorType::parallel);
-  iterators.append(numReductions, mlir::utils::IteratorType::reduction);
-  Value output = mlir::tensor::EmptyOp::create(
-      b, node.loc, node.getFoldResults(resultSizes), element);
-  if (numReductions) {
-    mlir::TypedAttr start =
-        isa<mlir::FloatType>(element)
-            ? mlir::TypedAttr(b.getFloatAttr(element, init))
-            : mlir::TypedAttr(b.getIntegerAttr(element, int64_t(init)));
-    Value number = mlir::arith::ConstantOp::create(b, node.loc, start);
-    output =
-        mlir::linalg::FillOp::create(b, node.loc, number, output).getResult(0);
-  }
-  auto generic = mlir::linalg::GenericOp::create(
-      b, node.loc, output.getType(), inputs, output, maps, iterators,
-      [&](OpBuilder &b, Location loc, ValueRange args) {
-        SmallVector<Value> values(args.take_front(operands.size()));
-        if (numReductions)
-          values.push_back(args.back());
-        mlir::linalg::YieldOp::create(b, loc, body(b, loc, values));
-      });
-  return makeTensor(generic.getResult(0), Sizes(resultSizes), type);
-}
-
-Expected<Sizes> gru::onnx::broadcast(Node &node, ArrayRef<Size> a,
-                                     ArrayRef<Size> b) {
-  if (a.size() < b.size())
-    std::swap(a, b);
-  Sizes result(a);
-  size_t lead = a.size() - b.size();
-  for (auto [dim, size] : enumerate(b)) {
-    Size &other = result[lead + dim];
-    if (size == other || size.is(1))
-      continue;
-    if (other.is(1)) {
-      other = size;
-      continue;
-    }
-    if (size.isNumber() && other.isNumber())
-      return node.error("inputs are " + shapeText(a) + " and " + shapeText(b) +
-                        ", expected shapes that can be broadcast");
-    if (size.isNumber() != other.isNumber())
-      return node.openSize("inputs are " + shapeText(a) + " and " +
-                           shapeText(b) +
-                           ", of which an open size meets a fixed one");
-  }
-  return result;
-}
-
-Expected<Tensor> gru::onnx::emitElementwise(Node &node,
-                                            ArrayRef<Tensor> tensors,
-                                            DataType type, Body body) {
-  Sizes shape;
-  for (const Tensor &tensor : tensors)
-    GRU_TAKE(shape, broadcast(node, shape, tensor.shape));
-  if (Error error = node.checkShape(shape))
-    return error;
-  SmallVector<Operand> operands;
-  SmallVector<std::optional<double>> scalars;
-  for (const Tensor &tensor : tensors) {
-    scalars.push_back(node.getScalar(tensor));
-    if (scalars.back())
-      continue;
-    Operand &operand = operands.emplace_back();
-    GRU_TAKE(operand.value, node.getValue(tensor));
-    size_t lead = shape.size() - tensor.getRank();
-    for (auto [dim, size] : enumerate(tensor.shape))
-      operand.indices.push_back(size.is(1) && !shape[lead + dim].is(1)
-                                    ? node.b.getAffineConstantExpr(0)
-                                    : node.b.getAffineDimExpr(lead + dim));
-  }
-  return emitLoops(
-      node, shape, 0, operands, type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) {
-        SmallVector<Value> values;
-        for (auto [tensor, scalar] : zip(tensors, scalars)) {
-          if (!scalar) {
-            values.push_back(args.front());
-            args = args.drop_front();
-            continue;
-          }
-          mlir::Type element = node.getType(tensor.type);
-          mlir::TypedAttr number =
-              isFloat(tensor.type)
-                  ? mlir::TypedAttr(b.getFloatAttr(element, *scalar))
-                  : mlir::TypedAttr(
-                        b.getIntegerAttr(element, int64_t(*scalar)));
-          values.push_back(mlir::arith::ConstantOp::create(b, loc, number));
-        }
-        return body(b, loc, values);
-      });
-}
-
-//===----------------------------------------------------------------------===//
-// Moves
-//===----------------------------------------------------------------------===//
 
 Expected<Tensor> gru::onnx::emitMove(
     Node &node, const Tensor &tensor, Sizes shape,
@@ -263,7 +98,16 @@ Expected<Tensor> gru::onnx::emitMove(
       });
       if (count > 0) {
         result.literal = node.graph.keep(std::move(literal));
-        return result;
+        if (!tensor.value)
+          return result;
+      }
+    } else if (count > 0 && count <= mostIndices) {
+      if (auto integers = getIntegers(tensor)) {
+        SmallVector<int64_t> moved;
+        forEachElement(*dims, [&](ArrayRef<int64_t> index) {
+          moved.push_back((*integers)[source(index)]);
+        });
+        result.literal = keepIntegers(node, tensor.type, *dims, moved);
       }
     }
   }
@@ -490,6 +334,30 @@ Expected<Tensor> gru::onnx::emitSelect(Node &node, const Tensor &tensor,
   return emitReshape(node, slice, sizes);
 }
 
+/// Where all tensors are known integers, says so of the result, which has a value
+/// besides.
+static void concatIntegers(Node &node, ArrayRef<Tensor> tensors,
+                           ArrayRef<int64_t> dims, int64_t dim,
+                           Tensor &result) {
+  SmallVector<SmallVector<int64_t>> parts;
+  for (const Tensor &tensor : tensors) {
+    auto integers = getIntegers(tensor);
+    if (!integers)
+      return;
+    parts.push_back(std::move(*integers));
+  }
+  int64_t outer = product_of(dims.take_front(dim));
+  int64_t inner = product_of(dims.drop_front(dim + 1));
+  SmallVector<int64_t> integers;
+  for (int64_t i = 0; i < outer; ++i)
+    for (auto [tensor, part] : zip(tensors, parts)) {
+      int64_t run = inner * tensor.shape[dim].getNumber();
+      append_range(integers, ArrayRef(part).slice(i * run, run));
+    }
+  if (!integers.empty())
+    result.literal = keepIntegers(node, result.type, dims, integers);
+}
+
 Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
                                        int64_t dim) {
   if (tensors.size() == 1)
@@ -507,13 +375,18 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
     return result;
   }
   std::optional<SmallVector<int64_t>> dims = getNumbers(result.shape);
+  std::optional<Size> size = multiplyAll(result.shape);
+  int64_t count = dims && size ? size->getNumber() : -1;
   bool numbers = all_of(tensors, [](const Tensor &t) { return !!t.numbers; });
   bool literals = all_of(tensors, [](const Tensor &t) { return !!t.literal; });
-  if (dims && (numbers || literals)) {
-    int64_t inner = 1, outer = 1;
-    for (auto [i, size] : enumerate(*dims))
-      (int64_t(i) < dim ? outer : inner) *= int64_t(i) == dim ? 1 : size;
-    if (numbers && outer * inner * (*dims)[dim] <= mostNumbers) {
+  if (count == 0 && numbers) {
+    result.numbers.emplace();
+    return result;
+  }
+  if (count > 0 && (numbers || literals)) {
+    int64_t outer = product_of(ArrayRef(*dims).take_front(dim));
+    int64_t inner = product_of(ArrayRef(*dims).drop_front(dim + 1));
+    if (numbers && count <= mostNumbers) {
       result.numbers.emplace();
       for (int64_t i = 0; i < outer; ++i)
         for (const Tensor &tensor : tensors) {
@@ -537,11 +410,14 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
                                 begin + (i + 1) * run);
         }
       result.literal = node.graph.keep(std::move(literal));
-      return result;
+      if (none_of(tensors, [](const Tensor &t) { return !!t.value; }))
+        return result;
     }
   }
   if (Error error = node.checkShape(result.shape))
     return error;
+  if (!result.literal && count > 0 && count <= mostIndices)
+    concatIntegers(node, tensors, *dims, dim, result);
   SmallVector<Value> values;
   for (const Tensor &tensor : tensors)
     GRU_TAKE(values.emplace_back(), node.getValue(tensor));
