@@ -580,7 +580,7 @@ TEST(RuntimePlan, Header) {
   expectDamaged(plan, "plan: wrong magic number");
   plan = makePlan().bytes();
   plan[4] = 9;
-  expectDamaged(plan, "plan: unknown version, found 9, expected 3",
+  expectDamaged(plan, "plan: unknown version, found 9, expected 4",
                 GRU_UNSUPPORTED);
   plan = makePlan().bytes();
   plan.push_back(0);
@@ -729,6 +729,13 @@ TEST(RuntimePlan, Packs) {
   expectPack(quantized(120, 1), "writes scales out of range");
   expectPack(quantized(0, -1), "writes scales out of range");
   expectPack(quantized(0, INT64_MAX), "writes scales out of range");
+  // The sums' beginning stands in front, so one row of bytes is two groups.
+  expectPack(
+      [quantized](gru_plan_pack &p) {
+        quantized(0, 0)(p);
+        p.dst_strides[1] = 128;
+      },
+      "writes out of range, found elements");
   expectPack([](gru_plan_pack &p) { p.rank = 7; }, "too many dimensions");
   expectPack([](gru_plan_pack &p) { p.dst_offset = 2; }, "wrong destination");
   expectPack([](gru_plan_pack &p) { p.dst_offset = ~uint64_t(3); },
