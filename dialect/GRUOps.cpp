@@ -443,6 +443,12 @@ packedShape(std::optional<Location> loc, ArrayRef<int64_t> source,
               stringifyPackPart(part).str() + "' takes");
 }
 
+/// Rows of a quantized kernel for as many of its source: one that sums begin with,
+/// then four in one.
+static int64_t getQuantizedRows(int64_t rows) {
+  return 1 + llvm::divideCeilSigned(rows, 4);
+}
+
 LogicalResult PackOp::verify() {
   FailureOr<SmallVector<int64_t>> shape = packedShape(
       getLoc(), shapeOf(getSource()), getPart(), getGates(), getWidth());
@@ -460,8 +466,16 @@ LogicalResult QuantizedPackOp::verify() {
   if (shape->size() != 4)
     return emitOpError() << "part is '" << stringifyPackPart(getPart())
                          << "', expected all, gates or candidate";
-  if (failed(checkShape(getOperation(), "result", getResult(), *shape,
-                        "blocks of width units")))
+  // gru_quantized_pack_c1
+  constexpr int64_t kMostRows = 65536;
+  int64_t rows = (*shape)[1];
+  if (rows > kMostRows)
+    return emitOpError() << "source has " << rows << " rows, expected at most "
+                         << kMostRows << ", whose sums fit an i32";
+  if (failed(checkShape(getOperation(), "result", getResult(),
+                        {(*shape)[0], getQuantizedRows(rows), (*shape)[2],
+                         4 * (*shape)[3]},
+                        "blocks of width units, four rows in one")))
     return failure();
   shape->erase(shape->begin() + 1);
   return checkShape(getOperation(), "scale", getScale(), *shape,
@@ -548,6 +562,32 @@ void PackedDenseOp::getEffects(
 LogicalResult PackedDenseOp::verify() {
   ArrayRef<int64_t> input = shapeOf(getInput()), kernel = shapeOf(getKernel());
   ArrayRef<int64_t> init = shapeOf(getInit());
+  SmallVector<int64_t> unpacked;
+  if (isQuantized()) {
+    // gru_packed_dense_c4
+    if (!getElementTypeOrSelf(getInput().getType()).isInteger() ||
+        !getElementTypeOrSelf(getKernel().getType()).isInteger() ||
+        !isProjection() || input.size() != 3 || kernel[3] % 4 != 0 ||
+        getActivation().getKind() != ActivationKind::linear)
+      return emitOpError() << "expected scales for a projection of bytes by bytes "
+                              "without an activation only";
+    if (!fits(input.back(), QuantizeRowsOp::getPaddedColumns(4 * (kernel[1] - 1))))
+      return emitOpError() << "kernel is " << shapeText(kernel)
+                           << ", expected a quarter of the columns of the input, "
+                              "which is "
+                           << shapeText(input) << ", and one as its second";
+    unpacked = {kernel[0], input.back(), kernel[2], kernel[3] / 4};
+    kernel = unpacked;
+    if (failed(checkShape(getOperation(), "row_scale", getRowScale(),
+                          {input[0], input[1]}, "rows of the input")) ||
+        failed(checkShape(getOperation(), "kernel_scale", getKernelScale(),
+                          {kernel[0], kernel[2], kernel[3]},
+                          "blocks x gates x width")))
+      return failure();
+  } else if (getElementTypeOrSelf(getInput().getType()).isInteger() ||
+             getElementTypeOrSelf(getKernel().getType()).isInteger()) {
+    return emitOpError() << "expected scales with operands of i8";
+  }
   // gru_packed_dense_c1
   if (input.empty() || !fits(input.back(), kernel[1]))
     return emitOpError() << "kernel is " << shapeText(kernel)
@@ -588,6 +628,53 @@ LogicalResult PackedDenseOp::verify() {
                            << init.back() << " columns of the destination";
   }
   return verifyResults(*this);
+}
+
+//===----------------------------------------------------------------------===//
+// Bytes
+//===----------------------------------------------------------------------===//
+
+/// A kernel of the shape [NB, H, G, W], or of bytes of such a shape.
+static LogicalResult checkKernel(Operation *op, Value kernel,
+                                 ArrayRef<int64_t> shape) {
+  if (!getElementTypeOrSelf(kernel.getType()).isInteger())
+    return checkShape(op, "kernel", kernel, shape,
+                      "blocks x units x gates x width");
+  return checkShape(op, "kernel", kernel,
+                    {shape[0], getQuantizedRows(shape[1]), shape[2], 4 * shape[3]},
+                    "blocks x a quarter of the units and one x gates x four widths");
+}
+
+void QuantizeRowsOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  destinationEffects(cast<DestinationStyleOpInterface>(getOperation()), {},
+                     effects);
+}
+
+LogicalResult QuantizeRowsOp::verify() {
+  // gru_quantize_rows_c1
+  SmallVector<int64_t> shape(shapeOf(getInput()));
+  if (ShapedType::isDynamic(shape.back()))
+    return emitOpError() << "input is " << shapeText(shape)
+                         << ", expected a fixed number of columns";
+  SmallVector<int64_t> rows(ArrayRef(shape).drop_back());
+  shape.back() = getPaddedColumns(shape.back());
+  if (failed(checkShape(getOperation(), "bytes", getBytes(), shape,
+                        "the input's, its columns to a multiple of 16")) ||
+      failed(checkShape(getOperation(), "scale", getScale(), rows,
+                        "rows of the input")))
+    return failure();
+  return verifyResults(*this);
+}
+
+LogicalResult DotBytesOp::verify() {
+  int64_t bytes = cast<VectorType>(getLeft().getType()).getNumElements();
+  int64_t lanes = cast<VectorType>(getAcc().getType()).getNumElements();
+  if (bytes == 4 * lanes)
+    return success();
+  return emitOpError() << "has " << bytes << " bytes for " << lanes
+                       << " lanes, expected four to a lane";
 }
 
 //===----------------------------------------------------------------------===//
@@ -742,15 +829,18 @@ LogicalResult RecurOp::verify() {
                                {blocks, 3, width}, "blocks x 3 x width"))) {
     return failure();
   }
+  // gru_recur_c4
+  if (isQuantized() && (getRecurrentDropoutMask() || getElementType().getIntOrFloatBitWidth() < 32))
+    return emitOpError() << "expected kernels of i8 without recurrent dropout and "
+                            "with a state of f32";
   for (auto [index, kernel] : llvm::enumerate(getKernels())) {
     int64_t gates = getResetAfter() ? 3 : (index == 0 ? 2 : 1);
-    if (failed(checkShape(op, "kernel", kernel, {blocks, units, gates, width},
-                          "blocks x units x gates x width")))
-      return failure();
     if (getElementTypeOrSelf(kernel.getType()).isInteger() !=
         (index < getKernelScales().size()))
       return emitOpError() << "expected a scale for each kernel of i8 and none "
                               "for others";
+    if (failed(checkKernel(op, kernel, {blocks, units, gates, width})))
+      return failure();
     if (index < getKernelScales().size() &&
         failed(checkShape(op, "kernel_scale", getKernelScales()[index],
                           {blocks, gates, width}, "blocks x gates x width")))
@@ -808,7 +898,7 @@ LogicalResult StepOp::verify() {
     return emitOpError() << "expected either a projection or an input with its "
                             "kernel";
   int64_t batch = shapeOf(getState())[0], blocks = shapeOf(getKernel())[0],
-          width = shapeOf(getKernel())[3], units = getUnits();
+          width = getWidth(), units = getUnits();
   if (llvm::any_of(shapeOf(getState()), ShapedType::isDynamic) ||
       llvm::any_of(shapeOf(getKernel()), ShapedType::isDynamic))
     return emitOpError() << "state is " << shapeText(shapeOf(getState()))
@@ -828,17 +918,24 @@ LogicalResult StepOp::verify() {
       bool(getKernelScale()))
     return emitOpError() << "expected a kernel_scale for a kernel of i8 and none "
                             "for others";
+  if (bool(getKernelScale()) != bool(getBytes()) ||
+      bool(getBytes()) != bool(getRowScale()) ||
+      (getBytes() && getRecurrentDropoutMask()))
+    return emitOpError() << "expected bytes and row_scale with a kernel of i8, and no "
+                            "recurrent dropout then";
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};
   if (failed(checkShape(op, "projection", getProjection(),
                         {batch, blocks, 3, width},
                         "batch x blocks x 3 x width")) ||
-      failed(checkShape(op, "kernel", getKernel(),
-                        {blocks, units, gates, width},
-                        "blocks x units x gates x width")) ||
+      failed(checkKernel(op, getKernel(), {blocks, units, gates, width})) ||
       failed(checkShape(op, "kernel_scale", getKernelScale(),
                         {blocks, gates, width}, "blocks x gates x width")) ||
+      failed(checkShape(op, "bytes", getBytes(),
+                        {batch, QuantizeRowsOp::getPaddedColumns(units)},
+                        "batch x units, to a multiple of 16")) ||
+      failed(checkShape(op, "row_scale", getRowScale(), {batch}, "batch")) ||
       failed(checkShape(op, "recurrent_bias", getRecurrentBias(),
                         {blocks, 1, width}, "blocks x 1 x width")) ||
       failed(checkShape(op, "state", getState(), padded, "batch x padded units")) ||

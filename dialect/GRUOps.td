@@ -27,6 +27,8 @@ def GRU_MaskTensor : TensorRankOf<[I1], [2]>;
 class GRU_ShapedOf<list<int> ranks>
     : AnyTypeOf<[TensorRankOf<[GRU_Float], ranks>, MemRefRankOf<[GRU_Float], ranks>]>;
 def GRU_Shaped : AnyTypeOf<[RankedTensorOf<[GRU_Float]>, MemRefOf<[GRU_Float]>]>;
+def GRU_ShapedBytesOr : AnyTypeOf<[RankedTensorOf<[GRU_Stored]>, MemRefOf<[GRU_Stored]>]>;
+class GRU_BytesOf<list<int> ranks> : AnyTypeOf<[TensorRankOf<[I8], ranks>, MemRefRankOf<[I8], ranks>]>;
 def GRU_MaskShaped : AnyTypeOf<[TensorRankOf<[I1], [2]>, MemRefRankOf<[I1], [2]>]>;
 
 //===----------------------------------------------------------------------===//
@@ -293,23 +295,28 @@ def GRU_PackOp : GRU_Op<"pack", [Pure, DeclareOpInterfaceMethods<InferTypeOpInte
 def GRU_QuantizedPackOp : GRU_Op<"quantized_pack", [Pure]> {
   let summary = "brings a kernel into a kernel's order as bytes and a scale per column";
   let description = [{
-    As `gru.pack` with the same `part` (`all`, `gates` or `candidate`) of a matrix of
-    f32, in signed bytes: with m the largest magnitude in a column,
+    As `gru.pack` with the same `part` (`all`, `gates` or `candidate`) of a matrix
+    [K, G H] of f32, in signed bytes, of which four neighbours of a column stand
+    together, as `gru.dot_bytes` takes them. With m the largest magnitude in a column,
 
-        scale[n, g, i]     = m / 127
-        result[n, k, g, i] = source[k, g H + n W + i] / scale[n, g, i], to nearest
+        scale[n, g, i]                  = m / 127
+        result[n, 1 + k/4, g, 4i + k%4] = source[k, g H + n W + i] / scale[n, g, i], to nearest
 
-    A column of zeros has the scale 0.
+    where k/4 is rounded down. A column of zeros has the scale 0. The products' left
+    side is stored 128 too large (`gru.quantize_rows`), so a sum begins with what
+    takes that away: -128 times the sum of the column's bytes, as an i32 in
+    result[n, 0, g, 4i] to result[n, 0, g, 4i + 3].
 
     ```mlir
     %Up, %s = gru.quantized_pack %U {part = #gru.part<all>, gates = 3, width = 16}
-        : tensor<64x192xf32> -> tensor<4x64x3x16xi8>, tensor<4x3x16xf32>
+        : tensor<64x192xf32> -> tensor<4x17x3x64xi8>, tensor<4x3x16xf32>
     ```
 
-    The verifier rejects what that of `gru.pack` does, and parts of biases.
+    The verifier rejects what that of `gru.pack` does, parts of biases, and more than
+    65536 rows, whose sums might not fit an i32 (gru_quantized_pack_c1).
   }];
-  let arguments = (ins TensorRankOf<[F32], [2]>:$source, GRU_PackPartAttr:$part, I64Attr:$gates, I64Attr:$width);
-  let results = (outs TensorRankOf<[I8], [4]>:$result, TensorRankOf<[F32], [3]>:$scale);
+  let arguments = (ins GRU_TensorOf<[2]>:$source, GRU_PackPartAttr:$part, I64Attr:$gates, I64Attr:$width);
+  let results = (outs TensorRankOf<[I8], [4]>:$result, GRU_TensorOf<[3]>:$scale);
   let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result) `,` type($scale)";
   let hasVerifier = 1;
 }
@@ -318,7 +325,7 @@ class GRU_DestinationOp<string mnemonic, list<Trait> traits = []>
     : GRU_Op<mnemonic, !listconcat([DestinationStyleOpInterface,
         DeclareOpInterfaceMethods<MemoryEffectsOpInterface>], traits)>;
 
-def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
+def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense", [AttrSizedOperandSegments]> {
   let summary = "a product with a packed weight";
   let description = [{
     out = activation(x W + b) with W and b packed by `gru.pack`. Two forms,
@@ -332,6 +339,10 @@ def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
 
     `rows`, when present, is the number of rows that are computed together.
 
+    An input projection may be of bytes: W and its `kernel_scale` [NB, G, V] from
+    `gru.quantized_pack`, x and its `row_scale` [B, T] from `gru.quantize_rows`. Then
+    out = row_scale * kernel_scale * (x W) + b.
+
     ```mlir
     %p = gru.packed_dense ins(%x, %Wp : tensor<1x?x42xf32>, tensor<4x42x3x16xf32>)
         bias(%bp : tensor<4x3x16xf32>) outs(%e : tensor<?x1x4x3x16xf32>)
@@ -339,15 +350,20 @@ def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
     ```
 
     The verifier rejects disagreeing K (gru_packed_dense_c1), a bias that does
-    not match the weight (c2) and a destination that matches neither form (c3).
+    not match the weight (c2), a destination that matches neither form (c3), and
+    bytes without both scales, with an activation or of another form than a
+    projection (c4).
   }];
-  let arguments = (ins GRU_Shaped:$input, GRU_ShapedOf<[4]>:$kernel, Optional<GRU_ShapedOf<[3]>>:$bias,
+  let arguments = (ins GRU_ShapedBytesOr:$input, GRU_StoredOf<[4]>:$kernel, Optional<GRU_ShapedOf<[3]>>:$bias,
+                       Optional<GRU_ShapedOf<[2]>>:$row_scale, Optional<GRU_ShapedOf<[3]>>:$kernel_scale,
                        GRU_Shaped:$init, GRU_ActAttr:$activation, UnitAttr:$time_major,
                        OptionalAttr<I64Attr>:$rows);
   let results = (outs Optional<GRU_Tensor>:$result);
   let assemblyFormat = [{
     `ins` `(` $input `,` $kernel `:` type($input) `,` type($kernel) `)`
-    (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $init `:` type($init) `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)?
+    (`scales` `(` $row_scale^ `,` $kernel_scale `:` type($row_scale) `,` type($kernel_scale) `)`)?
+    `outs` `(` $init `:` type($init) `)`
     attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;
@@ -355,9 +371,45 @@ def GRU_PackedDenseOp : GRU_DestinationOp<"packed_dense"> {
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
     /// True for the second form: the input projection of a recurrent layer.
     bool isProjection() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()).getRank() == 5; }
+    bool isQuantized() { return getKernelScale() != nullptr; }
     ::mlir::ShapedType getKernelType() { return ::llvm::cast<::mlir::ShapedType>(getKernel().getType()); }
     ::mlir::ShapedType getInputType() { return ::llvm::cast<::mlir::ShapedType>(getInput().getType()); }
     ::mlir::ShapedType getInitType() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()); }
+  }];
+}
+
+def GRU_QuantizeRowsOp : GRU_DestinationOp<"quantize_rows"> {
+  let summary = "rows as bytes, with a scale for each row";
+  let description = [{
+    For each row of x [..., K], with m its largest magnitude:
+
+        scale[...]    = m / 127
+        bytes[..., k] = 128 + x[..., k] / scale[...], to nearest even, from 1 to 255
+
+    Unsigned, as `gru.dot_bytes` wants its left side. Where m is below 1e-30 every
+    byte is 128. `bytes` [..., P] may have more columns than x, up to a multiple of
+    16; what is in them nobody may ask. A row that holds something that is not a number
+    has such a scale, so that every product with the row is not a number either.
+
+    ```mlir
+    %q, %s = gru.quantize_rows ins(%x : tensor<1x?x42xf32>) outs(%e, %f : tensor<1x?x48xi8>, tensor<1x?xf32>)
+        -> tensor<1x?x48xi8>, tensor<1x?xf32>
+    ```
+
+    The verifier rejects bytes that are not K rounded up to a multiple of 16, and
+    leading dimensions that differ (gru_quantize_rows_c1).
+  }];
+  let arguments = (ins GRU_ShapedOf<[2, 3]>:$input, GRU_BytesOf<[2, 3]>:$bytes, GRU_ShapedOf<[1, 2]>:$scale);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    `ins` `(` $input `:` type($input) `)` `outs` `(` $bytes `,` $scale `:` type($bytes) `,` type($scale) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return ::mlir::MutableOperandRange(getOperation(), 1, 2); }
+    /// P for rows of `columns` columns.
+    static int64_t getPaddedColumns(int64_t columns) { return (columns + 15) / 16 * 16; }
   }];
 }
 
@@ -374,8 +426,10 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     * `kernels`: with `reset_after` one, [NB, H, 3, W]; without two,
       [NB, H, 2, W] (z and r) and [NB, H, 1, W] (candidate), because the second
       product waits for r * h
-    * `kernel_scales` [NB, G, W]: one for each kernel of i8, by which its columns are
-      multiplied
+    * `kernel_scales` [NB, G, W]: one for each kernel of i8, both as
+      `gru.quantized_pack` makes them. The products then read the state as bytes too,
+      as `gru.quantize_rows` makes them in each step, and without `reset_after` so
+      does the second product r * h
     * `recurrent_bias` [NB, 1, W]: only with `reset_after`
     * `mask`, `reset`, `recurrent_dropout_mask` [3, B, H]: as in `gru.gru`
 
@@ -400,8 +454,9 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
 
     The verifier rejects a projection, kernel, bias, state, mask or destination
     that does not fit the others (gru_recur_c1), another number of kernels
-    than reset_after asks for (gru_recur_c2), and both or neither of a projection
-    and an input with its kernel (gru_recur_c3).
+    than reset_after asks for (gru_recur_c2), both or neither of a projection
+    and an input with its kernel (gru_recur_c3), and kernels of i8 with recurrent
+    dropout or of another type than f32 (gru_recur_c4).
   }];
   let arguments = (ins Optional<GRU_ShapedOf<[5]>>:$projection,
     Optional<GRU_ShapedOf<[3]>>:$input, Optional<GRU_ShapedOf<[4]>>:$input_kernel, Optional<GRU_ShapedOf<[3]>>:$input_bias,
@@ -444,7 +499,9 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     ::mlir::Type getElementType() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getElementType(); }
     int64_t getUnits() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(1); }
     int64_t getBatch() { return ::llvm::cast<::mlir::ShapedType>(getState().getType()).getDimSize(0); }
-    int64_t getWidth() { return getKernelType().getDimSize(3); }
+    /// Of bytes four rows stand in one, see `gru.quantized_pack`.
+    bool isQuantized() { return !getKernelScales().empty(); }
+    int64_t getWidth() { return getKernelType().getDimSize(3) / (isQuantized() ? 4 : 1); }
     bool hasRowwiseActivation() { return getActivation().isRowwise() || getRecurrentActivation().isRowwise(); }
   }];
 }
@@ -459,15 +516,19 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Computes the new state of one timestep for all rows of the batch.
 
     * `projection` [B, NB, 3, W], or `input` [B, F], `input_kernel` [NB, F, 3, W]
-      and `input_bias` [NB, 3, W]; `kernel` [NB, H, G, W], with i8 its
-      `kernel_scale` [NB, G, W], `recurrent_bias` [NB, 1, W]: as in `gru.recur`
+      and `input_bias` [NB, 3, W]; `kernel` [NB, H, G, W], `recurrent_bias`
+      [NB, 1, W]: as in `gru.recur`
+    * with a kernel of i8 its `kernel_scale` [NB, G, W], and what the product reads as
+      `gru.quantize_rows` has made it of `state`, in the phase `candidate` of
+      `reset_state`: `bytes` [B, P], P being H or a few more, and `row_scale` [B]
     * `state` [B, NB W]: the state before the step, padded to whole blocks
     * `new_state` [B, NB W]: written
     * `output` [B, H]: optional, written: the step's output, not padded
     * `recurrent_dropout_mask` [3, B, NB W]: optional; multiplies the state in
       front of the products of z, r and h. The step writes what the products
       read to `dropped_state` [G, B, NB W] first, with the kernel's G
-    * `mask` [B]: optional; rows where it is false keep their state
+    * `mask` [B]: optional; rows where it is false keep their state, and the phase
+      `gates` need not compute them
     * `emit` [B]: optional; rows where it is false output zeros
     * `turn`: optional; where it is true, blocks of units are walked from the
       last to the first. Turning round every other step finds in the caches
@@ -487,6 +548,7 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$input, Optional<MemRefRankOf<[GRU_Float], [4]>>:$input_kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$input_bias, MemRefRankOf<[GRU_Stored], [4]>:$kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$kernel_scale,
+    Optional<MemRefRankOf<[I8], [2]>>:$bytes, Optional<MemRefRankOf<[GRU_Float], [1]>>:$row_scale,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_dropout_mask,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$dropped_state,
@@ -498,6 +560,10 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Optional<I1>:$turn, I64Attr:$units, GRU_ActAttr:$activation, GRU_ActAttr:$recurrent_activation,
     OptionalAttr<F64Attr>:$clip, OptionalAttr<I64Attr>:$rows);
   let extraClassDeclaration = [{
+    /// Of bytes four rows stand in one, see `gru.quantized_pack`.
+    int64_t getWidth() {
+      return ::llvm::cast<::mlir::ShapedType>(getKernel().getType()).getDimSize(3) / (getKernelScale() ? 4 : 1);
+    }
     bool hasRowwiseActivation() {
       return (getPhase() != StepPhase::gates && getActivation().isRowwise()) ||
              (getPhase() != StepPhase::candidate && getRecurrentActivation().isRowwise());
@@ -509,6 +575,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
     `kernel` `(` $kernel `:` type($kernel) `)`
     oilist(`kernel_scale` `(` $kernel_scale `:` type($kernel_scale) `)`
+      | `bytes` `(` $bytes `:` type($bytes) `)`
+      | `row_scale` `(` $row_scale `:` type($row_scale) `)`
       | `recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `recurrent_dropout_mask` `(` $recurrent_dropout_mask `:` type($recurrent_dropout_mask) `)`
       | `dropped_state` `(` $dropped_state `:` type($dropped_state) `)`
@@ -522,6 +590,32 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
       | `turn` `(` $turn `)`)
     `state` `(` $state `:` type($state) `)` attr-dict
   }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Vector level
+//===----------------------------------------------------------------------===//
+
+def GRU_DotBytesOp : GRU_Op<"dot_bytes", [Pure, AllTypesMatch<["left", "right"]>, AllTypesMatch<["acc", "result"]>]> {
+  let summary = "adds products of bytes, four to a lane";
+  let description = [{
+        result[i] = acc[i] + sum over j < 4 of left[4i + j] * right[4i + j]
+
+    with `left` unsigned, `right` signed and exact sums in i32, which wrap round. It is
+    an instruction on some CPUs and a few on others (`gru-lower-dot-bytes`), with the
+    same bits everywhere.
+
+    ```mlir
+    %s = gru.dot_bytes %a, %w, %t : vector<64xi8>, vector<16xi32>
+    ```
+
+    The verifier rejects other than four bytes to a lane.
+  }];
+  let arguments = (ins VectorOfRankAndType<[1], [I8]>:$left, VectorOfRankAndType<[1], [I8]>:$right,
+                       VectorOfRankAndType<[1], [I32]>:$acc);
+  let results = (outs VectorOfRankAndType<[1], [I32]>:$result);
+  let assemblyFormat = "$left `,` $right `,` $acc attr-dict `:` type($left) `,` type($acc)";
   let hasVerifier = 1;
 }
 

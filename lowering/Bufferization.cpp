@@ -60,6 +60,8 @@ void gru::registerBufferizableOpInterfaceModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, GRUDialect *) {
     RecurOp::attachInterface<DestinationStyleModel<RecurOp>>(*context);
     DeviceRnnOp::attachInterface<DestinationStyleModel<DeviceRnnOp>>(*context);
+    QuantizeRowsOp::attachInterface<DestinationStyleModel<QuantizeRowsOp>>(
+        *context);
     PackedDenseOp::attachInterface<DestinationStyleModel<PackedDenseOp>>(
         *context);
   });

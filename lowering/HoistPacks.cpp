@@ -72,7 +72,12 @@ public:
                  int64_t packedGates, bool accumulate,
                  std::optional<int64_t> scaleOffset = std::nullopt) {
     int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-    int64_t blockStride = numRows * packedGates * width;
+    // Four quantized rows stand in one, behind one that sums begin with.
+    int64_t group = scaleOffset ? 4 : 1;
+    int64_t packedRows =
+        scaleOffset ? 1 + llvm::divideCeilSigned(numRows, group) : numRows;
+    int64_t rowStride = packedGates * width * group;
+    int64_t blockStride = packedRows * rowStride;
     int64_t full = units / width, rest = units % width;
     auto add = [&](int64_t block, int64_t numBlocks, int64_t lanes) {
       if (numBlocks == 0 || lanes == 0)
@@ -82,7 +87,7 @@ public:
              firstRow * columns + firstGate * units + block * width,
              {numBlocks, numRows, gates, lanes},
              {width, columns, units, 1},
-             {blockStride, packedGates * width, width, 1}, accumulate,
+             {blockStride, rowStride, width * group, group}, accumulate,
              scaleOffset ? std::optional(*scaleOffset +
                                          block * packedGates * width * 4)
                          : std::nullopt,

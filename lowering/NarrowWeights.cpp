@@ -16,15 +16,6 @@ struct NarrowWeightsPass : gru::impl::NarrowWeightsPassBase<NarrowWeightsPass> {
   using NarrowWeightsPassBase::NarrowWeightsPassBase;
 
   void runOnOperation() override {
-    if (type != "bf16" && type != "int8") {
-      getOperation().emitError()
-          << "type is '" << type << "', expected bf16 or int8";
-      return signalPassFailure();
-    }
-    if (type == "int8") {
-      getOperation().walk([](RecurOp op) { quantize(op); });
-      return;
-    }
     getOperation().walk([](PackOp op) {
       if (isMatrixOfModel(op) && llvm::all_of(op->getUsers(), waitsForWeights))
         op.getResult().setType(cast<RankedTensorType>(op.getResult().getType())
@@ -57,32 +48,6 @@ private:
     ArrayRef<int64_t> leading = product.getInputType().getShape().drop_back();
     return llvm::none_of(leading, ShapedType::isDynamic) &&
            llvm::product_of(leading) <= kFewRows;
-  }
-
-  static void quantize(RecurOp op) {
-    SmallVector<Value> kernels, scales;
-    for (Value kernel : op.getKernels()) {
-      auto pack = kernel.getDefiningOp<PackOp>();
-      if (!pack || !isMatrixOfModel(pack))
-        return;
-      OpBuilder b(pack);
-      auto packed = cast<RankedTensorType>(pack.getResult().getType());
-      SmallVector<int64_t> shape(packed.getShape());
-      shape.erase(shape.begin() + 1);
-      auto quantized = QuantizedPackOp::create(
-          b, pack.getLoc(), packed.clone(b.getI8Type()),
-          RankedTensorType::get(shape, b.getF32Type()), pack.getSource(),
-          pack.getPart(), pack.getGates(), pack.getWidth());
-      kernels.push_back(quantized.getResult());
-      scales.push_back(quantized.getScale());
-    }
-    SmallVector<Value> packs(op.getKernels());
-    op.getKernelsMutable().assign(kernels);
-    op.getKernelScalesMutable().assign(scales);
-    // What has no use would be packed all the same.
-    for (Value pack : packs)
-      if (pack.use_empty())
-        pack.getDefiningOp()->erase();
   }
 };
 } // namespace

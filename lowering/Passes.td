@@ -122,28 +122,51 @@ def TimeLayersPass : Pass<"gru-time-layers", "::mlir::func::FuncOp"> {
 }
 
 def NarrowWeightsPass : Pass<"gru-narrow-weights", "::mlir::func::FuncOp"> {
-  let summary = "stores float32 kernels in fewer bytes";
+  let summary = "stores float32 kernels as bf16";
   let description = [{
     A large layer at a small batch waits for its weights, so half the bytes are close
     to half the time. Steps and products widen what they load and compute in f32 as
     before; biases, states and activations keep their type.
 
-    `type=bf16`: recurrent kernels, and kernels of products of few rows, are rounded
-    to nearest even when a program is opened.
+    Recurrent kernels, and kernels of products of few rows, are rounded to nearest even when a program is opened.
 
     ```mlir
     %Up = gru.pack %U {part = #gru.part<all>, gates = 3, width = 16}
         : tensor<64x192xf32> -> tensor<4x64x3x16xbf16>
     ```
 
-    `type=int8`: recurrent kernels become bytes with a scale for each column
-    (`gru.quantized_pack`), with which the step multiplies its sums.
-
     Weights of other types and those that the program computes itself stay as they
     are.
   }];
-  let options = [Option<"type", "type", "std::string", "\"bf16\"", "bf16 or int8">];
   let dependentDialects = ["::gru::GRUDialect"];
+}
+
+def QuantizeLayersPass : Pass<"gru-quantize-layers", "::mlir::func::FuncOp"> {
+  let summary = "multiplies bytes in recurrent layers";
+  let description = [{
+    Kernels and recurrent kernels of float32 become bytes with a scale for each column
+    (`gru.quantized_pack`), and what they are multiplied with, the input and in each
+    step the state, bytes with a scale for each row (`gru.quantize_rows`). The sums are
+    integers and exact; scales, biases, activations and states stay float32.
+
+    ```mlir
+    %p = gru.packed_dense ins(%x, %Wp : tensor<1x?x42xf32>, tensor<4x42x3x16xf32>) ...
+    // becomes
+    %xb, %xs = gru.quantize_rows ins(%x : tensor<1x?x42xf32>) ...
+    %p = gru.packed_dense ins(%xb, %Wb : tensor<1x?x48xi8>, tensor<4x12x3x64xi8>) scales(%xs, %Ws : ...) ...
+    ```
+
+    Left alone, with a remark where it is a matter of the layer:
+
+    * layers of other types, and weights that the program computes itself
+    * recurrent dropout, which gives each gate a state of its own
+    * layers whose recurrent kernel has fewer than `min-bytes` in float32: it stays in
+      the nearest cache, and quantizing the state takes what shorter products save
+    * projections of an input of fewer than four features
+  }];
+  let options = [Option<"minBytes", "min-bytes", "int64_t", "32768", "Recurrent kernels of fewer bytes stay float32">];
+  let statistics = [Statistic<"numQuantized", "quantized", "Layers whose recurrence multiplies bytes">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::tensor::TensorDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -187,6 +210,17 @@ def BindBuffersPass : Pass<"gru-bind-buffers", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::tensor::TensorDialect"];
+}
+
+def EliminateEmptyTensorsPass : Pass<"gru-eliminate-empty-tensors", "::mlir::ModuleOp"> {
+  let summary = "computes results and parts of concatenations where they are wanted";
+  let description = [{
+    `eliminate-empty-tensors` of the bufferization dialect, with the results of the
+    function first: what a concatenation puts together is computed in the parts of
+    the caller's buffer. In the order of the operations the first part would be given
+    a place in a tensor that is then not the result.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def TensorOpsToLinalgPass : Pass<"convert-gru-to-linalg", "::mlir::func::FuncOp"> {
@@ -272,6 +306,37 @@ def FuseProjectionPass : Pass<"gru-fuse-projection", "::mlir::func::FuncOp"> {
   let options = [Option<"rows", "rows", "int64_t", "16", "Rows of a batch from which on it pays">];
 }
 
+def RunSideBySidePass : Pass<"gru-run-side-by-side", "::mlir::func::FuncOp"> {
+  let summary = "runs independent recurrences on a thread each";
+  let description = [{
+    Recurrences that need nothing of each other, as the two directions of a
+    Bidirectional are, become the iterations of an `scf.parallel`, and each then
+    runs through all its timesteps without waiting for other threads:
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%c2) step (%c1) {
+      scf.index_switch %i
+      case 0 {
+        gru.recur ...
+      }
+      default {
+        gru.recur ...
+      }
+    }
+    ```
+
+    What stands between them is moved in front if it needs none of their results,
+    and behind them otherwise. Recurrences stay as they are where one of them takes
+    much longer than the others, where all of them are over before threads have come
+    together, and where their steps are better shared by columns
+    (`convert-gru-step-to-vector`): for more threads than recurrences, or when
+    the kernel of one alone is more than a core's own caches hold.
+  }];
+  let options = [Option<"threads", "threads", "int64_t", "1", "Number of threads">];
+  let statistics = [Statistic<"numGroups", "num-groups", "Groups of recurrences that run side by side">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
 def ConvertRecurToLoopsPass : Pass<"convert-gru-recur-to-loops", "::mlir::func::FuncOp"> {
   let summary = "turns the recurrence into a loop over timesteps around gru.step";
   let description = [{
@@ -303,6 +368,10 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     that their latencies overlap. The sums of several rows pass through a small
     buffer, and a loop finishes them: a fraction of the code.
 
+    Of `rows` rows that the mask all leaves out, the state is carried over without
+    computing anything, so a batch that is sorted by length costs what its sequences
+    are long.
+
     With a row-wise activation the accumulators are stored instead
     (`preactivations`), and a second pass over the rows finishes the step.
   }];
@@ -324,6 +393,42 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
                  Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def ConvertQuantizeRowsToVectorPass : Pass<"convert-gru-quantize-rows-to-vector", "::mlir::func::FuncOp"> {
+  let summary = "turns the quantization of rows into vector code";
+  let description = [{
+    Two loops over each row: the largest magnitude, as the largest integer among the
+    bits without their sign, so that what is not a number is the largest; then one
+    multiply-add into the range of floats that are whole numbers, whose lowest byte is
+    the result.
+  }];
+  let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
+  let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def LowerDotBytesPass : Pass<"gru-lower-dot-bytes", "::mlir::func::FuncOp"> {
+  let summary = "spells products of bytes with what the CPU has";
+  let description = [{
+    `instruction` is what `gru.dot_bytes` becomes; vectors that it has no form for, and
+    `none`, become shifts, products and sums of i32. All are the same exact sums.
+
+    | instruction | CPUs | vectors of |
+    | --- | --- | --- |
+    | `vpdpbusd` | AVX-512 VNNI, AVX-VNNI | 16, 32, 64 bytes |
+    | `pmaddwd` | x86-64 with AVX2 or less; bytes are taken apart into even and odd ones of 16 bits | 16, 32 bytes; 64 |
+    | `usdot` | AArch64 with i8mm | 16 bytes |
+
+    ```mlir
+    %s = gru.dot_bytes %a, %w, %t : vector<64xi8>, vector<16xi32>
+    // instruction=vpdpbusd
+    %s = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%t, %a, %w)
+    ```
+  }];
+  let options = [Option<"instruction", "instruction", "std::string", "\"none\"", "vpdpbusd, pmaddwd, usdot or none">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def ConvertLinalgToVectorPass : Pass<"convert-linalg-to-vector", "::mlir::func::FuncOp"> {
@@ -481,9 +586,11 @@ def DistributePass : Pass<"gru-distribute", "::mlir::func::FuncOp"> {
     ```
 
     Which member computes a part makes no difference to the result. Without an
-    `scf.parallel` the kernel stays as it is, for one thread. A value that is
-    computed in a phase of one part and used outside of it is reported, and the
-    loops become sequential.
+    `scf.parallel` the kernel stays as it is, for one thread. The loops become
+    sequential where a whole run has so few multiplications (as the loops'
+    `gru.products` say) that it is over before threads have come together, and,
+    with a remark, where a value that is computed in a phase of one part is used
+    outside of it.
   }];
   let options = [Option<"threads", "threads", "int64_t", "2", "Members of a team">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];

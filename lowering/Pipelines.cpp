@@ -128,9 +128,12 @@ static void sequence(OpPassManager &pm, const PipelineOptions &options) {
   pass.width = options.width;
   pass.rows = options.rows;
   pm.addNestedPass<func::FuncOp>(createConvertLayersToSequencePass(pass));
+  if (options.weightType == "int8")
+    pm.addNestedPass<func::FuncOp>(createQuantizeLayersPass());
+  // Behind it: bytes are made of a whole sequence's input.
   pm.addNestedPass<func::FuncOp>(createFuseProjectionPass());
-  if (!options.weightType.empty())
-    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass({options.weightType}));
+  if (options.weightType == "bf16")
+    pm.addNestedPass<func::FuncOp>(createNarrowWeightsPass());
 }
 
 /// Weights leave the function, tensors become buffers.
@@ -145,7 +148,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
   // Results and concatenations are computed where they are wanted.
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(createEliminateEmptyTensorsPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.functionBoundaryTypeConversion =
       bufferization::LayoutMapOption::IdentityLayoutMap;
@@ -161,19 +164,28 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Recurrences become time loops around steps; all memory is placed.
 static void loops(OpPassManager &pm, const PipelineOptions &options) {
-  // Threads would have to agree on what they find in the mask.
+  // Not if their times are asked for one by one.
+  if (options.target.threads > 1 && options.clock.empty())
+    pm.addNestedPass<func::FuncOp>(
+        createRunSideBySidePass({options.target.threads}));
+  // On cpu each block of rows is asked for by itself. Threads would have to agree
+  // on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
-  pass.skipMasked = options.target.threads == 1;
+  pass.skipMasked =
+      options.backend == "halide" && options.target.threads == 1;
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 
 /// Steps and products become vector code.
 static void vectors(OpPassManager &pm, const PipelineOptions &options) {
-  auto [vectorBytes, registers, threads] = options.target;
+  auto [vectorBytes, registers, threads, byteProducts] = options.target;
   pm.addNestedPass<func::FuncOp>(
       createConvertStepToVectorPass({vectorBytes, registers, threads}));
   pm.addNestedPass<func::FuncOp>(
       createConvertPackedDenseToVectorPass({vectorBytes, threads}));
+  pm.addNestedPass<func::FuncOp>(
+      createConvertQuantizeRowsToVectorPass({vectorBytes, threads}));
+  pm.addNestedPass<func::FuncOp>(createLowerDotBytesPass({byteProducts.str()}));
   pm.addNestedPass<func::FuncOp>(
       createConvertLinalgToVectorPass({vectorBytes, registers}));
 }
@@ -337,6 +349,10 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
   Option<std::string> weightType{
       *this, "weight-type",
       llvm::cl::desc("store float32 kernels as bf16 or int8")};
+  Option<std::string> byteProducts{
+      *this, "byte-products",
+      llvm::cl::desc("what gru.dot_bytes becomes, see gru-lower-dot-bytes"),
+      llvm::cl::init("none")};
   Option<Phase> stopAfter{
       *this, "stop-after", llvm::cl::desc("last phase of the cpu pipeline"),
       llvm::cl::init(Phase::LLVM),
@@ -350,7 +366,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
 
   PipelineOptions get() const {
     PipelineOptions options;
-    options.target = {vectorBytes, registers, threads};
+    options.target = {vectorBytes, registers, threads, byteProducts};
     options.batch = batch;
     options.timesteps = timesteps;
     options.width = width;

@@ -171,6 +171,12 @@ void forColumns(const gru_plan_pack &pack, Body body) {
   }
 }
 
+/// Bytes that stand side by side, as many as an int32_t has.
+constexpr int64_t kGroup = 4;
+
+/// Groups of quantized bytes along dimension 1, with the one in front.
+int64_t countGroups(int64_t extent) { return 1 + (extent + kGroup - 1) / kGroup; }
+
 void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
   const char *from = static_cast<const char *>(weight);
   auto *to = static_cast<int8_t *>(blob) + pack.dst_offset;
@@ -190,13 +196,18 @@ void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
       largest = std::max(largest, std::abs(read(k)));
     float scale = largest / 127;
     scales[scaleAt] = scale;
+    int32_t sum = 0;
     for (int64_t k = 0; k < pack.extents[1]; ++k) {
       // Not a number, and what a scale of zero leaves, are zero bytes.
       double quotient = scale > 0 ? double(read(k)) / scale : 0;
-      to[dst + k * pack.dst_strides[1]] =
-          int8_t(std::nearbyint(std::clamp(quotient == quotient ? quotient : 0,
-                                           -127.0, 127.0)));
+      auto byte = int8_t(std::nearbyint(std::clamp(
+          quotient == quotient ? quotient : 0, -127.0, 127.0)));
+      to[dst + (1 + k / kGroup) * pack.dst_strides[1] + k % kGroup] = byte;
+      sum += byte;
     }
+    // Products wrap round, as those of the sums do.
+    int32_t start = int32_t(-128u * uint32_t(sum));
+    std::memcpy(to + dst, &start, sizeof(start));
   });
 }
 
@@ -244,6 +255,7 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
   // More iterations than both sides have elements would be of no use, and a
   // damaged extent must not keep us busy for ever.
   uint64_t count = 1, maxCount = std::max(srcCount, dstCount);
+  bool quantized = pack.mode == GRU_PACK_QUANTIZE;
   bool empty = false;
   for (uint32_t d = 0; d < pack.rank; ++d) {
     int64_t extent = pack.extents[d];
@@ -255,8 +267,11 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
       continue;
     inBounds = inBounds && multiply(count, extent) &&
                src.extend(extent, pack.src_strides[d]) &&
-               dst.extend(extent, pack.dst_strides[d]);
+               dst.extend(quantized && d == 1 ? countGroups(extent) : extent,
+                          pack.dst_strides[d]);
   }
+  if (quantized)
+    inBounds = inBounds && dst.extend(kGroup, 1);
   if (empty)
     return GRU_OK;
   if (!inBounds || count > maxCount)
@@ -264,7 +279,7 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
                 "': absurd extents, found ",
                 Shape{pack.extents, pack.rank, false}, ", expected at most ",
                 maxCount, " elements");
-  if (pack.mode == GRU_PACK_QUANTIZE) {
+  if (quantized) {
     Range scale{int64_t(pack.scale_offset / sizeof(float)),
                 int64_t(pack.scale_offset / sizeof(float))};
     bool fits = pack.scale_offset % sizeof(float) == 0 &&

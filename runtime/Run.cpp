@@ -188,7 +188,7 @@ inline bool bindAgain(gru_session &session, const gru_buffer *inputs,
 struct Run {
   gru_kernel kernel;
   const gru_call *call;
-  uint32_t members;
+  Team *team;
 };
 #ifdef __clang__
 __attribute__((no_sanitize("function")))
@@ -196,10 +196,12 @@ __attribute__((no_sanitize("function")))
 void runMember(void *argument, uint32_t member) {
   const Run &run = *static_cast<const Run *>(argument);
   // A pool may have more than the program has use for.
-  if (member >= run.members)
+  if (member >= run.team->size())
     return;
   FloatEnvironment environment;
+  run.team->enter(member);
   run.kernel(run.call, int32_t(member));
+  run.team->leave(member);
 }
 
 } // namespace
@@ -222,8 +224,7 @@ runOnDevice(gru_session &session) {
 
 [[gnu::noinline]] static gru_status runTeam(gru_session &session) {
   session.team->begin();
-  Run run{session.program->artifact.kernel, &session.call,
-          session.team->size()};
+  Run run{session.program->artifact.kernel, &session.call, session.team};
   if (session.workers)
     session.workers->run(runMember, &run);
   else if (session.pool.run)

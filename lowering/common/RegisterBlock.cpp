@@ -1,6 +1,7 @@
 //===- RegisterBlock.cpp - the register-blocked product --------------------===//
 
 #include "lowering/common/RegisterBlock.h"
+#include "dialect/GRUDialect.h"
 #include "lowering/common/FloatBuilder.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -15,6 +16,10 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
   inner = type.getDimSize(1);
   gates = type.getDimSize(2);
   width = type.getDimSize(3);
+  if (isBytes()) {
+    --inner;
+    width /= 4;
+  }
   Type element = type.getElementType();
   if (isHalf(element) || element.isInteger())
     element = Float32Type::get(type.getContext());
@@ -25,6 +30,10 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
   while (width % lanes != 0)
     lanes /= 2;
   vector = VectorType::get({lanes}, element);
+}
+
+bool PackedColumns::isBytes() const {
+  return cast<MemRefType>(weight.getType()).getElementType().isInteger();
 }
 
 Value gru::plus(OpBuilder &b, Location loc, Value first, int64_t offset) {
@@ -63,8 +72,6 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   Value value = vector::LoadOp::create(b, loc, stored, buffer, indices);
   if (stored == type)
     return value;
-  if (element.isInteger())
-    return arith::SIToFPOp::create(b, loc, type, value);
   return arith::ExtFOp::create(b, loc, type, value);
 }
 
@@ -102,6 +109,21 @@ Value gru::broadcastElement(OpBuilder &b, Location loc, VectorType type,
   return vector::BroadcastOp::create(b, loc, type, value);
 }
 
+Value gru::broadcastBytes(OpBuilder &b, Location loc, int64_t lanes,
+                          Value buffer, ValueRange indices, Value k) {
+  SmallVector<Value> at(indices);
+  at.push_back(columnOf(b, loc, k, 4, 0));
+  auto vectorOf = [&](int64_t size, Type type) {
+    return VectorType::get({size}, type);
+  };
+  Type i8 = b.getI8Type(), i32 = b.getI32Type();
+  Value four = vector::LoadOp::create(b, loc, vectorOf(4, i8), buffer, at);
+  Value word = vector::BitCastOp::create(b, loc, vectorOf(1, i32), four);
+  word = vector::ExtractOp::create(b, loc, word, 0);
+  word = vector::BroadcastOp::create(b, loc, vectorOf(lanes, i32), word);
+  return vector::BitCastOp::create(b, loc, vectorOf(4 * lanes, i8), word);
+}
+
 static Value rounded(OpBuilder &b, Location loc, Value value, Value buffer) {
   Type type = withElementType(value.getType(), elementOf(buffer));
   if (type == value.getType())
@@ -124,7 +146,8 @@ static void prefetchWeights(OpBuilder &b, Location loc,
   auto type = cast<MemRefType>(columns.weight.getType());
   constexpr int64_t kLine = 64, kAhead = 4608, kNearBytes = 256 << 10;
   int64_t elementBytes = type.getElementTypeBitWidth() / 8;
-  int64_t rowBytes = columns.gates * columns.width * elementBytes;
+  int64_t perGate = type.getDimSize(3);
+  int64_t rowBytes = columns.gates * perGate * elementBytes;
   if (type.getNumElements() * elementBytes < kNearBytes)
     return;
   // Past the block's end the next one begins, which is what comes next.
@@ -132,11 +155,11 @@ static void prefetchWeights(OpBuilder &b, Location loc,
   for (int64_t byte = 0; byte < rowBytes; byte += kLine) {
     int64_t column = byte / elementBytes;
     Value gate =
-        indexConstant(b, loc, columns.firstGate + column / columns.width);
+        indexConstant(b, loc, columns.firstGate + column / perGate);
     memref::PrefetchOp::create(
         b, loc, columns.weight,
         ValueRange{block, ahead, gate,
-                   indexConstant(b, loc, column % columns.width)},
+                   indexConstant(b, loc, column % perGate)},
         /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
   }
 }
@@ -254,8 +277,93 @@ SmallVector<Value> gru::emitProduct(
   return SmallVector<Value>(loop.getResults());
 }
 
+SmallVector<Value> gru::emitByteProduct(
+    OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
+    int64_t rows,
+    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+  auto bytes = VectorType::get({4 * columns.lanes}, b.getI8Type());
+  auto integers = VectorType::get({columns.lanes}, b.getI32Type());
+  auto weight = [&](OpBuilder &b, Location loc, Value row, int64_t v) -> Value {
+    Value gate = indexConstant(b, loc, v / columns.vectorsPerGate());
+    Value column = indexConstant(b, loc, v % columns.vectorsPerGate() * 4 *
+                                             columns.lanes);
+    return vector::LoadOp::create(b, loc, bytes, columns.weight,
+                                  ValueRange{block, row, gate, column});
+  };
+  int64_t vectors = columns.vectorsPerRow();
+  // Row 0 holds what the sums begin with.
+  SmallVector<Value> first;
+  for (int64_t v = 0; v < vectors; ++v)
+    first.push_back(vector::BitCastOp::create(
+        b, loc, integers, weight(b, loc, indexConstant(b, loc, 0), v)));
+  SmallVector<Value> sums;
+  for (int64_t row = 0; row < rows; ++row)
+    sums.append(first);
+  auto loop = scf::ForOp::create(
+      b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, columns.inner),
+      indexConstant(b, loc, 1), sums,
+      [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
+        SmallVector<Value> next(sums);
+        if (rows > 1)
+          prefetchWeights(b, loc, columns, block, k);
+        Value weightRow = plus(b, loc, k, 1);
+        auto multiply = [&](int64_t row, int64_t v, Value f, Value w) {
+          Value &sum = next[row * vectors + v];
+          sum = DotBytesOp::create(b, loc, f, w, sum);
+        };
+        // As in emitProduct: the side with fewer values stays in registers.
+        SmallVector<Value> kept;
+        if (rows <= vectors) {
+          for (int64_t row = 0; row < rows; ++row)
+            kept.push_back(left(b, loc, row, k));
+          for (int64_t v = 0; v < vectors; ++v) {
+            Value w = weight(b, loc, weightRow, v);
+            for (int64_t row = 0; row < rows; ++row)
+              multiply(row, v, kept[row], w);
+          }
+        } else {
+          for (int64_t v = 0; v < vectors; ++v)
+            kept.push_back(weight(b, loc, weightRow, v));
+          for (int64_t row = 0; row < rows; ++row) {
+            Value f = left(b, loc, row, k);
+            for (int64_t v = 0; v < vectors; ++v)
+              multiply(row, v, f, kept[v]);
+          }
+        }
+        scf::YieldOp::create(b, loc, next);
+      });
+  return SmallVector<Value>(loop.getResults());
+}
+
+SmallVector<Value>
+gru::scaleSums(OpBuilder &b, Location loc, const PackedColumns &columns,
+               Value kernelScale, Value block, int64_t rows,
+               ArrayRef<Value> sums, ArrayRef<Value> others,
+               function_ref<Value(OpBuilder &, Location, int64_t)> rowScale) {
+  SmallVector<Value> result(sums.size());
+  SmallVector<Value> rowScales;
+  for (int64_t row = 0; row < rows; ++row)
+    rowScales.push_back(vector::BroadcastOp::create(
+        b, loc, columns.vector, rowScale(b, loc, row)));
+  for (int64_t gate = 0; gate < columns.gates; ++gate)
+    for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+      Value scale = loadVector(b, loc, columns.vector, kernelScale,
+                               {block, indexConstant(b, loc, gate)},
+                               v * columns.lanes);
+      for (int64_t row = 0; row < rows; ++row) {
+        int64_t at = columns.position(row, gate, v);
+        Value sum =
+            arith::SIToFPOp::create(b, loc, columns.vector, sums[at]);
+        Value both = arith::MulFOp::create(b, loc, scale, rowScales[row]);
+        result[at] = vector::FMAOp::create(b, loc, sum, both, others[at]);
+      }
+    }
+  return result;
+}
+
 void gru::forColumnBlocks(
-    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts, Value turn,
+    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts,
+    int64_t products, Value turn,
     function_ref<void(OpBuilder &, Location, Value)> body) {
   if (numBlocks == 1)
     return body(b, loc, indexConstant(b, loc, 0));
@@ -278,7 +386,7 @@ void gru::forColumnBlocks(
   if (parts <= 1)
     return loop(b, loc, zero, indexConstant(b, loc, numBlocks));
   Value numParts = indexConstant(b, loc, parts);
-  scf::ParallelOp::create(
+  auto parallel = scf::ParallelOp::create(
       b, loc, zero, numParts, one,
       [&](OpBuilder &b, Location loc, ValueRange part) {
         auto bound = [&](Value i) -> Value {
@@ -289,6 +397,7 @@ void gru::forColumnBlocks(
         Value next = arith::AddIOp::create(b, loc, part[0], one);
         loop(b, loc, bound(part[0]), bound(next));
       });
+  parallel->setAttr(kProductsAttr, b.getI64IntegerAttr(products));
 }
 
 void gru::forRowBlocks(

@@ -18,6 +18,7 @@ namespace gru {
 /// `vector` is what registers hold: half types are computed in f32.
 struct PackedColumns {
   mlir::Value weight;
+  /// Of bytes, `inner` counts the rows of four of gru.quantized_pack.
   int64_t inner, gates, width, lanes;
   int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
   /// Whether the sums of an only row may be made of several chains of additions. How many depends on the width, which depends on the number of
@@ -25,6 +26,8 @@ struct PackedColumns {
   /// for several threads.
   bool inChains = false;
   mlir::VectorType vector;
+
+  bool isBytes() const;
 
   PackedColumns(mlir::Value weight, int64_t vectorBytes);
 
@@ -50,13 +53,34 @@ emitProduct(mlir::OpBuilder &b, mlir::Location loc,
                                            mlir::Value k)>
                 left);
 
+/// The same products of bytes, exact: vectors of i32, where left gives the four bytes
+/// of a row from column 4 k on in all lanes (see broadcastBytes).
+llvm::SmallVector<mlir::Value>
+emitByteProduct(mlir::OpBuilder &b, mlir::Location loc,
+                const PackedColumns &columns, mlir::Value block, int64_t rows,
+                llvm::function_ref<mlir::Value(mlir::OpBuilder &,
+                                               mlir::Location, int64_t row,
+                                               mlir::Value k)>
+                    left);
+
+/// others[r, g, v] + row_scale[row] * kernel_scale[block, g, v] * sums[r, g, v] in
+/// f32. `rowScale` gives the scale of a row as a number.
+llvm::SmallVector<mlir::Value>
+scaleSums(mlir::OpBuilder &b, mlir::Location loc, const PackedColumns &columns,
+          mlir::Value kernelScale, mlir::Value block, int64_t rows,
+          llvm::ArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> others,
+          llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
+                                         int64_t row)>
+              rowScale);
+
 /// Loops over the blocks of columns. With several `parts` these are the
 /// iterations of an scf.parallel, each with neighbouring blocks, which
-/// gru-distribute gives to threads. `turn`, an i1 or null, says that each part is
+/// gru-distribute gives to threads; it is told of the `products`, the
+/// multiplications of all of them. `turn`, an i1 or null, says that each part is
 /// walked backwards.
 void forColumnBlocks(
     mlir::OpBuilder &b, mlir::Location loc, int64_t numBlocks, int64_t parts,
-    mlir::Value turn,
+    int64_t products, mlir::Value turn,
     llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
                             mlir::Value block)>
         body);
@@ -99,6 +123,12 @@ mlir::Value loadColumns(mlir::OpBuilder &b, mlir::Location loc,
 mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
                              mlir::VectorType type, mlir::Value buffer,
                              mlir::ValueRange indices);
+
+/// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector of
+/// 4 * `lanes` bytes.
+mlir::Value broadcastBytes(mlir::OpBuilder &b, mlir::Location loc,
+                           int64_t lanes, mlir::Value buffer,
+                           mlir::ValueRange indices, mlir::Value k);
 
 /// Stores a vector, rounded to the buffer's type.
 void storeVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,

@@ -141,7 +141,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     auto project = [&](Value x, Value kernel, Value bias, Value init) -> Value {
       return PackedDenseOp::create(
                  rewriter, loc, TypeRange{init.getType()}, x, kernel, bias,
-                 init, linearAct(rewriter), op.getTimeMajorAttr(),
+                 /*row_scale=*/Value(), /*kernel_scale=*/Value(), init, linearAct(rewriter), op.getTimeMajorAttr(),
                  rewriter.getI64IntegerAttr(
                      projectionRows(element, inputWidth)))
           .getResult();
@@ -286,7 +286,8 @@ struct DenseToPacked : OpRewritePattern<DenseOp> {
     bool rowwise = activation.isRowwise();
     Value result =
         PackedDenseOp::create(rewriter, loc, TypeRange{type}, op.getInput(),
-                              kernel, bias, init,
+                              kernel, bias, /*row_scale=*/Value(),
+                              /*kernel_scale=*/Value(), init,
                               rowwise ? linearAct(rewriter) : activation,
                               UnitAttr(),
                               rewriter.getI64IntegerAttr(blocking.rows))

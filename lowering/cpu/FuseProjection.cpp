@@ -32,7 +32,7 @@ struct FuseProjectionPass
     if (!op.getProjection() || !op.getProjection().hasOneUse())
       return {};
     auto projection = op.getProjection().getDefiningOp<PackedDenseOp>();
-    bool fits = projection &&
+    bool fits = projection && !projection.isQuantized() &&
                 projection.getActivation().getKind() == ActivationKind::linear &&
                 projection.getTimeMajor() == op.getTimeMajor() &&
                 projection.getKernelType().getDimSize(3) == op.getWidth() &&

@@ -33,7 +33,8 @@ public:
     blockedDim = chooseBlockedDim(input, leading);
     forColumnBlocks(
         b, loc, numBlocks, chooseParts(target, numBlocks, countProducts()),
-        /*turn=*/Value(), [&](OpBuilder &b, Location loc, Value block) {
+        countProducts(), /*turn=*/Value(),
+        [&](OpBuilder &b, Location loc, Value block) {
           SmallVector<Value> sizes;
           for (int64_t dim = 0; dim < leading; ++dim)
             if (dim != blockedDim)
@@ -110,14 +111,8 @@ private:
                                ValueRange{block, indexConstant(b, loc, gate)},
                                v * columns.lanes)
                   : floatConstant(b, loc, columns.vector, 0));
-    sums = emitProduct(
-        b, loc, columns, block, count, sums, /*leftPerGate=*/false,
-        [&](OpBuilder &b, Location loc, int64_t row, int64_t,
-            Value k) -> Value {
-          SmallVector<Value> at(indices[row]);
-          at.push_back(k);
-          return broadcastElement(b, loc, columns.vector, op.getInput(), at);
-        });
+    sums = columns.isBytes() ? addByteProduct(b, loc, block, indices, sums)
+                             : addProduct(b, loc, block, indices, sums);
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
     for (int64_t row = 0; row < count; ++row)
@@ -129,6 +124,36 @@ private:
                                      op.getActivation());
           store(b, loc, y, indices[row], block, gate, v);
         }
+  }
+
+  SmallVector<Value> addProduct(OpBuilder &b, Location loc, Value block,
+                                ArrayRef<SmallVector<Value>> rows,
+                                ArrayRef<Value> sums) {
+    return emitProduct(
+        b, loc, columns, block, rows.size(), sums, /*leftPerGate=*/false,
+        [&](OpBuilder &b, Location loc, int64_t row, int64_t,
+            Value k) -> Value {
+          SmallVector<Value> at(rows[row]);
+          at.push_back(k);
+          return broadcastElement(b, loc, columns.vector, op.getInput(), at);
+        });
+  }
+
+  SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,
+                                    ArrayRef<SmallVector<Value>> rows,
+                                    ArrayRef<Value> others) {
+    SmallVector<Value> sums = emitByteProduct(
+        b, loc, columns, block, rows.size(),
+        [&](OpBuilder &b, Location loc, int64_t row, Value k) {
+          return broadcastBytes(b, loc, columns.lanes, op.getInput(), rows[row],
+                                k);
+        });
+    return scaleSums(b, loc, columns, op.getKernelScale(), block, rows.size(),
+                     sums, others,
+                     [&](OpBuilder &b, Location loc, int64_t row) -> Value {
+                       return memref::LoadOp::create(b, loc, op.getRowScale(),
+                                                     rows[row]);
+                     });
   }
 
   void store(OpBuilder &b, Location loc, Value y, ArrayRef<Value> row,

@@ -19,6 +19,12 @@ void RowEmitter::emitGates(const StepReads &reads) {
 }
 
 void RowEmitter::emitCandidate(const StepReads &reads) {
+  if (!resetAfter && reads.quantizeRow) {
+    s.loop(numUnits, [&](Value k) {
+      s.store(s.mul(s.load(r, k), reads.oldState(k)), resetState, k);
+    });
+    reads.quantizeRow(resetState);
+  }
   s.loop(numUnits, [&](Value u) {
     Value sum;
     if (resetAfter) {
@@ -30,6 +36,8 @@ void RowEmitter::emitCandidate(const StepReads &reads) {
       sum = s.add(reads.input(2, u), s.mul(s.load(r, u), recurrent));
     } else {
       sum = s.sum(reads.input(2, u), numUnits, [&](Value k) {
+        if (reads.quantizeRow)
+          return s.mul(s.load(resetState, k), reads.weight(2, k, u));
         return s.mul(s.mul(s.load(r, k), reads.state(2, k)),
                      reads.weight(2, k, u));
       });
@@ -48,6 +56,10 @@ Value RowEmitter::blend(Value update, Value old, Value u) {
 void Recurrence::emit(Scalar &s) {
   RowEmitter row(s, units, element, activation, recurrentActivation, clip,
                  resetAfter);
+  if (quantizeRow) {
+    row.left = s.alloc({units}, element);
+    row.resetState = s.alloc({units}, element);
+  }
   auto batchSize = cast<MemRefType>(state.getType()).getDimSize(0);
   Value seen = ShapedType::isDynamic(batchSize)
                    ? Value(memref::AllocOp::create(
@@ -81,8 +93,15 @@ void Recurrence::emit(Scalar &s) {
       reads.weight = weight;
       reads.candidateBias = candidateBias;
       reads.oldState = [&](Value u) { return s.load(state, {b, u}); };
+      reads.quantizeRow = quantizeRow;
+      if (quantizeRow) {
+        s.loop(row.numUnits, [&](Value k) {
+          s.store(s.load(state, {b, k}), row.left, k);
+        });
+        quantizeRow(row.left);
+      }
       reads.state = [&](int64_t gate, Value k) {
-        Value h = s.load(state, {b, k});
+        Value h = quantizeRow ? s.load(row.left, k) : s.load(state, {b, k});
         return stateFactor ? s.mul(h, stateFactor(b, gate, k)) : h;
       };
       row.emitGates(reads);

@@ -24,6 +24,9 @@ struct StepReads {
   std::function<Value(Value unit)> candidateBias;
   /// Unmasked, undropped old state.
   std::function<Value(Value unit)> oldState;
+  /// Without reset_after, makes of r * h in a buffer what the candidate's product
+  /// reads of it; null where that reads it as it is.
+  std::function<void(Value row)> quantizeRow;
 };
 
 /// One row's gates and candidate, in buffers of H elements each.
@@ -51,6 +54,8 @@ public:
   FloatAttr clip;
   bool resetAfter;
   Value z, r, candidate, numUnits;
+  /// As far as products read rounded rows: the state and r * h.
+  Value left, resetState;
 };
 
 /// The time loop that gru.gru and gru.recur share.
@@ -72,6 +77,9 @@ struct Recurrence {
   std::function<Value(Value unit)> candidateBias;
   /// Recurrent dropout factor of a gate; null where there is none.
   std::function<Value(Value row, int64_t gate, Value k)> stateFactor;
+  /// Rounds a buffer of one row to what bytes with a scale stand for; null where
+  /// products read rows as they are.
+  std::function<void(Value row)> quantizeRow;
 
   void emit(Scalar &s);
 };

@@ -31,15 +31,16 @@ public:
   LogicalResult run() {
     SmallVector<Operation *> ops;
     func.walk([&](Operation *op) {
-      if (isa<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, PackedDenseOp, RecurOp, StepOp>(
-              op))
+      if (isa<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, QuantizeRowsOp,
+              PackedDenseOp, RecurOp, StepOp>(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
       OpBuilder b(op);
       Scalar s(b, op->getLoc());
       llvm::TypeSwitch<Operation *>(op)
-          .Case<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, PackedDenseOp, RecurOp, StepOp>(
+          .Case<GRUOp, CellOp, DenseOp, PackOp, QuantizedPackOp, QuantizeRowsOp,
+                PackedDenseOp, RecurOp, StepOp>(
               [&](auto typed) { lower(s, typed); });
       op->erase();
     }
@@ -365,18 +366,27 @@ private:
     Value result = alloc(op.getResult()), scale = alloc(op.getScale());
     int64_t units =
         cast<MemRefType>(source.getType()).getDimSize(1) / int64_t(op.getGates());
-    Value numRows = s.index(type.getDimSize(1));
+    Value numRows = s.index(cast<MemRefType>(source.getType()).getDimSize(0));
+    int64_t width = type.getDimSize(3) / 4;
     SmallVector<Value> sizes{s.index(type.getDimSize(0)),
-                             s.index(type.getDimSize(2)),
-                             s.index(type.getDimSize(3))};
+                             s.index(type.getDimSize(2)), s.index(width)};
+    // What sums begin with, in row 0, is of no use to sums of real numbers, nor is
+    // what is behind the last row.
+    SmallVector<Value> all;
+    for (int64_t size : type.getShape())
+      all.push_back(s.index(size));
+    Value nothing =
+        arith::ConstantOp::create(s.b, s.loc, s.b.getIntegerAttr(byte, 0));
+    forEachIndex(s.b, s.loc, all, [&](OpBuilder &b, Location loc, ValueRange at) {
+      memref::StoreOp::create(b, loc, nothing, result, at);
+    });
     forEachIndex(s.b, s.loc, sizes, [&](OpBuilder &inner, Location,
                                         ValueRange at) {
       OpBuilder::InsertionGuard guard(s.b);
       s.b.restoreInsertionPoint(inner.saveInsertionPoint());
       Value block = at[0], gate = at[1], lane = at[2];
       Value unit = s.addIndex(
-          arith::MulIOp::create(s.b, s.loc, block, s.index(type.getDimSize(3))),
-          lane);
+          arith::MulIOp::create(s.b, s.loc, block, s.index(width)), lane);
       Value inside = arith::CmpIOp::create(
           s.b, s.loc, arith::CmpIPredicate::slt, unit, s.index(units));
       // Padding reads a valid place and takes zero instead.
@@ -403,11 +413,89 @@ private:
         Value quotient = math::RoundEvenOp::create(
             s.b, s.loc, arith::DivFOp::create(s.b, s.loc, read(k), divisor));
         s.store(arith::FPToSIOp::create(s.b, s.loc, byte, quotient), result,
-                {block, k, gate, lane});
+                quantizedPlace(s, block, k, gate, lane));
       });
     });
     op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, result));
     op.getScale().replaceAllUsesWith(asTensor(s.b, s.loc, scale));
+  }
+
+  /// Where gru.quantized_pack puts a byte.
+  static SmallVector<Value> quantizedPlace(Scalar &s, Value block, Value k,
+                                           Value gate, Value lane) {
+    Value four = s.index(4);
+    Value row = s.addIndex(arith::DivUIOp::create(s.b, s.loc, k, four), s.index(1));
+    Value column = s.addIndex(arith::MulIOp::create(s.b, s.loc, lane, four),
+                              arith::RemUIOp::create(s.b, s.loc, k, four));
+    return {block, row, gate, column};
+  }
+
+  /// x / scale to the nearest whole number, where scale is the largest magnitude of a
+  /// row divided by 127 and not all but zero.
+  static Value quotient(Scalar &s, Value x, Value scale, Value divides) {
+    Value divisor = s.select(divides, scale, s.number(x.getType(), 1));
+    Value rounded = math::RoundEvenOp::create(
+        s.b, s.loc, arith::DivFOp::create(s.b, s.loc, x, divisor));
+    return s.select(divides, rounded, s.number(x.getType(), 0));
+  }
+
+  /// The scale of a row of bytes, and whether it divides.
+  static std::pair<Value, Value>
+  rowScale(Scalar &s, Type element, Value size,
+           function_ref<Value(Value k)> read) {
+    Value largest =
+        s.fold(s.number(element, 0), size, [&](Value so, Value k) -> Value {
+          return arith::MaximumFOp::create(
+              s.b, s.loc, so, math::AbsFOp::create(s.b, s.loc, read(k)));
+        });
+    Value divides =
+        arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OGT, largest,
+                              s.number(element, 1e-30));
+    return {arith::DivFOp::create(s.b, s.loc, largest, s.number(element, 127)),
+            divides};
+  }
+
+  void lower(Scalar &s, QuantizeRowsOp op) {
+    Value x = asBuffer(s.b, s.loc, op.getInput());
+    Value bytes = destination(s, op.getBytes());
+    Value scale = destination(s, op.getScale());
+    auto type = cast<MemRefType>(x.getType());
+    SmallVector<Value> rows;
+    for (int64_t dim = 0; dim + 1 < type.getRank(); ++dim)
+      rows.push_back(sizeOf(s.b, s.loc, x, dim));
+    Value columns = s.index(type.getShape().back());
+    forEachIndex(s.b, s.loc, rows, [&](OpBuilder &inner, Location,
+                                       ValueRange row) {
+      OpBuilder::InsertionGuard guard(s.b);
+      s.b.restoreInsertionPoint(inner.saveInsertionPoint());
+      auto at = [&](Value k) {
+        SmallVector<Value> at(row);
+        at.push_back(k);
+        return at;
+      };
+      auto [step, divides] =
+          rowScale(s, type.getElementType(), columns,
+                   [&](Value k) { return s.load(x, at(k)); });
+      s.store(step, scale, row);
+      s.loop(columns, [&, step = step, divides = divides](Value k) {
+        Value byte = s.add(quotient(s, s.load(x, at(k)), step, divides),
+                           s.number(type.getElementType(), 128));
+        s.store(arith::FPToUIOp::create(s.b, s.loc, s.b.getI8Type(), byte),
+                bytes, at(k));
+      });
+    });
+    if (op.getNumResults() == 0)
+      return;
+    op.getResult(0).replaceAllUsesWith(asTensor(s.b, s.loc, bytes));
+    op.getResult(1).replaceAllUsesWith(asTensor(s.b, s.loc, scale));
+  }
+
+  /// A byte of gru.quantize_rows as the number that it stands for.
+  static Value dequantized(Scalar &s, Value bytes, ValueRange at, Value scale) {
+    Type element = scale.getType();
+    Value byte =
+        arith::UIToFPOp::create(s.b, s.loc, element, s.load(bytes, at));
+    return s.mul(s.sub(byte, s.number(element, 128)), scale);
   }
 
   /// [NB, ..., W] at unit u: block u / W, lane u % W.
@@ -434,7 +522,13 @@ private:
     Value bias = op.getBias() ? asBuffer(s.b, s.loc, op.getBias()) : Value();
     Value y = destination(s, op.getInit());
     Type element = op.getInitType().getElementType();
-    int64_t width = op.getKernelType().getDimSize(3);
+    int64_t width =
+        op.getKernelType().getDimSize(3) / (op.isQuantized() ? 4 : 1);
+    auto buffer = [&](Value value) {
+      return value ? asBuffer(s.b, s.loc, value) : Value();
+    };
+    Value rowScale = buffer(op.getRowScale());
+    Value kernelScale = buffer(op.getKernelScale());
     if (!op.isProjection()) {
       emitDense(
           s, x, y, op.getActivation(),
@@ -449,7 +543,10 @@ private:
             return s.loadAs(element, kernel, {block, k, s.index(0), lane});
           });
     } else {
-      Value inner = sizeOf(s.b, s.loc, x, 2);
+      // Behind the last column there are zeros times whatever.
+      Value inner = op.isQuantized()
+                        ? s.index(4 * (op.getKernelType().getDimSize(1) - 1))
+                        : sizeOf(s.b, s.loc, x, 2);
       SmallVector<Value> sizes;
       for (int64_t dim = 0; dim < 5; ++dim)
         sizes.push_back(sizeOf(s.b, s.loc, y, dim));
@@ -468,8 +565,12 @@ private:
           SmallVector<Value> from{at[1], at[0], k};
           if (op.getTimeMajor())
             std::swap(from[0], from[1]);
-          return s.mul(s.load(x, from),
-                       s.loadAs(element, kernel, {block, k, at[3], lane}));
+          Value left =
+              rowScale ? dequantized(s, x, from,
+                                     s.load(rowScale, ArrayRef(from).take_front(2)))
+                       : s.load(x, from);
+          return s.mul(left, scaledWeight(s, element, kernel, kernelScale, block,
+                                          k, at[3], lane));
         });
         Value value = ActivationOp::create(s.b, s.loc, element, sum,
                                            op.getActivation());
@@ -495,9 +596,11 @@ private:
   /// A kernel's element, times the scale of its column where it has one.
   static Value scaledWeight(Scalar &s, Type element, Value kernel, Value scale,
                             Value block, Value k, Value gate, Value lane) {
-    Value weight = s.loadAs(element, kernel, {block, k, gate, lane});
     if (!scale)
-      return weight;
+      return s.loadAs(element, kernel, {block, k, gate, lane});
+    Value weight = arith::SIToFPOp::create(
+        s.b, s.loc, element,
+        s.load(kernel, quantizedPlace(s, block, k, gate, lane)));
     return s.mul(weight, s.loadAs(element, scale, {block, gate, lane}));
   }
 
@@ -584,6 +687,14 @@ private:
       loop.stateFactor = [&](Value row, int64_t gate, Value k) {
         return s.load(dropout, {s.index(gate), row, k});
       };
+    if (op.isQuantized())
+      loop.quantizeRow = [&](Value row) {
+        auto [step, divides] = rowScale(s, loop.element, s.index(loop.units),
+                                        [&](Value k) { return s.load(row, k); });
+        s.loop(s.index(loop.units), [&, step = step, divides = divides](Value k) {
+          s.store(s.mul(quotient(s, s.load(row, k), step, divides), step), row, k);
+        });
+      };
     loop.state = destination(s, op.getState());
     if (op.getSequence())
       loop.sequence = destination(s, op.getSequence());
@@ -605,7 +716,7 @@ private:
 
   void lower(Scalar &s, StepOp op) {
     auto state = cast<MemRefType>(op.getState().getType());
-    int64_t width = cast<MemRefType>(op.getKernel().getType()).getDimSize(3);
+    int64_t width = op.getWidth();
     int64_t units = op.getUnits();
     Type element = state.getElementType();
     // Scratch of a row belongs in front of all loops: the time loop is around.
@@ -630,8 +741,14 @@ private:
       auto dropoutMask = [&](int64_t gate, Value k) {
         return s.load(op.getRecurrentDropoutMask(), {s.index(gate), b, k});
       };
+      // What a product reads of `values`, or of the bytes made of them.
+      auto left = [&](Value values, Value k) {
+        return op.getBytes() ? dequantized(s, op.getBytes(), {b, k},
+                                           s.load(op.getRowScale(), b))
+                             : s.load(values, {b, k});
+      };
       reads.state = [&](int64_t gate, Value k) {
-        Value h = s.load(op.getState(), {b, k});
+        Value h = left(op.getState(), k);
         return op.getRecurrentDropoutMask() ? s.mul(h, dropoutMask(gate, k))
                                             : h;
       };
@@ -651,8 +768,10 @@ private:
       if (op.getPhase() == StepPhase::gates) {
         s.loop(row.numUnits, [&](Value u) {
           s.store(s.load(row.z, u), op.getUpdate(), {b, u});
-          s.store(s.mul(s.load(row.r, u), reads.state(2, u)),
-                  op.getResetState(), {b, u});
+          Value h = s.load(op.getState(), {b, u});
+          if (op.getRecurrentDropoutMask())
+            h = s.mul(h, dropoutMask(2, u));
+          s.store(s.mul(s.load(row.r, u), h), op.getResetState(), {b, u});
         });
         return;
       }
@@ -661,8 +780,7 @@ private:
       } else {
         s.loop(row.numUnits, [&](Value u) {
           Value sum = s.sum(reads.input(2, u), row.numUnits, [&](Value k) {
-            return s.mul(s.load(op.getResetState(), {b, k}),
-                         reads.weight(2, k, u));
+            return s.mul(left(op.getResetState(), k), reads.weight(2, k, u));
           });
           s.store(sum, row.candidate, u);
         });

@@ -242,7 +242,7 @@ class Model:
         timesteps=0        0: decided by each call
         target="auto"      "cpu", "reference", "cudnn", "gpu", "halide"
         threads=1, mcpu="", require_backend=""
-        weight_type=""     "bf16" or "int8" stores float32 kernels in fewer bytes
+        weight_type=""     "bf16" stores float32 kernels so, "int8" multiplies bytes
         training=False     the variant whose dropout acts, for every call
         masks={}           dropout masks that are inputs of it: shapes by name
         activities=False   further outputs, for `losses`

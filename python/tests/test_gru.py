@@ -45,7 +45,7 @@ class Load(unittest.TestCase):
             program(self.x.astype(np.complex64))
 
     def test_weight_type(self):
-        program = self.model.compile(batch=self.x.shape[0], weight_type="int8")
+        program = self.model.compile(batch=self.x.shape[0], weight_type="bf16")
         found = program(self.x)
         np.testing.assert_allclose(found, self.expected, atol=2e-2)
         self.assertGreater(np.abs(found - self.expected).max(), 1e-5)

@@ -879,7 +879,7 @@ func.func @gru_random_normal_c4(%key: tensor<3xi64>, %x: tensor<2x3xf32>) {
 
 func.func @gru_quantized_pack_part(%x: tensor<2x12xf32>) {
   // expected-error @+1 {{part is 'input_bias', expected all, gates or candidate}}
-  %0, %1 = gru.quantized_pack %x {part = #gru.part<input_bias>, gates = 3, width = 16} : tensor<2x12xf32> -> tensor<1x2x3x16xi8>, tensor<1x3x16xf32>
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<input_bias>, gates = 3, width = 16} : tensor<2x12xf32> -> tensor<1x2x3x64xi8>, tensor<1x3x16xf32>
   return
 }
 
@@ -887,7 +887,56 @@ func.func @gru_quantized_pack_part(%x: tensor<2x12xf32>) {
 
 func.func @gru_quantized_pack_scale(%x: tensor<4x12xf32>) {
   // expected-error @+1 {{scale}}
-  %0, %1 = gru.quantized_pack %x {part = #gru.part<gates>, gates = 3, width = 16} : tensor<4x12xf32> -> tensor<1x4x2x16xi8>, tensor<1x3x16xf32>
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<gates>, gates = 3, width = 16} : tensor<4x12xf32> -> tensor<1x2x2x64xi8>, tensor<1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_quantized_pack_shape(%x: tensor<5x12xf32>) {
+  // expected-error @+1 {{result is 1x2x3x64, expected 1x3x3x64 (blocks of width units, four rows in one)}}
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<all>, gates = 3, width = 16} : tensor<5x12xf32> -> tensor<1x2x3x64xi8>, tensor<1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_quantized_pack_c1(%x: tensor<65537x12xf32>) {
+  // expected-error @+1 {{source has 65537 rows, expected at most 65536, whose sums fit an i32}}
+  %0, %1 = gru.quantized_pack %x {part = #gru.part<all>, gates = 3, width = 16} : tensor<65537x12xf32> -> tensor<1x16386x3x64xi8>, tensor<1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_quantize_rows_c1(%x: tensor<2x5xf32>, %q: tensor<2x5xi8>, %s: tensor<2xf32>) {
+  // expected-error @+1 {{bytes is 2x5, expected 2x16 (the input's, its columns to a multiple of 16)}}
+  %0:2 = gru.quantize_rows ins(%x : tensor<2x5xf32>) outs(%q, %s : tensor<2x5xi8>, tensor<2xf32>) -> tensor<2x5xi8>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @gru_packed_dense_c4(%x: tensor<2x5x16xi8>, %w: tensor<1x3x3x64xi8>, %e: tensor<5x2x1x3x16xf32>) {
+  // expected-error @+1 {{expected scales with operands of i8}}
+  %0 = gru.packed_dense ins(%x, %w : tensor<2x5x16xi8>, tensor<1x3x3x64xi8>) outs(%e : tensor<5x2x1x3x16xf32>) {activation = #gru.act<linear>} -> tensor<5x2x1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_packed_dense_c4_columns(%x: tensor<2x5x32xi8>, %w: tensor<1x3x3x64xi8>, %r: tensor<2x5xf32>, %s: tensor<1x3x16xf32>, %e: tensor<5x2x1x3x16xf32>) {
+  // expected-error @+1 {{kernel is 1x3x3x64, expected a quarter of the columns of the input, which is 2x5x32, and one as its second}}
+  %0 = gru.packed_dense ins(%x, %w : tensor<2x5x32xi8>, tensor<1x3x3x64xi8>) scales(%r, %s : tensor<2x5xf32>, tensor<1x3x16xf32>)
+      outs(%e : tensor<5x2x1x3x16xf32>) {activation = #gru.act<linear>} -> tensor<5x2x1x3x16xf32>
+  return
+}
+
+// -----
+
+func.func @gru_dot_bytes(%x: vector<16xi8>, %s: vector<8xi32>) {
+  // expected-error @+1 {{has 16 bytes for 8 lanes, expected four to a lane}}
+  %0 = gru.dot_bytes %x, %x, %s : vector<16xi8>, vector<8xi32>
   return
 }
 

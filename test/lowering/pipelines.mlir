@@ -4,6 +4,8 @@
 // RUN: %gru-opt --gru-to-cpu="stop-after=legalize" --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=LEGALIZE
 // RUN: %gru-opt --gru-to-reference="stop-after=loops" --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=BISECT
 // RUN: %gru-opt --gru-to-cpu=threads=2 --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=TEAM
+// RUN: %gru-opt --gru-to-cpu="weight-type=int8 byte-products=vpdpbusd" --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=INT8
+// RUN: %gru-opt --gru-to-cpu=weight-type=bf16 --dump-pass-pipeline %s -o %t 2>&1 | FileCheck %s --check-prefix=BF16
 // RUN: %gru-opt %s --gru-to-cpu --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
 // RUN: %gru-opt %s --gru-to-cpu="vector-bytes=16 registers=16" --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
 // RUN: %gru-opt %s --gru-to-reference --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
@@ -11,6 +13,13 @@
 // RUN: %gru-opt %s --gru-to-reference="stop-after=loops" --verify-each --mlir-print-op-generic | FileCheck %s --check-prefix=LLVM
 // RUN: %gru-opt %s --gru-to-cpu="stop-after=sequence" | FileCheck %s --check-prefix=SEQUENCE
 // RUN: %gru-opt %s --gru-to-cpu="stop-after=loops" | FileCheck %s --check-prefix=LOOPS
+
+// INT8: convert-gru-layers-to-sequence
+// INT8: gru-quantize-layers{min-bytes=32768}
+// INT8: gru-fuse-projection
+// INT8: gru-lower-dot-bytes{instruction=vpdpbusd}
+// BF16: gru-fuse-projection
+// BF16: gru-narrow-weights
 
 // TEAM: convert-gru-step-to-vector{registers=32 threads=2 vector-bytes=64}
 // TEAM: gru-lower-entry
@@ -32,6 +41,8 @@
 // CPU: convert-gru-recur-to-loops
 // CPU: convert-gru-step-to-vector{registers=32 threads=1 vector-bytes=64}
 // CPU: convert-gru-packed-dense-to-vector{threads=1 vector-bytes=64}
+// CPU: convert-gru-quantize-rows-to-vector{threads=1 vector-bytes=64}
+// CPU: gru-lower-dot-bytes{instruction=none}
 // CPU: convert-linalg-to-loops
 // CPU: gru-lower-copies
 // CPU: gru-plan-memory

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <random>
 #include <thread>
@@ -171,6 +172,18 @@ TEST(Compile, StoresKernelsInFewerBytes) {
     EXPECT_LE(error, *type ? 0.02 : 3e-6) << type;
     EXPECT_GE(error, *type ? 1e-5 : 0) << type;
   }
+  // A row that holds something that is not a number gives nothing else, as exact
+  // products do, and the other row is not touched.
+  x[3] = std::numeric_limits<float>::quiet_NaN();
+  auto program = compile(
+      *model, {.batch = batch, .target = "cpu", .weight_type = "int8"});
+  Session session = program->session({.max_timesteps = time});
+  std::vector<float> y(batch * time * units);
+  ASSERT_TRUE(session.run({{x.data(), {batch, time, features}}},
+                          {{y.data(), {batch, time, units}}}));
+  for (int64_t i = 0; i < batch * time * units; ++i)
+    EXPECT_EQ(std::isnan(y[i]), i < time * units) << i;
+
   auto unknown = compile(*model, {.target = "cpu", .weight_type = "int4"});
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().message(),

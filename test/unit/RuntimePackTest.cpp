@@ -84,21 +84,33 @@ TEST(RuntimePack, AccumulatesAndReduces) {
 }
 
 TEST(RuntimePack, Quantizes) {
-  // Columns: the largest is exact, ties (1.5) go to even, zeros have no scale.
-  float w[3][4] = {{127, -2.4f, 0, 1}, {1.5f, 5, 0, NAN}, {-2.5f, 1, 0, -4}};
-  gru_plan_pack pack = PlanBuilder::pack(0, GRU_F32, GRU_I8, 0, {1, 3, 1, 4},
-                                         {0, 4, 0, 1}, {0, 4, 0, 1});
+  // Columns: the largest is exact, ties (1.5) go to even, zeros have no scale. Five
+  // rows, so that a second group of four is not full.
+  float w[5][4] = {{127, -2.4f, 0, 1},
+                   {1.5f, 5, 0, NAN},
+                   {-2.5f, 1, 0, -4},
+                   {3, 0, 0, 0},
+                   {-7, 5, 0, 3}};
+  gru_plan_pack pack = PlanBuilder::pack(0, GRU_F32, GRU_I8, 0, {1, 5, 1, 4},
+                                         {0, 4, 0, 1}, {0, 16, 0, 4});
   pack.mode = GRU_PACK_QUANTIZE;
-  pack.scale_offset = 16;
+  pack.scale_offset = 48;
   pack.scale_strides[3] = 1;
-  std::vector<float> blob = runPacks<float>(GRU_F32, w, {3, 4}, {pack});
-  EXPECT_EQ(blob[4], 1);
-  EXPECT_EQ(blob[5], 5.f / 127);
-  EXPECT_EQ(blob[6], 0);
-  EXPECT_EQ(blob[7], 4.f / 127);
-  int8_t bytes[12];
-  std::memcpy(bytes, blob.data(), sizeof(bytes));
-  EXPECT_THAT(bytes, ElementsAre(127, -61, 0, 32, 2, 127, 0, 0, -2, 25, 0, -127));
+  std::vector<float> blob = runPacks<float>(GRU_F32, w, {5, 4}, {pack});
+  EXPECT_EQ(blob[12], 1);
+  EXPECT_EQ(blob[13], 5.f / 127);
+  EXPECT_EQ(blob[14], 0);
+  EXPECT_EQ(blob[15], 4.f / 127);
+  int32_t starts[4];
+  std::memcpy(starts, blob.data(), sizeof(starts));
+  EXPECT_THAT(starts, ElementsAre(-128 * (127 + 2 - 2 + 3 - 7),
+                                  -128 * (-61 + 127 + 25 + 127), 0,
+                                  -128 * (32 - 127 + 95)));
+  int8_t bytes[32];
+  std::memcpy(bytes, blob.data() + 4, sizeof(bytes));
+  EXPECT_THAT(bytes, ElementsAre(127, 2, -2, 3, -61, 127, 25, 0, 0, 0, 0, 0, 32, 0,
+                                 -127, 0, -7, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0, 0,
+                                 95, 0, 0, 0));
 }
 
 TEST(RuntimePack, ScalarEmptyAndUnaligned) {

@@ -102,6 +102,32 @@ llvm::Error gru::checkExpected(raw_ostream &os, const Arguments &arguments,
   return failed.empty() ? llvm::Error::success() : createStringError(failed);
 }
 
+/// The largest errors in each quarter of the timesteps, which show whether an error
+/// grows from step to step.
+static void printDrift(raw_ostream &os, const Array &values,
+                       const Array &expected, const std::vector<int64_t> &dims) {
+  constexpr int64_t kParts = 4;
+  const std::vector<int64_t> &shape = values.shape;
+  // A sequence's time is open, else the second dimension.
+  auto open = llvm::find(dims, -1);
+  size_t timeDim = open == dims.end() ? 1 : open - dims.begin();
+  if (shape.size() != 3 || shape[timeDim] < 2 * kParts)
+    return;
+  std::vector<double> found = toDoubles(values), wanted = toDoubles(expected);
+  int64_t inner = 1, time = shape[timeDim];
+  for (size_t dim = timeDim + 1; dim < shape.size(); ++dim)
+    inner *= shape[dim];
+  double largest[kParts] = {};
+  for (size_t i = 0; i < found.size(); ++i) {
+    double &part = largest[int64_t(i) / inner % time * kParts / time];
+    part = std::max(part, std::abs(found[i] - wanted[i]));
+  }
+  os << "  by quarters of the " << time << " timesteps:";
+  for (double error : largest)
+    os << ' ' << format("%.3g", error);
+  os << '\n';
+}
+
 llvm::Error gru::verify(raw_ostream &os, const Model &model,
                         const Arguments &arguments, std::span<const Call> calls,
                         const Outputs &outputs) {
@@ -119,6 +145,7 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   if (arguments.losses)
     if (llvm::Error error = addLosses(model, *expected))
       return error;
+  std::vector<TensorInfo> infos = reference->outputs();
   std::string failed;
   for (size_t call = 0; call < outputs.calls.size(); ++call) {
     for (size_t i = 0; i < outputs.calls[call].size(); ++i) {
@@ -129,6 +156,10 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
                                       arguments.atol, arguments.rtol);
       printDifference(os, difference);
       os << " from the reference in float64\n";
+      // Losses have been added behind the program's outputs.
+      if (!arguments.weightType.empty() && i < infos.size())
+        printDrift(os, outputs.calls[call][i], expected->calls[call][i],
+                   infos[i].dims);
       if (!difference.within && failed.empty())
         failed = prefix(call, outputs.calls.size()) + outputs.names[i];
     }

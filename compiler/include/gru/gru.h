@@ -245,9 +245,9 @@ typedef struct gru_compile_options {
      NULL: none. */
   const char *halide_schedule;
   /* With target cpu: "bf16" stores float32 recurrent kernels, and other kernels
-     where few rows use them, rounded to half the bytes; "int8" stores recurrent
-     kernels in a quarter, with a scale for each column. All is computed in float32
-     as before. Faster where a layer waits for its weights, less exact: gru-run
+     where few rows use them, rounded to half the bytes; "int8" makes bytes of the
+     kernels of recurrent layers and, with a scale for each row, of what these are
+     multiplied with; the rest is float32 as before. Faster, less exact: gru-run
      --verify tells how much. NULL: as in the model. */
   const char *weight_type;
   /* Nonzero: outputs `profile:LAYER`, i64 [4], behind the others give the clock's

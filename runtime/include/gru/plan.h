@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 #define GRU_PLAN_MAGIC 0x4e4c5047u /* "GPLN" */
-#define GRU_PLAN_VERSION 3u
+#define GRU_PLAN_VERSION 4u
 
 /* No tensor and no pack has more dimensions. */
 #define GRU_MAX_RANK 6
@@ -134,7 +134,12 @@ typedef enum gru_plan_pack_mode {
    types. The cast rounds to nearest even.
    A quantizing pack goes from f32 to i8 and divides what it copies by a scale, f32,
    one for each choice of indices but that of dimension 1: the largest magnitude of
-   the sources with these, divided by 127. Zero is divided by no scale. */
+   the sources with these, divided by 127. Zero is divided by no scale. Along
+   dimension 1, four bytes stand side by side, and in front of them what takes an
+   excess of 128 in each factor away from a sum of products: where i is 0 in this
+   dimension, the four bytes of the destination are an int32_t, -128 times the sum
+   of the bytes, and index k of the source goes to 1 + k/4 of the destination, k%4
+   bytes behind. */
 typedef struct gru_plan_pack {
   uint32_t weight;                /* index of the source weight */
   gru_dtype src_dtype, dst_dtype; /* src_dtype is that weight's */

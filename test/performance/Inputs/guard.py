@@ -14,6 +14,8 @@ import sys
 
 CPU = "skylake-avx512"  # two FMA units: half a cycle for each at best
 
+BYTES_CPU = "cascadelake"  # two units that multiply bytes, too
+
 # batch, timesteps, features, units, reset_after: LLVM instructions, cycles per FMA.
 KERNELS = {
     (1, 0, 80, 256, True): (700, 0.75),
@@ -22,6 +24,13 @@ KERNELS = {
     (32, 0, 128, 256, True): (790, 0.75),
     (32, 0, 8, 4, True): (750, 0.9),
     (4, 0, 64, 100, False): (940, 0.75),
+}
+
+# The same of products of bytes: cycles per vpdpbusd.
+BYTES_KERNELS = {
+    (1, 0, 80, 256, True): (1180, 0.75),
+    (32, 0, 128, 256, True): (1430, 0.75),
+    (4, 0, 64, 100, False): (1500, 0.75),
 }
 
 MODEL = """
@@ -38,7 +47,7 @@ func.func @main(%x: tensor<?x?x{F}xf32> {{gru.name = "x"}},
 """
 
 
-def emit(gru_opt, kind, batch, timesteps, features, units, reset_after):
+def emit(gru_opt, kind, cpu, options, batch, timesteps, features, units, reset_after):
     gates = 3 * units
     text = MODEL.format(
         F=features,
@@ -47,9 +56,10 @@ def emit(gru_opt, kind, batch, timesteps, features, units, reset_after):
         B=f"2x{gates}" if reset_after else gates,
         R=", reset_after" if reset_after else "",
     )
-    command = [gru_opt, "-", "--target=cpu", f"--mcpu={CPU}", f"--emit={kind}"]
+    command = [gru_opt, "-", "--target=cpu", f"--mcpu={cpu}", f"--emit={kind}"]
     command += ["--mtriple=x86_64-linux-gnu", f"--batch={batch}"]
     command += [f"--timesteps={timesteps}"] if timesteps else []
+    command += options
     done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -61,9 +71,8 @@ def count_instructions(text):
     return sum(bool(re.match(r"  [%a-z]", line)) for line in text.splitlines())
 
 
-def find_hot_loop(text):
-    """The block that jumps to itself and is most of all fused multiply-adds: the
-    products, not the activations."""
+def find_hot_loop(text, product):
+    """The block that jumps to itself and is most of all products."""
     blocks, name = {}, None
     for line in text.splitlines():
         label = re.match(r"(\.L\w+):", line)
@@ -77,17 +86,17 @@ def find_hot_loop(text):
         for name, block in blocks.items()
         if any(line.split()[0][0] == "j" and name in line.split() for line in block)
     ]
-    loops = [block for block in loops if count_fma(block) >= 6]
-    return max(loops, key=lambda block: count_fma(block) / len(block))
+    loops = [block for block in loops if count(block, product) >= 6]
+    return max(loops, key=lambda block: count(block, product) / len(block))
 
 
-def count_fma(block):
-    return sum("vfmadd" in line for line in block)
+def count(block, instruction):
+    return sum(instruction in line for line in block)
 
 
-def count_cycles(llvm_mca, block):
+def count_cycles(llvm_mca, cpu, block):
     iterations = 200
-    command = [llvm_mca, f"-mcpu={CPU}", "-mtriple=x86_64-linux-gnu"]
+    command = [llvm_mca, f"-mcpu={cpu}", "-mtriple=x86_64-linux-gnu"]
     done = subprocess.run(
         command + [f"-iterations={iterations}"],
         input="\n".join(block) + "\n",
@@ -101,19 +110,28 @@ def count_cycles(llvm_mca, block):
 def main():
     gru_opt, llvm_mca = sys.argv[1:]
     failed = False
-    for kernel, (most_instructions, most_cycles) in KERNELS.items():
-        instructions = count_instructions(emit(gru_opt, "llvm", *kernel))
-        loop = find_hot_loop(emit(gru_opt, "asm", *kernel))
-        fma = count_fma(loop)
-        cycles = count_cycles(llvm_mca, loop) / max(fma, 1)
-        wrong = instructions > most_instructions or cycles > most_cycles or not fma
-        failed |= wrong
-        print(
-            f"{kernel}: {instructions} LLVM instructions (at most "
-            f"{most_instructions}), innermost loop {len(loop)} instructions, {fma} "
-            f"fused multiply-adds of {cycles:.2f} cycles (at most {most_cycles})"
-            f"{': TOO MUCH' if wrong else ''}"
-        )
+    for kernels, cpu, options, product in (
+        (KERNELS, CPU, [], "vfmadd"),
+        (BYTES_KERNELS, BYTES_CPU, ["--weight-type=int8"], "vpdpbusd"),
+    ):
+        for kernel, (most_instructions, most_cycles) in kernels.items():
+            text = emit(gru_opt, "llvm", cpu, options, *kernel)
+            instructions = count_instructions(text)
+            loop = find_hot_loop(emit(gru_opt, "asm", cpu, options, *kernel), product)
+            products = count(loop, product)
+            cycles = count_cycles(llvm_mca, cpu, loop) / max(products, 1)
+            wrong = (
+                instructions > most_instructions
+                or cycles > most_cycles
+                or not products
+            )
+            failed |= wrong
+            print(
+                f"{kernel}: {instructions} LLVM instructions (at most "
+                f"{most_instructions}), innermost loop {len(loop)} instructions, "
+                f"{products} {product} of {cycles:.2f} cycles (at most {most_cycles})"
+                f"{': TOO MUCH' if wrong else ''}"
+            )
     sys.exit(failed)
 
 
