@@ -58,7 +58,7 @@ TEST(RuntimePlan, Header) {
   expectDamaged(plan, "plan: wrong magic number");
   plan = makePlan().bytes();
   plan[4] = 9;
-  expectDamaged(plan, "plan: unknown version, found 9, expected 3",
+  expectDamaged(plan, "plan: unknown version, found 9, expected 4",
                 GRU_UNSUPPORTED);
   plan = makePlan().bytes();
   plan.push_back(0);
