@@ -143,7 +143,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
   // Results and concatenations are computed where they are wanted.
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(createEliminateEmptyTensorsPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.functionBoundaryTypeConversion =
       bufferization::LayoutMapOption::IdentityLayoutMap;
@@ -163,9 +163,15 @@ static void loops(OpPassManager &pm, const PipelineOptions &options) {
   // reference is for reading.
   if (options.backend == "cpu" && options.target.threads == 1)
     pm.addPass(createShareKernelsPass());
-  // Threads would have to agree on what they find in the mask.
+  // Not if their times are asked for one by one.
+  if (options.target.threads > 1 && options.clock.empty())
+    pm.addNestedPass<func::FuncOp>(
+        createRunSideBySidePass({options.target.threads}));
+  // On cpu each block of rows is asked for by itself. Threads would have to agree
+  // on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
-  pass.skipMasked = options.target.threads == 1;
+  pass.skipMasked =
+      options.backend == "halide" && options.target.threads == 1;
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 
