@@ -30,16 +30,16 @@ Value gru::makeBufferAt(OpBuilder &b, Location loc,
     descriptor.setAllocatedPtr(b, loc, address);
     descriptor.setAlignedPtr(b, loc, address);
     descriptor.setOffset(b, loc, constant(0));
-    Value product = constant(1);
+    Value stride, inner;
     for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
       Value elements = size(dim);
+      // Those that a type leaves open follow from what lies behind.
+      stride = ShapedType::isDynamic(strides[dim])
+                   ? LLVM::MulOp::create(b, loc, stride, inner).getResult()
+                   : constant(strides[dim]);
       descriptor.setSize(b, loc, dim, elements);
-      descriptor.setStride(b, loc, dim,
-                           ShapedType::isDynamic(strides[dim])
-                               ? product
-                               : constant(strides[dim]));
-      if (dim > 0 && ShapedType::isDynamic(strides[dim - 1]))
-        product = LLVM::MulOp::create(b, loc, product, elements);
+      descriptor.setStride(b, loc, dim, stride);
+      inner = elements;
     }
     memory = descriptor;
   }
