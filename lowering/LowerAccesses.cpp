@@ -57,7 +57,8 @@ struct LowerAccessesPass
     getOperation().walk([&](Operation *op) {
       if (isa<memref::LoadOp, memref::StoreOp, memref::PrefetchOp,
               vector::LoadOp, vector::StoreOp, vector::MaskedLoadOp,
-              vector::MaskedStoreOp>(op))
+              vector::MaskedStoreOp>(op) ||
+          isAddress(op))
         accesses.push_back(op);
     });
     for (Operation *op : accesses)
@@ -78,6 +79,9 @@ struct LowerAccessesPass
           .Case<vector::MaskedStoreOp>([&](auto store) { lowerMasked(store); })
           .Case<memref::PrefetchOp>([&](auto prefetch) {
             lowerPrefetch(prefetch);
+          })
+          .Case<UnrealizedConversionCastOp>([&](auto cast) {
+            lowerAddress(cast);
           });
     eraseUnused();
     lowerLeftViews();
@@ -88,10 +92,13 @@ private:
   void lowerLeftViews() {
     bool left = getOperation()
                     .walk([](Operation *op) {
-                      return isa<ViewLikeOpInterface,
-                                 memref::ExtractStridedMetadataOp>(op) ||
-                                     isa_and_nonnull<affine::AffineDialect>(
-                                         op->getDialect())
+                      // Pointers are views, too.
+                      bool isView =
+                          isa<ViewLikeOpInterface,
+                              memref::ExtractStridedMetadataOp>(op) &&
+                          !isa<LLVM::GEPOp>(op);
+                      return isView || isa_and_nonnull<affine::AffineDialect>(
+                                           op->getDialect())
                                  ? WalkResult::interrupt()
                                  : WalkResult::advance();
                     })
@@ -200,6 +207,38 @@ private:
     prefetch.erase();
   }
 
+  /// What gru-lower-calls passes to a function.
+  static bool isAddress(Operation *op) {
+    return isa<UnrealizedConversionCastOp>(op) && op->getNumOperands() == 1 &&
+           op->getNumResults() == 1 &&
+           isa<MemRefType>(op->getOperand(0).getType()) &&
+           isa<LLVM::LLVMPointerType>(op->getResult(0).getType());
+  }
+
+  void lowerAddress(UnrealizedConversionCastOp cast) {
+    Value memref = cast.getOperand(0);
+    Value address;
+    if (const std::optional<Buffer> &buffer = getBuffer(memref)) {
+      address = buffer->pointer;
+    } else {
+      OpBuilder b(cast);
+      Location loc = cast.getLoc();
+      auto type = mlir::cast<MemRefType>(memref.getType());
+      auto integer = [&](Value index) -> Value {
+        return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+      };
+      auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, memref);
+      Value start = LLVM::IntToPtrOp::create(
+          b, loc, cast.getResult(0).getType(),
+          integer(memref::ExtractAlignedPointerAsIndexOp::create(b, loc,
+                                                                 memref)));
+      address = makePointer(b, start, type.getElementType(),
+                            integer(metadata.getOffset()));
+    }
+    cast.getResult(0).replaceAllUsesWith(address);
+    cast.erase();
+  }
+
   /// Vectors too are only aligned as their elements, unless somebody knows more.
   template <typename Op> static unsigned getAlignment(Op op, Value memref) {
     if (std::optional<uint64_t> alignment = op.getAlignment())
@@ -289,7 +328,13 @@ private:
   std::optional<Buffer> ofDescriptor(Value descriptor, MemRefType type) {
     SmallVector<int64_t> strides;
     int64_t offset;
-    if (failed(type.getStridesAndOffset(strides, offset)) || offset != 0)
+    if (failed(type.getStridesAndOffset(strides, offset)))
+      return std::nullopt;
+    // Where a type leaves the offset open, the pointer may include it.
+    if (ShapedType::isDynamic(offset))
+      if (Value known = getMember(descriptor, {2}))
+        offset = getConstantIntValue(known).value_or(offset);
+    if (offset != 0)
       return std::nullopt;
     Buffer buffer;
     buffer.pointer = getMember(descriptor, {1});

@@ -6,9 +6,8 @@
 
 #include "dialect/GRUDeviceOps.h"
 #include "lowering/Passes.h"
-#include "lowering/common/Buffers.h"
+#include "lowering/common/Descriptors.h"
 
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/Support/MathExtras.h"
@@ -30,11 +29,11 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
-    if (func.isDeclaration())
+    if (func.isPrivate())
       return;
     for (auto other : func->getParentOfType<ModuleOp>().getOps<func::FuncOp>())
-      if (other != func && !other.isDeclaration()) {
-        func.emitError() << "is not the module's only function, expected one";
+      if (other != func && !other.isPrivate()) {
+        func.emitError() << "is not the module's only public function, expected one";
         return signalPassFailure();
       }
     if (func.getNumResults() != 0) {
@@ -121,10 +120,17 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
           inputs.push_back(describe(attrs, type, shape, {}));
         }
       }
-      Value buffer = makeBuffer(b, loc, converter, type, shape, address,
-                                symbolValues,
-                                attrs.contains(kScratchAttr) ||
-                                    attrs.contains(kDeviceAttr));
+      // Blocks of memory are as long as they need to be.
+      bool isBlock =
+          attrs.contains(kScratchAttr) || attrs.contains(kDeviceAttr);
+      Value buffer = makeBufferAt(
+          b, loc, converter, type, address, [&](int64_t dim) -> Value {
+            if (shape[dim] < 0 && !isBlock)
+              return symbolValues[-1 - shape[dim]];
+            return LLVM::ConstantOp::create(
+                b, loc, b.getI64Type(),
+                b.getI64IntegerAttr(isBlock ? INT64_MAX : shape[dim]));
+          });
       argument.replaceAllUsesWith(buffer);
     }
 
@@ -182,41 +188,6 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
       fields.push_back(b.getNamedAttr("on_host", b.getUnitAttr()));
     llvm::append_range(fields, more);
     return b.getDictionaryAttr(fields);
-  }
-
-  /// A memref around an address. Its type is contiguous, so strides follow from
-  /// the sizes.
-  Value makeBuffer(OpBuilder &b, Location loc, LLVMTypeConverter &converter,
-                   MemRefType type, ArrayRef<int64_t> shape, Value address,
-                   ArrayRef<Value> symbols, bool isScratch) {
-    auto constant = [&](int64_t value) -> Value {
-      return LLVM::ConstantOp::create(b, loc, b.getI64Type(),
-                                      b.getI64IntegerAttr(value));
-    };
-    Value memory;
-    if (type.hasStaticShape()) {
-      memory =
-          MemRefDescriptor::fromStaticShape(b, loc, converter, type, address);
-    } else {
-      auto descriptor =
-          MemRefDescriptor::poison(b, loc, converter.convertType(type));
-      descriptor.setAllocatedPtr(b, loc, address);
-      descriptor.setAlignedPtr(b, loc, address);
-      descriptor.setOffset(b, loc, constant(0));
-      Value stride = constant(1);
-      for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
-        Value size = isScratch      ? constant(INT64_MAX)
-                     : shape[dim] < 0 ? symbols[-1 - shape[dim]]
-                                      : constant(shape[dim]);
-        descriptor.setSize(b, loc, dim, size);
-        descriptor.setStride(b, loc, dim, stride);
-        if (dim > 0)
-          stride = LLVM::MulOp::create(b, loc, stride, size);
-      }
-      memory = descriptor;
-    }
-    return UnrealizedConversionCastOp::create(b, loc, type, memory)
-        .getResult(0);
   }
 };
 } // namespace

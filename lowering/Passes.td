@@ -257,7 +257,47 @@ def RowwiseToLoopsPass : Pass<"convert-gru-rowwise-to-loops", "::mlir::func::Fun
                            "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
-def PlanMemoryPass : Pass<"gru-plan-memory", "::mlir::func::FuncOp"> {
+def ShareKernelsPass : Pass<"gru-share-kernels", "::mlir::ModuleOp"> {
+  let summary = "makes one function of operations that differ in their buffers only";
+  let description = [{
+    What a compilation costs is the code that it makes, and networks repeat
+    themselves. Recurrences, products and loops of the same shapes, strides and
+    attributes become calls of one private function, whose arguments are the
+    buffers, before any of them is turned into loops:
+
+    ```mlir
+    gru.packed_dense ins(%x, %W : ...) outs(%y : memref<33x8xf32>) {...}
+    gru.packed_dense ins(%y, %V : ...) outs(%z : memref<33x8xf32, strided<[16, 1], offset: 8>>) {...}
+    gru.packed_dense ins(%u, %W : ...) outs(%v : memref<33x8xf32, strided<[16, 1]>>) {...}
+    ```
+
+    becomes
+
+    ```mlir
+    gru.packed_dense ins(%x, %W : ...) outs(%y : memref<33x8xf32>) {...}
+    %0 = memref.cast %z : ... to memref<33x8xf32, strided<[16, 1], offset: ?>>
+    call @gru_shared(%y, %V, %0) : ...
+    %1 = memref.cast %v : ...
+    call @gru_shared(%u, %W, %1) : ...
+    ```
+
+    A fill that a sum starts from goes with it. Constants are no arguments. Left
+    alone is what a call would not make smaller (a loop over a few instructions),
+    what occurs less than `many-copies` times and takes less than `long-work`
+    multiplications, so that the call would show, and what has buffers whose
+    strides only a run knows.
+  }];
+  let options = [Option<"manyCopies", "many-copies", "int64_t", "3",
+                        "Copies from which on even short operations are shared">,
+                 Option<"longWork", "long-work", "int64_t", "8192",
+                        "Multiplications from which on two copies are shared">];
+  let statistics = [Statistic<"numFunctions", "functions", "Functions made">,
+                    Statistic<"numCalls", "calls", "Operations that became calls">];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect"];
+}
+
+def PlanMemoryPass : Pass<"gru-plan-memory", "::mlir::ModuleOp"> {
   let summary = "places all allocations in one block of scratch memory";
   let description = [{
     Every `memref.alloc` becomes a `memref.view` of a new argument
@@ -266,6 +306,9 @@ def PlanMemoryPass : Pass<"gru-plan-memory", "::mlir::func::FuncOp"> {
     the inputs; buffers of the same product form a region, in which offsets are
     a fixed number of bytes per unit, rounded up to 64. `gru.scratch_regions` on
     the function lists the regions as [bytes, symbol, ...].
+
+    What a private function allocates (see gru-share-kernels) its callers allocate
+    for it, so that it is planned with theirs.
 
     An allocation inside a loop, or of a size that does not follow from the
     inputs, is an error.
@@ -518,6 +561,16 @@ def ApproximateMathPass : Pass<"gru-approximate-math", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def ExpandArithmeticPass : Pass<"gru-expand-arithmetic", "::mlir::func::FuncOp"> {
+  let summary = "expands what LLVM's conversion or its code generator lack";
+  let description = [{
+    Upstream's arith-emulate-unsupported-floats (bf16), math-extend-to-supported-types
+    and arith-expand, where there is an operation for them: divisions that round up
+    or down, minima and maxima, small float types. Most kernels have none, and each
+    of the three would look at every operation.
+  }];
+}
+
 def CallLibmPass : Pass<"gru-call-libm", "::mlir::ModuleOp"> {
   let summary = "calls libm for the transcendental functions that are left";
   let description = [{
@@ -551,6 +604,32 @@ def ConvertToReferenceLoopsPass : Pass<"convert-gru-to-reference-loops", "::mlir
 //===----------------------------------------------------------------------===//
 // Entry
 //===----------------------------------------------------------------------===//
+
+def LowerCallsPass : Pass<"gru-lower-calls", "::mlir::ModuleOp"> {
+  let summary = "passes buffers to private functions as pointers";
+  let description = [{
+    An argument of a private function that is a buffer becomes the address of its
+    first element, and an index for each size that only a run knows. Strides are
+    part of the type, offsets of the address.
+
+    ```mlir
+    call @gru_shared(%x, %y) : (memref<?x8xf32>, memref<33x8xf32, strided<[16, 1], offset: ?>>) -> ()
+    ```
+
+    becomes
+
+    ```mlir
+    %0 = builtin.unrealized_conversion_cast %x : memref<?x8xf32> to !llvm.ptr
+    %1 = memref.dim %x, %c0 : memref<?x8xf32>
+    %2 = builtin.unrealized_conversion_cast %y : memref<33x8xf32, strided<[16, 1], offset: ?>> to !llvm.ptr
+    call @gru_shared(%0, %1, %2) : (!llvm.ptr, index, !llvm.ptr) -> ()
+    ```
+
+    gru-lower-accesses knows the addresses.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
 
 def LowerEntryPass : Pass<"gru-lower-entry", "::mlir::func::FuncOp"> {
   let summary = "gives the function the calling convention of a kernel";

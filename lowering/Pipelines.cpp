@@ -26,8 +26,6 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
-#include "mlir/Dialect/Arith/Transforms/Passes.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -164,6 +162,10 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Recurrences become time loops around steps; all memory is placed.
 static void loops(OpPassManager &pm, const PipelineOptions &options) {
+  // Here, where a layer is one operation. A team divides one function, and the
+  // reference is for reading.
+  if (options.backend == "cpu" && options.target.threads == 1)
+    pm.addPass(createShareKernelsPass());
   // Not if their times are asked for one by one.
   if (options.target.threads > 1 && options.clock.empty())
     pm.addNestedPass<func::FuncOp>(
@@ -197,7 +199,7 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
   pm.addNestedPass<func::FuncOp>(
       createLowerCopiesPass({options.target.vectorBytes}));
   // After the loops exist, since only then all buffers do.
-  pm.addNestedPass<func::FuncOp>(createPlanMemoryPass());
+  pm.addPass(createPlanMemoryPass());
   // After that, since a call's buffers are alive until the call.
   if (usesDevice(options))
     pm.addNestedPass<func::FuncOp>(
@@ -210,25 +212,14 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
     pm.addNestedPass<func::FuncOp>(createApproximateMathPass());
   else
     pm.addNestedPass<func::FuncOp>(createExpandActivationsPass());
+  pm.addPass(createLowerCallsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
   if (options.target.threads > 1)
     pm.addNestedPass<func::FuncOp>(createDistributePass({options.target.threads}));
 }
 
 static void convertToLLVM(OpPassManager &pm) {
-  // Most CPUs only convert bf16, and many not even that; LLVM would call a
-  // library for what they lack.
-  arith::ArithEmulateUnsupportedFloatsOptions emulate;
-  emulate.sourceTypeStrs = {"bf16"};
-  pm.addNestedPass<func::FuncOp>(
-      arith::createArithEmulateUnsupportedFloats(emulate));
-  // sqrt and its like, which no approximation replaces.
-  math::MathExtendToSupportedTypesOptions extend;
-  extend.extraTypeStrs = {"f16"};
-  pm.addNestedPass<func::FuncOp>(math::createMathExtendToSupportedTypes(extend));
-  arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
-  pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
+  pm.addNestedPass<func::FuncOp>(createExpandArithmeticPass());
   cleanUp(pm);
   pm.addNestedPass<func::FuncOp>(createLowerAccessesPass());
   pm.addPass(createSCFToControlFlowPass());

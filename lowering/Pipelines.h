@@ -41,6 +41,8 @@ struct PipelineOptions {
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.
   std::optional<Phase> stopAfter;
+
+  bool operator==(const PipelineOptions &) const = default;
 };
 
 /// The pipeline of `options.backend`.

@@ -5,6 +5,7 @@
 #include "lowering/common/Buffers.h"
 
 #include "mlir/Analysis/AliasAnalysis.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
 #include "llvm/ADT/MapVector.h"
@@ -31,9 +32,51 @@ struct Buffer {
 
 struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
   void runOnOperation() override {
-    func::FuncOp func = getOperation();
-    if (func.isDeclaration())
-      return;
+    SmallVector<func::FuncOp> shared, others;
+    for (auto func : getOperation().getOps<func::FuncOp>())
+      if (!func.isDeclaration())
+        (func.isPrivate() ? shared : others).push_back(func);
+    for (func::FuncOp func : shared)
+      if (failed(leaveToCallers(func)))
+        return signalPassFailure();
+    for (func::FuncOp func : others)
+      if (failed(plan(func)))
+        return signalPassFailure();
+  }
+
+  /// The buffers of a function that several calls share become arguments.
+  LogicalResult leaveToCallers(func::FuncOp func) {
+    SmallVector<memref::AllocOp> allocs;
+    func.walk([&](memref::AllocOp alloc) { allocs.push_back(alloc); });
+    func.walk([](memref::DeallocOp op) { op.erase(); });
+    if (allocs.empty())
+      return success();
+    SmallVector<func::CallOp> calls;
+    getOperation().walk([&](func::CallOp call) {
+      if (call.getCallee() == func.getName())
+        calls.push_back(call);
+    });
+    for (memref::AllocOp alloc : allocs) {
+      if (!alloc.getType().hasStaticShape())
+        return alloc.emitError() << "has a size that only a run knows, in a "
+                                    "function that is called";
+      unsigned index = func.getNumArguments();
+      if (failed(func.insertArgument(index, alloc.getType(), {},
+                                     alloc.getLoc())))
+        return failure();
+      alloc.replaceAllUsesWith(func.getArgument(index));
+      for (func::CallOp call : calls) {
+        OpBuilder b(call);
+        call.getOperandsMutable().append(
+            memref::AllocOp::create(b, alloc.getLoc(), alloc.getType())
+                .getResult());
+      }
+      alloc.erase();
+    }
+    return success();
+  }
+
+  LogicalResult plan(func::FuncOp func) {
     Block &body = func.getBody().front();
     DenseMap<Operation *, unsigned> order;
     for (auto [index, op] : llvm::enumerate(body))
@@ -68,7 +111,7 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
       return WalkResult::advance();
     });
     if (result.wasInterrupted())
-      return signalPassFailure();
+      return failure();
     func.walk([](memref::DeallocOp op) { op.erase(); });
 
     Builder attributes(&getContext());
@@ -80,7 +123,7 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
             attributes.getDictionaryAttr({attributes.getNamedAttr(
                 kScratchAttr, attributes.getUnitAttr())}),
             func.getLoc())))
-      return signalPassFailure();
+      return failure();
     Value scratch = func.getArgument(scratchIndex);
 
     OpBuilder b = OpBuilder::atBlockBegin(&body);
@@ -124,6 +167,7 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
       for (Buffer &buffer : buffers)
         buffer.alloc.erase();
     func->setAttr(kScratchRegionsAttr, attributes.getArrayAttr(regionAttrs));
+    return success();
   }
 
   /// Greedy placement, largest first: the lowest offset that no buffer alive at

@@ -88,6 +88,24 @@ CompileWorker::getMachine(const CompileTarget &target) {
   return machine.get();
 }
 
+llvm::Expected<PassManager *>
+CompileWorker::getPasses(const CompileTarget &target) {
+  llvm::Expected<PipelineOptions> options =
+      getPipelineOptions(target, *machine);
+  if (!options)
+    return options.takeError();
+  if (!passes || passOptions != *options) {
+    passes = std::make_unique<PassManager>(&context);
+#ifndef GRU_VERIFY_EACH
+    // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
+    passes->enableVerifier(false);
+#endif
+    passOptions = std::move(*options);
+    buildPipeline(*passes, passOptions);
+  }
+  return passes.get();
+}
+
 /// The plan's bytes, which leave the module.
 static std::string takePlan(llvm::Module &module) {
   llvm::GlobalVariable *global = module.getNamedGlobal("gru_plan");
@@ -117,8 +135,10 @@ CompileWorker::compile(ModuleOp module, const CompileTarget &target,
   if (!machine)
     return machine.takeError();
   phase("target");
-  if (llvm::Error error =
-          lowerModule(module, target, **machine, observer.remark))
+  llvm::Expected<PassManager *> passes = getPasses(target);
+  if (!passes)
+    return passes.takeError();
+  if (llvm::Error error = lowerModule(module, **passes, observer.remark))
     return error;
   phase("lower");
   llvm::LLVMContext llvmContext;

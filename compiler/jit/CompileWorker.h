@@ -10,8 +10,8 @@
 
 namespace gru {
 
-/// An MLIR context with its dialects and a target machine. Both are slow to make
-/// and serve one thread at a time, so those that are not in use wait in a pool.
+/// An MLIR context with its dialects, the passes that lower, and a target machine.
+/// All are slow to make and serve one thread at a time, so those that are not in use wait in a pool.
 class CompileWorker {
 public:
   /// One from the pool, or a new one. Thread-safe.
@@ -32,10 +32,14 @@ public:
 private:
   CompileWorker();
   llvm::Expected<llvm::TargetMachine *> getMachine(const CompileTarget &target);
+  llvm::Expected<mlir::PassManager *> getPasses(const CompileTarget &target);
 
   mlir::MLIRContext context;
   std::unique_ptr<llvm::TargetMachine> machine;
   std::string machineName;
+  /// Those of the last compilation; patterns are frozen in them.
+  std::unique_ptr<mlir::PassManager> passes;
+  PipelineOptions passOptions;
   int uses = 0;
 };
 

@@ -9,7 +9,6 @@
 #include "runtime/cuda/Driver.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
@@ -240,22 +239,10 @@ llvm::Error DiagnosticCollector::takeError(StringRef otherwise) {
 // Lowering
 //===----------------------------------------------------------------------===//
 
-llvm::Error gru::lowerModule(ModuleOp module, const CompileTarget &target,
-                             const llvm::TargetMachine &machine,
+llvm::Error gru::lowerModule(ModuleOp module, PassManager &passes,
                              const RemarkObserver &remark) {
-  llvm::Expected<PipelineOptions> options =
-      getPipelineOptions(target, machine);
-  if (!options)
-    return options.takeError();
-  MLIRContext *context = module.getContext();
-  PassManager pm(context);
-#ifndef GRU_VERIFY_EACH
-  // Compiling is on the user's clock; gru-opt and sanitizer builds verify.
-  pm.enableVerifier(false);
-#endif
-  buildPipeline(pm, *options);
-  DiagnosticCollector diagnostics(*context, remark);
-  if (failed(pm.run(module)))
+  DiagnosticCollector diagnostics(*module.getContext(), remark);
+  if (failed(passes.run(module)))
     return diagnostics.takeError("lowering failed without a reason");
   return llvm::Error::success();
 }

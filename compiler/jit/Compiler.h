@@ -12,6 +12,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "mlir/Pass/PassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Target/TargetMachine.h"
@@ -102,9 +103,9 @@ private:
   mlir::ScopedDiagnosticHandler handler;
 };
 
-/// Lowers an imported module to the LLVM dialect, in place.
-llvm::Error lowerModule(mlir::ModuleOp module, const CompileTarget &target,
-                        const llvm::TargetMachine &machine,
+/// Lowers an imported module to the LLVM dialect, in place, by a pipeline of
+/// lowering/Pipelines.h. The same one may lower any number of modules.
+llvm::Error lowerModule(mlir::ModuleOp module, mlir::PassManager &passes,
                         const RemarkObserver &remark = {});
 
 /// Translates a lowered module, adds the plan as the constant `gru_plan`, and

@@ -11,6 +11,7 @@ namespace gru {
 struct DeviceProblems {
   std::string cudnn, gpu;
   bool any() const { return !cudnn.empty() || !gpu.empty(); }
+  bool operator==(const DeviceProblems &) const = default;
 };
 
 } // namespace gru

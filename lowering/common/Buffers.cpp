@@ -4,6 +4,8 @@
 #include "lowering/common/Activations.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
 using namespace gru;
@@ -110,6 +112,33 @@ Value gru::rowOf(OpBuilder &b, Location loc, Value buffer, ValueRange indices) {
   return slice(b, loc, buffer, [&](int64_t d) {
     return size_t(d) < indices.size() ? indices[d] : Value();
   });
+}
+
+linalg::FillOp gru::findOwnFill(Operation *op, Value buffer) {
+  if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+    auto func = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+    if (!func || !func.isPrivate())
+      return {};
+  } else if (!buffer.getDefiningOp<memref::AllocOp>()) {
+    return {};
+  }
+  Operation *last = nullptr;
+  for (Operation *user : buffer.getUsers()) {
+    if (user->getBlock() != op->getBlock()) {
+      Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
+      if (!top || !op->isBeforeInBlock(top))
+        return {};
+      continue;
+    }
+    if (!user->isBeforeInBlock(op))
+      continue;
+    // What has been made a view of may be read under another name.
+    if (isa<ViewLikeOpInterface>(user))
+      return {};
+    if (!last || last->isBeforeInBlock(user))
+      last = user;
+  }
+  return dyn_cast_or_null<linalg::FillOp>(last);
 }
 
 void gru::emitRowwiseActivationOnRows(OpBuilder &b, Location loc,

@@ -10,6 +10,7 @@
 #include "dialect/GRUDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -57,6 +58,12 @@ mlir::Value dropDim(mlir::OpBuilder &b, mlir::Location loc, mlir::Value buffer,
 /// The row buffer[indices..., :] as a memref of rank 1.
 mlir::Value rowOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value buffer,
                   mlir::ValueRange indices);
+
+/// The operation that fills `buffer` with a number right before `op` adds to it,
+/// where nothing else can tell whether it has: then `op` may start from the
+/// number itself. The buffer is an allocation or an argument of a private
+/// function, whose arguments gru-share-kernels keeps apart. Null if there is none.
+mlir::linalg::FillOp findOwnFill(mlir::Operation *op, mlir::Value buffer);
 
 /// Applies a row-wise activation in place to every row (last axis) of a buffer.
 void emitRowwiseActivationOnRows(mlir::OpBuilder &b, mlir::Location loc,

@@ -28,6 +28,8 @@ struct TargetDescription {
   int64_t getLanes(int64_t elementBytes) const {
     return vectorBytes / elementBytes;
   }
+
+  bool operator==(const TargetDescription &) const = default;
 };
 
 /// Shape of the register block of a product whose columns are `gates` gates of

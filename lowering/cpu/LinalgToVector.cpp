@@ -16,6 +16,7 @@
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
+#include "lowering/common/Buffers.h"
 #include "lowering/common/RegisterBlock.h"
 
 #include "mlir/Dialect/Affine/Analysis/AffineStructures.h"
@@ -88,8 +89,8 @@ public:
       return false;
     chooseRows();
     OpBuilder b(op);
-    materializeSizes(b);
     takeFills();
+    materializeSizes(b);
     Position position = start();
     SmallVector<unsigned> outer;
     for (unsigned loop = 0; loop < loops.size(); ++loop)
@@ -371,32 +372,8 @@ private:
     if (!hasReductions())
       return;
     for (OpOperand &init : op.getDpsInitsMutable()) {
-      Value buffer = init.get();
-      if (!buffer.getDefiningOp<memref::AllocOp>())
-        continue;
-      Operation *last = nullptr;
-      bool simple = true;
-      for (Operation *user : buffer.getUsers()) {
-        if (user->getBlock() != op->getBlock()) {
-          Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
-          simple &= top && op->isBeforeInBlock(top);
-          continue;
-        }
-        if (!user->isBeforeInBlock(op))
-          continue;
-        // What has been made a view of may be read under another name. The
-        // view that has just been made for this operation is not.
-        if (isa<memref::CollapseShapeOp>(user) &&
-            llvm::any_of(accesses, [&](const Access &access) {
-              return access.value == user->getResult(0);
-            }))
-          continue;
-        simple &= !isa<ViewLikeOpInterface>(user);
-        if (!last || last->isBeforeInBlock(user))
-          last = user;
-      }
-      auto fill = dyn_cast_or_null<linalg::FillOp>(last);
-      if (!simple || !fill)
+      linalg::FillOp fill = findOwnFill(op, init.get());
+      if (!fill)
         continue;
       starts[init.getOperandNumber()] = fill.getInputs()[0];
       erased.insert(fill);

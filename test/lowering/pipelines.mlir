@@ -38,6 +38,7 @@
 // CPU: gru-bind-buffers
 // CPU: eliminate-empty-tensors
 // CPU: one-shot-bufferize
+// CPU: gru-share-kernels{long-work=8192 many-copies=3}
 // CPU: convert-gru-recur-to-loops
 // CPU: convert-gru-step-to-vector{registers=32 threads=1 vector-bytes=64}
 // CPU: convert-gru-packed-dense-to-vector{threads=1 vector-bytes=64}
@@ -47,9 +48,9 @@
 // CPU: gru-lower-copies
 // CPU: gru-plan-memory
 // CPU: gru-approximate-math
+// CPU: gru-lower-calls
 // CPU: gru-lower-entry{name=gru_kernel}
-// CPU: arith-emulate-unsupported-floats{source-types={bf16} target-type=f32}
-// CPU: arith-expand{{.*}}include-bf16=true
+// CPU: gru-expand-arithmetic
 // CPU: gru-lower-accesses
 // CPU: convert-scf-to-cf
 // CPU: gru-call-libm

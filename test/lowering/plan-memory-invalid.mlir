@@ -18,3 +18,12 @@ func.func @unknown_size(%n: index) {
   %a = memref.alloc(%n) : memref<?xf32>
   return
 }
+
+// -----
+
+func.func private @shared(%x: memref<?xf32>, %n: index) {
+  // expected-error @below {{has a size that only a run knows, in a function that is called}}
+  %a = memref.alloc(%n) : memref<?xf32>
+  memref.copy %x, %a : memref<?xf32> to memref<?xf32>
+  return
+}

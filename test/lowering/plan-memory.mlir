@@ -92,3 +92,27 @@ func.func @sizes_of_views(%x: memref<?x2x8xf32> {gru.dims = array<i64: -1, 2, 8>
   memref.copy %a, %x : memref<?x2x8xf32> to memref<?x2x8xf32>
   return
 }
+
+// What a private function needs is its callers' business.
+// CHECK-LABEL: func.func private @shared_kernel
+// CHECK-SAME: (%[[X:[a-z0-9]+]]: memref<20xf32>, %[[A:[a-z0-9]+]]: memref<20xf32>)
+func.func private @shared_kernel(%x: memref<20xf32>) {
+  // CHECK-NEXT: memref.copy %[[X]], %[[A]]
+  %a = memref.alloc() : memref<20xf32>
+  memref.copy %x, %a : memref<20xf32> to memref<20xf32>
+  memref.copy %a, %x : memref<20xf32> to memref<20xf32>
+  return
+}
+
+// Both calls have the same 128 bytes.
+// CHECK-LABEL: func.func @callers
+// CHECK-SAME: %[[S:[a-z0-9]+]]: memref<?xi8> {gru.scratch}
+// CHECK-SAME: gru.scratch_regions = [array<i64: 128>]
+func.func @callers(%x: memref<20xf32> {gru.name = "x"}) {
+  // CHECK: %[[A:.+]] = memref.view %[[S]][%c0][]
+  // CHECK: call @shared_kernel(%{{.*}}, %[[A]])
+  // CHECK: call @shared_kernel(%{{.*}}, %[[A]])
+  call @shared_kernel(%x) : (memref<20xf32>) -> ()
+  call @shared_kernel(%x) : (memref<20xf32>) -> ()
+  return
+}
