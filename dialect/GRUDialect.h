@@ -46,6 +46,8 @@ inline constexpr llvm::StringLiteral kDimsAttr = "gru.dims";
 inline constexpr llvm::StringLiteral kScratchAttr = "gru.scratch";
 inline constexpr llvm::StringLiteral kSymbolsAttr = "gru.symbols";
 inline constexpr llvm::StringLiteral kScratchRegionsAttr = "gru.scratch_regions";
+/// Multiplications of an scf.parallel, for gru-distribute.
+inline constexpr llvm::StringLiteral kProductsAttr = "gru.products";
 inline constexpr llvm::StringLiteral kPlanAttr = "gru.plan";
 inline constexpr llvm::StringLiteral kPackProgramAttr = "gru.pack_program";
 } // namespace gru

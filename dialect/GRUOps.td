@@ -467,7 +467,8 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     * `recurrent_dropout_mask` [3, B, NB W]: optional; multiplies the state in
       front of the products of z, r and h. The step writes what the products
       read to `dropped_state` [G, B, NB W] first, with the kernel's G
-    * `mask` [B]: optional; rows where it is false keep their state
+    * `mask` [B]: optional; rows where it is false keep their state, and the phase
+      `gates` need not compute them
     * `emit` [B]: optional; rows where it is false output zeros
     * `turn`: optional; where it is true, blocks of units are walked from the
       last to the first. Turning round every other step finds in the caches

@@ -7,6 +7,7 @@
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
+#include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/Transforms/Transforms.h"
@@ -115,6 +116,8 @@ struct DistributePass : gru::impl::DistributePassBase<DistributePass> {
                               "runs on one";
       return runAlone(func);
     }
+    if (!isWorthSharing(countProducts(func)))
+      return runAlone(func);
     findTeam(func);
     for (const Phase &phase : phases.get())
       share(phase);
@@ -126,6 +129,25 @@ struct DistributePass : gru::impl::DistributePassBase<DistributePass> {
   }
 
 private:
+  /// Multiplications of a run, with some timesteps where their number is not
+  /// known.
+  static int64_t countProducts(func::FuncOp func) {
+    constexpr double kUsualTimesteps = 16;
+    double sum = 0;
+    func.walk([&](scf::ParallelOp parallel) {
+      auto products = parallel->getAttrOfType<IntegerAttr>(kProductsAttr);
+      // Whoever does not say how many will know that there are enough.
+      double count = products ? double(products.getInt()) : INT32_MAX;
+      for (auto loop = parallel->getParentOfType<LoopLikeOpInterface>(); loop;
+           loop = loop->getParentOfType<LoopLikeOpInterface>()) {
+        std::optional<APInt> trips = loop.getStaticTripCount();
+        count *= trips ? trips->roundToDouble() : kUsualTimesteps;
+      }
+      sum += count;
+    });
+    return int64_t(std::min(sum, 1e18));
+  }
+
   static void runAlone(func::FuncOp func) {
     SmallVector<scf::ParallelOp> loops;
     func.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });

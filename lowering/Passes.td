@@ -189,6 +189,17 @@ def BindBuffersPass : Pass<"gru-bind-buffers", "::mlir::func::FuncOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def EliminateEmptyTensorsPass : Pass<"gru-eliminate-empty-tensors", "::mlir::ModuleOp"> {
+  let summary = "computes results and parts of concatenations where they are wanted";
+  let description = [{
+    `eliminate-empty-tensors` of the bufferization dialect, with the results of the
+    function first: what a concatenation puts together is computed in the parts of
+    the caller's buffer. In the order of the operations the first part would be given
+    a place in a tensor that is then not the result.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def TensorOpsToLinalgPass : Pass<"convert-gru-to-linalg", "::mlir::func::FuncOp"> {
   let summary = "turns activations and reversals of whole tensors into linalg";
   let description = [{
@@ -272,6 +283,37 @@ def FuseProjectionPass : Pass<"gru-fuse-projection", "::mlir::func::FuncOp"> {
   let options = [Option<"rows", "rows", "int64_t", "16", "Rows of a batch from which on it pays">];
 }
 
+def RunSideBySidePass : Pass<"gru-run-side-by-side", "::mlir::func::FuncOp"> {
+  let summary = "runs independent recurrences on a thread each";
+  let description = [{
+    Recurrences that need nothing of each other, as the two directions of a
+    Bidirectional are, become the iterations of an `scf.parallel`, and each then
+    runs through all its timesteps without waiting for other threads:
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%c2) step (%c1) {
+      scf.index_switch %i
+      case 0 {
+        gru.recur ...
+      }
+      default {
+        gru.recur ...
+      }
+    }
+    ```
+
+    What stands between them is moved in front if it needs none of their results,
+    and behind them otherwise. Recurrences stay as they are where one of them takes
+    much longer than the others, where all of them are over before threads have come
+    together, and where their steps are better shared by columns
+    (`convert-gru-step-to-vector`): for more threads than recurrences, or when
+    the kernel of one alone is more than a core's own caches hold.
+  }];
+  let options = [Option<"threads", "threads", "int64_t", "1", "Number of threads">];
+  let statistics = [Statistic<"numGroups", "num-groups", "Groups of recurrences that run side by side">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
 def ConvertRecurToLoopsPass : Pass<"convert-gru-recur-to-loops", "::mlir::func::FuncOp"> {
   let summary = "turns the recurrence into a loop over timesteps around gru.step";
   let description = [{
@@ -302,6 +344,10 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     and stores happen in registers, on tiles of up to four registers at once so
     that their latencies overlap. The sums of several rows pass through a small
     buffer, and a loop finishes them: a fraction of the code.
+
+    Of `rows` rows that the mask all leaves out, the state is carried over without
+    computing anything, so a batch that is sorted by length costs what its sequences
+    are long.
 
     With a row-wise activation the accumulators are stored instead
     (`preactivations`), and a second pass over the rows finishes the step.
@@ -481,9 +527,11 @@ def DistributePass : Pass<"gru-distribute", "::mlir::func::FuncOp"> {
     ```
 
     Which member computes a part makes no difference to the result. Without an
-    `scf.parallel` the kernel stays as it is, for one thread. A value that is
-    computed in a phase of one part and used outside of it is reported, and the
-    loops become sequential.
+    `scf.parallel` the kernel stays as it is, for one thread. The loops become
+    sequential where a whole run has so few multiplications (as the loops'
+    `gru.products` say) that it is over before threads have come together, and,
+    with a remark, where a value that is computed in a phase of one part is used
+    outside of it.
   }];
   let options = [Option<"threads", "threads", "int64_t", "2", "Members of a team">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];

@@ -145,7 +145,7 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
   // No CSE here: it would share the destinations that have just been separated.
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
   // Results and concatenations are computed where they are wanted.
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(createEliminateEmptyTensorsPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.functionBoundaryTypeConversion =
       bufferization::LayoutMapOption::IdentityLayoutMap;
@@ -161,9 +161,15 @@ static void buffers(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Recurrences become time loops around steps; all memory is placed.
 static void loops(OpPassManager &pm, const PipelineOptions &options) {
-  // Threads would have to agree on what they find in the mask.
+  // Not if their times are asked for one by one.
+  if (options.target.threads > 1 && options.clock.empty())
+    pm.addNestedPass<func::FuncOp>(
+        createRunSideBySidePass({options.target.threads}));
+  // On cpu each block of rows is asked for by itself. Threads would have to agree
+  // on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
-  pass.skipMasked = options.target.threads == 1;
+  pass.skipMasked =
+      options.backend == "halide" && options.target.threads == 1;
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 

@@ -34,6 +34,11 @@ struct Bound {
   uintptr_t misaligned; ///< The bits of an address that must be zero.
 };
 
+/// Whether the data of a buffer whose shape has been checked is there and
+/// aligned; `bytes` becomes its size.
+[[nodiscard]] gru_status checkData(const char *kind, const char *name,
+                                   const gru_buffer &buffer, uint64_t &bytes);
+
 } // namespace gru::runtime
 
 /// Everything that a run needs is allocated when the session is created.

@@ -25,10 +25,10 @@ static void relax() {
 
 void Patience::wait() {
   // Some microseconds: longer than parts differ, shorter than a time slice.
-  constexpr uint32_t kSpins = 200;
-  if (waits < kSpins) {
-    ++waits;
-    relax();
+  constexpr uint32_t kWaits = 300;
+  if (waits < kWaits) {
+    if (++waits > kPolls)
+      relax();
   } else {
     sched_yield();
   }
@@ -48,17 +48,16 @@ bool Team::create(uint32_t size, const gru_allocator &allocator) {
   return true;
 }
 
-void Team::begin() {
-  // The latest phase of all; who was late has not seen the last ones.
-  uint32_t phase = members[0].phase;
-  for (uint32_t m = 1; m < numMembers; ++m)
-    if (isAfter(members[m].phase, phase))
-      phase = members[m].phase;
-  for (uint32_t m = 0; m < numMembers; ++m) {
-    members[m].phase = phase;
-    members[m].done = 0;
-    members[m].isInPhase = false;
-  }
+void Team::enter(uint32_t self) {
+  Member &member = members[self];
+  member.place = start;
+  member.done = 0;
+  member.isInPhase = false;
+}
+
+void Team::leave(uint32_t self) {
+  latestPhase.store(members[self].place.phase, std::memory_order_relaxed);
+  latestParts.store(members[self].place.parts, std::memory_order_relaxed);
 }
 
 int64_t Team::getNext(gru_team *team, int32_t member, int64_t parts) {
@@ -70,27 +69,50 @@ int64_t Team::next(uint32_t self, uint32_t parts) {
   if (member.isInPhase) {
     ++member.done;
   } else {
-    ++member.phase;
+    ++member.place.phase;
+    member.place.parts += parts;
     member.isInPhase = true;
+    member.hasHelped = false;
   }
-  uint32_t phase = member.phase;
-  for (uint32_t i = 0; i < numMembers; ++i) {
+  uint32_t phase = member.place.phase;
+  if (int64_t part = take(self, phase, parts); part >= 0)
+    return part;
+  if (member.done)
+    finished.fetch_add(member.done, std::memory_order_acq_rel);
+  member.done = 0;
+  // To look what others have begun takes their cores' caches the line in which
+  // they note it. So that waits for signs that somebody is missing.
+  Patience patience;
+  while (int64_t(finished.load(std::memory_order_acquire) -
+                 member.place.parts) < 0) {
+    if (member.isNeeded || patience.isOver())
+      if (int64_t part = takeOfOthers(self, phase, parts); part >= 0) {
+        member.hasHelped = true;
+        return part;
+      }
+    patience.wait();
+  }
+  member.isNeeded = member.hasHelped;
+  member.isInPhase = false;
+  return -1;
+}
+
+int64_t Team::takeOfOthers(uint32_t self, uint32_t phase, uint32_t parts) {
+  for (uint32_t i = 1; i < numMembers; ++i) {
     uint32_t owner = self + i < numMembers ? self + i : self + i - numMembers;
     if (int64_t part = take(owner, phase, parts); part >= 0)
       return part;
   }
-  if (member.done)
-    countDone(phase, member.done);
-  member.done = 0;
-  member.isInPhase = false;
-  waitFor(phase, parts);
   return -1;
 }
 
 int64_t Team::take(uint32_t owner, uint32_t phase, uint32_t parts) {
-  // Rounded up, so that what has one part is the caller's.
+  // Rounded up, so that what has one part is the caller's. Most phases have a part
+  // for each, and to divide takes as long as to ask another core.
   auto firstOf = [&](uint64_t m) {
-    return uint32_t((parts * m + numMembers - 1) / numMembers);
+    return parts == numMembers
+               ? uint32_t(m)
+               : uint32_t((parts * m + numMembers - 1) / numMembers);
   };
   uint32_t first = firstOf(owner), own = firstOf(owner + 1) - first;
   if (own == 0)
@@ -107,27 +129,6 @@ int64_t Team::take(uint32_t owner, uint32_t phase, uint32_t parts) {
     if (cursor.compare_exchange_weak(seen, pack(phase, taken + 1),
                                      std::memory_order_relaxed))
       return first + taken;
-  }
-}
-
-void Team::countDone(uint32_t phase, uint32_t done) {
-  // The phase cannot be over before these are counted.
-  uint64_t seen = finished.load(std::memory_order_relaxed), now;
-  do
-    now = pack(phase, done + (uint32_t(seen >> 32) == phase ? uint32_t(seen) : 0));
-  while (!finished.compare_exchange_weak(seen, now, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed));
-}
-
-void Team::waitFor(uint32_t phase, uint32_t parts) const {
-  Patience patience;
-  while (true) {
-    uint64_t seen = finished.load(std::memory_order_acquire);
-    uint32_t seenPhase = uint32_t(seen >> 32);
-    if (isAfter(seenPhase, phase) ||
-        (seenPhase == phase && uint32_t(seen) == parts))
-      return;
-    patience.wait();
   }
 }
 
@@ -161,8 +162,8 @@ bool Workers::create(uint32_t count, const gru_allocator &allocator) {
 
 Workers::~Workers() {
   isOver = true;
-  generation.fetch_add(1, std::memory_order_release);
-  generation.notify_all();
+  state.fetch_add(kRun);
+  state.notify_all();
   for (uint32_t i = 0; i < numWorkers; ++i)
     pthread_join(workers[i].thread, nullptr);
 }
@@ -170,37 +171,41 @@ Workers::~Workers() {
 void Workers::run(void (*given)(void *, uint32_t), void *givenArgument) {
   task = given;
   argument = givenArgument;
-  inside.store(kOpen, std::memory_order_release);
-  generation.fetch_add(1, std::memory_order_release);
-  generation.notify_all();
+  state.fetch_add(kRun + kOpen); // It is closed, and nobody inside.
+  state.notify_all();
   task(argument, 0);
-  inside.fetch_and(~kOpen, std::memory_order_relaxed);
+  uint32_t seen = state.fetch_sub(kOpen) - kOpen;
   Patience patience;
-  while (inside.load(std::memory_order_acquire) != 0)
+  while (seen % kOpen != 0) {
     patience.wait();
+    seen = state.load(std::memory_order_acquire);
+  }
 }
 
 void Workers::work(uint32_t member) {
   // A stream's next call often comes at once, and waking up takes longer than a
   // step; then sleep.
-  constexpr int kSpins = 1000;
-  uint32_t seen = 0;
+  constexpr int kPolls = 2000, kSpins = 1000;
+  uint32_t lastRun = 0;
   while (true) {
-    for (int i = 0; i < kSpins; ++i) {
-      if (generation.load(std::memory_order_relaxed) != seen)
-        break;
-      relax();
+    uint32_t seen = state.load(std::memory_order_acquire);
+    for (int i = 0; i < kPolls + kSpins && seen / kRun == lastRun; ++i) {
+      if (i >= kPolls)
+        relax();
+      seen = state.load(std::memory_order_acquire);
     }
-    generation.wait(seen, std::memory_order_acquire);
-    seen = generation.load(std::memory_order_acquire);
+    while (seen / kRun == lastRun) {
+      state.wait(seen, std::memory_order_acquire);
+      seen = state.load(std::memory_order_acquire);
+    }
     if (isOver)
       return;
-    uint32_t now = inside.load(std::memory_order_acquire);
-    while (now & kOpen)
-      if (inside.compare_exchange_weak(now, now + 1,
-                                       std::memory_order_acquire)) {
+    lastRun = seen / kRun;
+    while (seen & kOpen)
+      if (state.compare_exchange_weak(seen, seen + 1,
+                                      std::memory_order_acquire)) {
         task(argument, member);
-        inside.fetch_sub(1, std::memory_order_release);
+        state.fetch_sub(1, std::memory_order_release);
         break;
       }
   }

@@ -27,7 +27,14 @@ public:
   [[nodiscard]] bool create(uint32_t size, const gru_allocator &allocator);
 
   /// Before a run, by one thread, while no member is in a kernel.
-  void begin();
+  void begin() {
+    start = {latestPhase.load(std::memory_order_relaxed),
+             latestParts.load(std::memory_order_relaxed)};
+  }
+
+  /// Around the kernel, by each member.
+  void enter(uint32_t member);
+  void leave(uint32_t member);
 
   uint32_t size() const { return numMembers; }
 
@@ -41,26 +48,38 @@ private:
     return int32_t(phase - other) > 0;
   }
 
+  /// How far a member has come.
+  struct Place {
+    uint32_t phase = 0;
+    uint64_t parts = 0; ///< Of all phases up to this one.
+  };
+
   struct alignas(kAlignment) Member {
     /// The next part of this member's own that nobody has begun.
     std::atomic<uint64_t> cursor;
     // The rest only this member uses.
-    alignas(kAlignment) uint32_t phase;
+    alignas(kAlignment) Place place;
     uint32_t done;    ///< Parts finished in this phase and not yet counted.
     bool isInPhase;
+    bool hasHelped;   ///< In this phase.
+    bool isNeeded;    ///< Has helped in the last phase.
   };
 
   static int64_t getNext(gru_team *team, int32_t member, int64_t parts);
-  int64_t next(uint32_t member, uint32_t parts);
+  int64_t next(uint32_t self, uint32_t parts);
   /// Takes a part of `owner`'s, or -1.
   int64_t take(uint32_t owner, uint32_t phase, uint32_t parts);
-  void countDone(uint32_t phase, uint32_t done);
-  void waitFor(uint32_t phase, uint32_t parts) const;
+  int64_t takeOfOthers(uint32_t self, uint32_t phase, uint32_t parts);
 
   Block memory;
   Member *members = nullptr;
   uint32_t numMembers = 1;
-  /// Parts finished in the latest phase.
+  Place start; ///< Of this run.
+  /// Where the last run ended, which is the same place for all who left it.
+  alignas(kAlignment) std::atomic<uint32_t> latestPhase{0};
+  std::atomic<uint64_t> latestParts{0};
+  /// Parts finished in all phases. One of a later phase is begun only when the
+  /// phase before is over, so the sum is enough.
   alignas(kAlignment) std::atomic<uint64_t> finished{0};
 };
 
@@ -69,7 +88,13 @@ class Patience {
 public:
   void wait();
 
+  /// Whether whoever is waited for would have come by now if it had a core.
+  bool isOver() const { return waits >= kPolls; }
+
 private:
+  /// A core that pauses notices late; a hundred reads are a fraction of a
+  /// microsecond.
+  static constexpr uint32_t kPolls = 100;
   uint32_t waits = 0;
 };
 
@@ -94,12 +119,12 @@ private:
   uint32_t numWorkers = 0;
   void (*task)(void *, uint32_t) = nullptr;
   void *argument = nullptr;
-  /// Raised for each run; what sleepers look at. The last one is the end.
-  alignas(kAlignment) std::atomic<uint32_t> generation{0};
+  /// The run's number, whether members may enter it, and how many are inside: one
+  /// word, since each that two cores write costs a step a tenth of a microsecond.
+  /// Its changes are what sleepers look at.
+  static constexpr uint32_t kRun = 1u << 16, kOpen = 1u << 15;
+  alignas(kAlignment) std::atomic<uint32_t> state{0};
   bool isOver = false;
-  /// Members inside the task, and whether more may enter.
-  alignas(kAlignment) std::atomic<uint32_t> inside{0};
-  static constexpr uint32_t kOpen = 1u << 31;
 };
 
 } // namespace gru::runtime

@@ -22,7 +22,7 @@ static std::string whyOneThread(llvm::StringRef backend) {
     return "halide cuts rows, and found no operation with " +
            std::to_string(kHalideRowsPerThread) +
            " for each thread that takes longer than threads take to meet";
-  return "found no operation that takes longer than threads take to meet";
+  return "found nothing that takes longer than threads take to come together";
 }
 
 gru_status gru::makeTarget(const gru_model &model,

@@ -17,6 +17,12 @@ Value gru::asBuffer(OpBuilder &b, Location loc, Value value) {
                                            /*read_only=*/true);
 }
 
+Value gru::getRoot(Value buffer) {
+  while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
+    buffer = view.getViewSource();
+  return buffer;
+}
+
 Value gru::asTensor(OpBuilder &b, Location loc, Value buffer) {
   auto type = cast<MemRefType>(buffer.getType());
   return bufferization::ToTensorOp::create(

@@ -19,6 +19,9 @@ namespace gru {
 /// bufferization.to_buffer.
 mlir::Value asBuffer(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value);
 
+/// The allocation or argument that a buffer is a view of.
+mlir::Value getRoot(mlir::Value buffer);
+
 /// A new buffer as a tensor that nothing else refers to.
 mlir::Value asTensor(mlir::OpBuilder &b, mlir::Location loc,
                      mlir::Value buffer);

@@ -255,7 +255,8 @@ SmallVector<Value> gru::emitProduct(
 }
 
 void gru::forColumnBlocks(
-    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts, Value turn,
+    OpBuilder &b, Location loc, int64_t numBlocks, int64_t parts,
+    int64_t products, Value turn,
     function_ref<void(OpBuilder &, Location, Value)> body) {
   if (numBlocks == 1)
     return body(b, loc, indexConstant(b, loc, 0));
@@ -278,7 +279,7 @@ void gru::forColumnBlocks(
   if (parts <= 1)
     return loop(b, loc, zero, indexConstant(b, loc, numBlocks));
   Value numParts = indexConstant(b, loc, parts);
-  scf::ParallelOp::create(
+  auto parallel = scf::ParallelOp::create(
       b, loc, zero, numParts, one,
       [&](OpBuilder &b, Location loc, ValueRange part) {
         auto bound = [&](Value i) -> Value {
@@ -289,6 +290,7 @@ void gru::forColumnBlocks(
         Value next = arith::AddIOp::create(b, loc, part[0], one);
         loop(b, loc, bound(part[0]), bound(next));
       });
+  parallel->setAttr(kProductsAttr, b.getI64IntegerAttr(products));
 }
 
 void gru::forRowBlocks(

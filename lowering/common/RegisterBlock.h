@@ -52,11 +52,12 @@ emitProduct(mlir::OpBuilder &b, mlir::Location loc,
 
 /// Loops over the blocks of columns. With several `parts` these are the
 /// iterations of an scf.parallel, each with neighbouring blocks, which
-/// gru-distribute gives to threads. `turn`, an i1 or null, says that each part is
+/// gru-distribute gives to threads; it is told of the `products`, the
+/// multiplications of all of them. `turn`, an i1 or null, says that each part is
 /// walked backwards.
 void forColumnBlocks(
     mlir::OpBuilder &b, mlir::Location loc, int64_t numBlocks, int64_t parts,
-    mlir::Value turn,
+    int64_t products, mlir::Value turn,
     llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
                             mlir::Value block)>
         body);

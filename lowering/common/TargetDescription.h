@@ -41,12 +41,13 @@ struct Blocking {
 Blocking chooseBlocking(const TargetDescription &target, int64_t elementBytes,
                         int64_t gates, int64_t units, int64_t batch);
 
-/// Whether an operation of so many multiplications takes long enough for several
-/// threads to meet over it.
+/// Whether so many multiplications take long enough for several threads to come
+/// together.
 bool isWorthSharing(int64_t products);
 
 /// Into how many parts an operation of `blocks` blocks of columns is cut for the
-/// target's threads; 1 where it is not worth sharing. `products` are the multiplications of all blocks.
+/// target's threads, which have come together already; 1 where it is not worth
+/// sharing. `products` are the multiplications of all blocks.
 int64_t chooseParts(const TargetDescription &target, int64_t blocks,
                     int64_t products);
 

@@ -33,7 +33,8 @@ public:
     blockedDim = chooseBlockedDim(input, leading);
     forColumnBlocks(
         b, loc, numBlocks, chooseParts(target, numBlocks, countProducts()),
-        /*turn=*/Value(), [&](OpBuilder &b, Location loc, Value block) {
+        countProducts(), /*turn=*/Value(),
+        [&](OpBuilder &b, Location loc, Value block) {
           SmallVector<Value> sizes;
           for (int64_t dim = 0; dim < leading; ++dim)
             if (dim != blockedDim)

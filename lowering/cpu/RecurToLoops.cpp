@@ -36,14 +36,20 @@ public:
     // one, so there are two; but one block of units writes only when it has read
     // all. Without, the second phase reads r * h instead.
     buffers = op.getResetAfter() && op.getBlocks() > 1 ? 2 : 1;
-    bool inPlace = stateHasRoom();
-    if (inPlace)
-      states = memref::ReinterpretCastOp::create(
-          b, loc, MemRefType::get({1, 1, padded}, element), op.getState(),
-          /*offset=*/0, ArrayRef<int64_t>{1, 1, padded},
-          ArrayRef<int64_t>{padded, padded, 1});
-    else
-      states = alloc({buffers, batch, padded}, element);
+    auto [timeSource, timeDim] = op.getTimeDim();
+    Value time = sizeOf(b, loc, timeSource, timeDim);
+    bool hasRoom = stateHasRoom(), inPlace = hasRoom && buffers == 1;
+    // A stream's only step reads the state where it is, and leaves the new one to
+    // be copied there.
+    isOnlyStep = hasRoom && buffers == 2 && getConstantIntValue(time) == 1;
+    if (isOnlyStep)
+      buffers = 1;
+    if (inPlace || isOnlyStep)
+      ownState = memref::ReinterpretCastOp::create(
+          b, loc, MemRefType::get({1, batch, padded}, element), op.getState(),
+          /*offset=*/0, ArrayRef<int64_t>{1, batch, padded},
+          ArrayRef<int64_t>{batch * padded, padded, 1});
+    states = inPlace ? ownState : alloc({buffers, batch, padded}, element);
     if (!op.getResetAfter()) {
       update = alloc({batch, padded}, element);
       resetState = alloc({batch, padded}, element);
@@ -69,12 +75,10 @@ public:
         memref::StoreOp::create(b, loc, no, seen, i);
       });
     }
-    if (!inPlace)
+    if (!ownState)
       memref::CopyOp::create(b, loc, op.getState(),
                              unpadded(stateBuffer(b, index(0))));
 
-    auto [timeSource, timeDim] = op.getTimeDim();
-    Value time = sizeOf(b, loc, timeSource, timeDim);
     Value zero = index(0), one = index(1);
     auto loop = scf::ForOp::create(
         b, loc, zero, time, one, ValueRange{},
@@ -87,8 +91,11 @@ public:
 
     Value parity = arith::RemUIOp::create(b, loc, time, index(buffers));
     Value finalState = unpadded(stateBuffer(b, parity));
-    if (!inPlace)
-      memref::CopyOp::create(b, loc, finalState, op.getState());
+    if (!inPlace) {
+      auto copy = memref::CopyOp::create(b, loc, finalState, op.getState());
+      if (isOnlyStep)
+        lastCopy = copy;
+    }
     if (op.getLast())
       emitLast(finalState, time);
     LogicalResult result = unroll(loop);
@@ -96,10 +103,13 @@ public:
     return result;
   }
 
+  /// The copy of the state that ends a program of one step, if there is one.
+  memref::CopyOp getLastCopy() const { return lastCopy; }
+
 private:
   /// A state of the program begins at a multiple of 64 bytes, and nothing else
-  /// lies in what it leaves of the last ones. So one row that is written only
-  /// when it has been read is padded there and needs no copy. The padding is
+  /// lies in what it leaves of the last ones. So one row is padded there and needs
+  /// no copy to be read, nor to be written when it has been read. The padding is
   /// never read by a product.
   bool stateHasRoom() {
     auto state = dyn_cast<BlockArgument>(op.getState());
@@ -108,14 +118,20 @@ private:
         !func.getArgAttr(state.getArgNumber(), kStateAttr))
       return false;
     int64_t bytes = element.getIntOrFloatBitWidth() / 8;
-    return buffers == 1 && op.getResetAfter() && batch == 1 &&
-           padded * bytes <= int64_t(llvm::alignTo(units * bytes, 64)) &&
+    bool fits = padded == units ||
+                (batch == 1 &&
+                 padded * bytes <= int64_t(llvm::alignTo(units * bytes, 64)));
+    return fits && op.getResetAfter() &&
            cast<MemRefType>(state.getType()).getLayout().isIdentity();
   }
 
   Value index(int64_t value) { return indexConstant(b, loc, value); }
 
+  /// Memory that is there before threads run recurrences side by side.
   Value alloc(ArrayRef<int64_t> shape, Type type) {
+    OpBuilder::InsertionGuard guard(b);
+    if (auto parallel = op->getParentOfType<scf::ParallelOp>())
+      b.setInsertionPoint(parallel);
     return memref::AllocOp::create(b, loc, MemRefType::get(shape, type));
   }
 
@@ -163,7 +179,8 @@ private:
       oldState = stateBuffer(b, parity);
       newState = stateBuffer(b, other);
     } else {
-      oldState = newState = stateBuffer(b, index(0));
+      newState = stateBuffer(b, index(0));
+      oldState = isOnlyStep ? dropDim(b, loc, ownState, 0, index(0)) : newState;
     }
     Value mask = op.getMask() ? atTime(op.getMask(), read) : Value();
     if (op.getReset())
@@ -203,7 +220,7 @@ private:
              output, mask, emit);
         return;
       }
-      step(StepPhase::gates, 0, {}, oldState, {}, {}, {}, {});
+      step(StepPhase::gates, 0, {}, oldState, {}, {}, mask, {});
       step(StepPhase::candidate, 1, {}, oldState, newState, output, mask, emit);
     };
     // Asking each row costs about as much as the products of a row of few units.
@@ -316,9 +333,33 @@ private:
   bool skipMasked;
   int64_t units = 0, batch = 0, padded = 0, buffers = 1;
   Type element;
+  bool isOnlyStep = false;
+  memref::CopyOp lastCopy;
+  Value ownState; ///< The state's own memory with padded rows, where it is used.
   Value states, update, resetState, preactivations, seen;
   Value dropoutMask, droppedState;
 };
+
+/// Moves a copy behind all that has nothing to do with its two buffers.
+void sink(memref::CopyOp copy) {
+  Value from = getRoot(copy.getSource()), to = getRoot(copy.getTarget());
+  auto concerns = [&](Operation *op) {
+    return op
+        ->walk([&](Operation *inner) {
+          for (Value operand : inner->getOperands())
+            if (isa<MemRefType>(operand.getType()))
+              if (Value root = getRoot(operand); root == from || root == to)
+                return WalkResult::interrupt();
+          return WalkResult::advance();
+        })
+        .wasInterrupted();
+  };
+  Operation *last = copy;
+  while (!last->getNextNode()->hasTrait<OpTrait::IsTerminator>() &&
+         !concerns(last->getNextNode()))
+    last = last->getNextNode();
+  copy->moveAfter(last);
+}
 
 struct ConvertRecurToLoopsPass
     : gru::impl::ConvertRecurToLoopsPassBase<ConvertRecurToLoopsPass> {
@@ -326,15 +367,23 @@ struct ConvertRecurToLoopsPass
 
   void runOnOperation() override {
     SmallVector<RecurOp> ops;
+    SmallVector<memref::CopyOp> copies;
     getOperation().walk([&](RecurOp op) { ops.push_back(op); });
     for (RecurOp op : ops) {
       if (!isa<MemRefType>(op.getState().getType())) {
         op.emitError() << "is on tensors, expected memrefs";
         return signalPassFailure();
       }
-      if (failed(RecurLowering(op, unrollBudget, skipMasked).run()))
+      RecurLowering lowering(op, unrollBudget, skipMasked);
+      if (failed(lowering.run()))
         return signalPassFailure();
+      if (memref::CopyOp copy = lowering.getLastCopy())
+        copies.push_back(copy);
     }
+    // Members of a team wait for each other at what only one of them does, so it
+    // stands together. The first goes last, or the others would stop before it.
+    for (memref::CopyOp copy : llvm::reverse(copies))
+      sink(copy);
   }
 };
 } // namespace

@@ -51,7 +51,9 @@ public:
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
     int64_t products = batch * numBlocks * columns.width * columns.gates;
-    parts = chooseParts(target, numBlocks, products * inner);
+    // Inside of what is shared it runs on one of the threads.
+    if (!op->getParentOfType<scf::ParallelOp>())
+      parts = chooseParts(target, numBlocks, products * inner);
     columns.inChains = inputColumns.inChains =
         batch == 1 && !isWorthSharing(products * columns.inner);
     if (!op.hasRowwiseActivation() && !op.getKernelScale())
@@ -68,18 +70,23 @@ public:
     if (op.getRecurrentDropoutMask())
       emitDroppedState();
     forColumnBlocks(
-        b, loc, numBlocks, parts, op.getTurn(),
+        b, loc, numBlocks, parts, products * inner, op.getTurn(),
         [&](OpBuilder &b, Location loc, Value block) {
           forRowBlocks(
               b, loc, indexConstant(b, loc, batch), batch, rows,
               [&](OpBuilder &b, Location loc, Value first, int64_t count) {
-                int64_t grouped =
-                    rowsPerGroup > 1 ? count - count % rowsPerGroup : 0;
-                if (grouped)
-                  emitGroups(b, loc, block, first, grouped);
-                if (grouped < count)
-                  emitBlock(b, loc, block, plus(b, loc, first, grouped),
-                            count - grouped);
+                if (!isWorthAsking(count * inner))
+                  return emitRowBlock(b, loc, block, first, count);
+                scf::IfOp::create(
+                    b, loc, anyRow(b, loc, first, count),
+                    [&](OpBuilder &b, Location loc) {
+                      emitRowBlock(b, loc, block, first, count);
+                      scf::YieldOp::create(b, loc);
+                    },
+                    [&](OpBuilder &b, Location loc) {
+                      keepState(b, loc, block, first, count);
+                      scf::YieldOp::create(b, loc);
+                    });
               });
         });
     if (op.hasRowwiseActivation())
@@ -88,6 +95,50 @@ public:
   }
 
 private:
+  void emitRowBlock(OpBuilder &b, Location loc, Value block, Value first,
+                    int64_t count) {
+    int64_t grouped = rowsPerGroup > 1 ? count - count % rowsPerGroup : 0;
+    if (grouped)
+      emitGroups(b, loc, block, first, grouped);
+    if (grouped < count)
+      emitBlock(b, loc, block, plus(b, loc, first, grouped), count - grouped);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Rows that the mask leaves out
+  //===--------------------------------------------------------------------===//
+
+  /// Whether to look if the mask leaves anything of a block to be computed, which
+  /// costs as much as the products of a row of few units. What a whole row is
+  /// needed for is computed of all rows.
+  bool isWorthAsking(int64_t productsPerColumn) {
+    constexpr int64_t kWorthAsking = 4096;
+    return op.getMask() && !op.hasRowwiseActivation() &&
+           productsPerColumn * columns.gates * columns.width >= kWorthAsking;
+  }
+
+  Value anyRow(OpBuilder &b, Location loc, Value first, int64_t count) {
+    Value any;
+    for (int64_t row = 0; row < count; ++row) {
+      Value flag = memref::LoadOp::create(b, loc, op.getMask(),
+                                          plus(b, loc, first, row));
+      any = any ? arith::OrIOp::create(b, loc, any, flag).getResult() : flag;
+    }
+    return any;
+  }
+
+  void keepState(OpBuilder &b, Location loc, Value block, Value first,
+                 int64_t count) {
+    if (op.getPhase() == StepPhase::gates)
+      return;
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+        Tile tile{{plus(b, loc, first, row), v}};
+        storeState(b, loc, loadPadded(b, loc, op.getState(), tile, block), tile,
+                   block);
+      }
+  }
+
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
@@ -579,6 +630,12 @@ private:
     Value next = vector::FMAOp::create(b, loc, taken, candidate, kept);
     if (op.getMask())
       next = selectRows(b, loc, op.getMask(), tile, next, h);
+    storeState(b, loc, next, tile, block);
+  }
+
+  /// The new state, and what it puts out.
+  void storeState(OpBuilder &b, Location loc, Value next, const Tile &tile,
+                  Value block) {
     storePadded(b, loc, next, op.getNewState(), tile, block);
     if (!op.getOutput())
       return;

@@ -4,19 +4,12 @@
 #define GRU_LOWERING_GPU_DEVICEBUFFERS_H
 
 #include "dialect/GRUDeviceOps.h"
+#include "lowering/common/Buffers.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gru {
-
-/// The allocation or argument behind a buffer.
-inline mlir::Value getRoot(mlir::Value buffer) {
-  while (auto view = buffer.getDefiningOp<mlir::ViewLikeOpInterface>())
-    buffer = view.getViewSource();
-  return buffer;
-}
 
 /// Only what the session owns or the caller hands over has a mirror.
 inline bool hasMirror(mlir::Value buffer) {

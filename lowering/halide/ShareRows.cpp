@@ -93,7 +93,7 @@ struct Cut {
     Value dynamicRows;
     if (rows < 0)
       dynamicRows = sizeOf(b, loc, operands[0].first, operands[0].second);
-    scf::ParallelOp::create(
+    auto parallel = scf::ParallelOp::create(
         b, loc, zero, numParts, one,
         [&](OpBuilder &b, Location loc, ValueRange index) {
           Value part = index[0];
@@ -134,6 +134,7 @@ struct Cut {
                 scf::YieldOp::create(b, loc);
               });
         });
+    parallel->setAttr(kProductsAttr, b.getI64IntegerAttr(products));
     op->erase();
   }
 };
@@ -144,7 +145,8 @@ struct ShareRowsPass : gru::impl::ShareRowsPassBase<ShareRowsPass> {
   void runOnOperation() override {
     SmallVector<Cut> cuts;
     getOperation().walk([&](Operation *op) {
-      if (!isa<StepOp, PackedDenseOp>(op) || !checkHalide(op).empty())
+      if (!isa<StepOp, PackedDenseOp>(op) || !checkHalide(op).empty() ||
+          op->getParentOfType<scf::ParallelOp>())
         return;
       if (auto step = dyn_cast<StepOp>(op))
         cuts.emplace_back(step);

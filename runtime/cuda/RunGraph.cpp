@@ -1,8 +1,5 @@
 //===- RunGraph.cpp - a run that comes again, as one launch ----------------===//
 
-#include "Driver.h"
-
-#ifdef GRU_HAS_CUDNN
 #include "RunGraph.h"
 
 using namespace gru::runtime;
@@ -60,5 +57,3 @@ bool RunGraph::end(CUstream stream) {
   driver().cuGraphDestroy(graph);
   return made;
 }
-
-#endif // GRU_HAS_CUDNN

@@ -57,10 +57,12 @@ def draw(rng):
         "implementation": rng.choice([1, 2]),
         "flags": rng.choice(["none", "none", "mask", "zero", "lengths"]),
         "reset": flag(0.2),
+        # The same layer the other way round beside it, as in a Bidirectional.
+        "twin": flag(0.2),
     }
     # Threads share only what takes a while.
     case["threads"] = rng.choice([1, 1, 1, 1, 2, 3])
-    if case["threads"] > 1:
+    if case["threads"] > 1 and not case["twin"]:
         case["H"] = rng.choice([97, 128, 161])
         # Grows with the units as well (see below).
         if case["act"] == "log_softmax":
@@ -166,20 +168,31 @@ def write(case):
         attributes.append("zero_output_for_mask")
     if case["clip"]:
         attributes.append("clip = 0.75")
-    reverse, result = "", "%seq"
+    def layer(prefix, attributes):
+        return (f"  %{prefix}seq, %{prefix}last, %{prefix}state = gru.gru %x kernel(%W, %U)"
+                f" {' '.join(clauses)}\n"
+                f"    {{{', '.join(attributes)}}}\n"
+                f"    : {x}, {kernel}, {recurrent} -> {seq}, {row}, {row}\n")
+
+    body = layer("", attributes)
+    results = {"%seq": seq, "%last": row, "%state": row}
     if case["reverse"]:
-        reverse = f"  %rev = gru.reverse %seq {{dim = {0 if major else 1} : i64}} : {seq}\n"
-        result = "%rev"
+        body += f"  %rev = gru.reverse %seq {{dim = {0 if major else 1} : i64}} : {seq}\n"
+        results = {"%rev": seq, "%last": row, "%state": row}
+    if case.get("twin"):
+        body += layer("twin_", sorted(set(attributes) ^ {"go_backwards"}))
+        both = f"tensor<{sizes(*outer, 2 * H)}xf32>"
+        first = next(iter(results))
+        body += (f"  %both = tensor.concat dim(2) {first}, %twin_seq"
+                 f" : ({seq}, {seq}) -> {both}\n")
+        results = {"%both": both, "%last": row, "%state": row,
+                   "%twin_last": row, "%twin_state": row}
+    names = ", ".join(f'{type} {{gru.name = "{value[1:]}"}}'
+                      for value, type in results.items())
     return (
-        f"func.func @main({', '.join(arguments)})\n"
-        f'    -> ({seq} {{gru.name = "sequence"}}, {row} {{gru.name = "last"}}, '
-        f'{row} {{gru.name = "state"}}) {{\n'
-        f"{constants}"
-        f"  %seq, %last, %state = gru.gru %x kernel(%W, %U) {' '.join(clauses)}\n"
-        f"    {{{', '.join(attributes)}}}\n"
-        f"    : {x}, {kernel}, {recurrent} -> {seq}, {row}, {row}\n"
-        f"{reverse}"
-        f"  return {result}, %last, %state : {seq}, {row}, {row}\n}}\n")
+        f"func.func @main({', '.join(arguments)})\n    -> ({names}) {{\n"
+        f"{constants}{body}"
+        f"  return {', '.join(results)} : {', '.join(results.values())}\n}}\n")
 
 
 def run(programs, case, targets, keep=None):

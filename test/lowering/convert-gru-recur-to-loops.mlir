@@ -6,9 +6,9 @@
 // CHECK-LABEL: func.func @double_buffer
 // CHECK-SAME: %[[P:[a-z0-9]+]]: memref<?x2x2x3x16xf32>, %[[U:[a-z0-9]+]]: memref<2x20x3x16xf32>, %[[C:[a-z0-9]+]]: memref<2x1x16xf32>, %[[H:[a-z0-9]+]]: memref<2x20xf32>, %[[S:[a-z0-9]+]]: memref<2x?x20xf32>
 func.func @double_buffer(%p: memref<?x2x2x3x16xf32>, %U: memref<2x20x3x16xf32>, %c: memref<2x1x16xf32>, %h: memref<2x20xf32>, %s: memref<2x?x20xf32>) {
+  // CHECK: %[[T:.+]] = memref.dim %[[P]], %c0
   // CHECK: %[[STATES:.+]] = memref.alloc() : memref<2x2x32xf32>
   // CHECK: memref.copy %[[H]], %{{.*}} : memref<2x20xf32> to memref<2x20xf32, strided<[32, 1]>>
-  // CHECK: %[[T:.+]] = memref.dim %[[P]], %c0
   // CHECK: scf.for %[[I:.+]] = %c0 to %[[T]] step %c1 {
   // CHECK: %[[PI:.+]] = memref.subview %[[P]][%[[I]], 0, 0, 0, 0] [1, 2, 2, 3, 16]
   // CHECK: %[[OLD:.+]] = arith.remui %[[I]], %c2
@@ -42,6 +42,39 @@ func.func @in_place(%p: memref<?x1x1x3x16xf32>, %U: memref<1x7x3x16xf32>, %h: me
   // CHECK-NOT: memref.copy
   gru.recur ins(%p : memref<?x1x1x3x16xf32>) kernels(%U : memref<1x7x3x16xf32>) state(%h : memref<1x7xf32>)
       {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// The only step of a call reads the state where it is. What it leaves is copied
+// there when nothing else is to be done, for all layers together.
+// CHECK-LABEL: func.func @only_step
+// CHECK-SAME: %[[H:[a-z0-9]+]]: memref<1x32xf32> {gru.state = 0 : i64}, %[[G:[a-z0-9]+]]: memref<1x32xf32> {gru.state = 1 : i64}
+func.func @only_step(%p: memref<1x1x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<1x32xf32> {gru.state = 0 : i64}, %g: memref<1x32xf32> {gru.state = 1 : i64}) {
+  // CHECK: %[[NEW:.+]] = memref.alloc() : memref<1x1x32xf32>
+  // CHECK-NOT: memref.copy
+  // CHECK: gru.step <all>
+  // CHECK-NOT: memref.copy
+  // CHECK: gru.step <all>
+  // CHECK-DAG: memref.copy %{{.*}}, %[[H]]
+  // CHECK-DAG: memref.copy %{{.*}}, %[[G]]
+  // CHECK-NEXT: return
+  gru.recur ins(%p : memref<1x1x2x3x16xf32>) kernels(%U : memref<2x32x3x16xf32>) state(%h : memref<1x32xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  gru.recur ins(%p : memref<1x1x2x3x16xf32>) kernels(%U : memref<2x32x3x16xf32>) state(%g : memref<1x32xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// Who reads the state meanwhile reads what the step has left.
+// CHECK-LABEL: func.func @only_step_then_read
+// CHECK-SAME: %[[H:[a-z0-9]+]]: memref<1x32xf32> {gru.state = 0 : i64}, %[[Y:[a-z0-9]+]]: memref<1x32xf32>
+func.func @only_step_then_read(%p: memref<1x1x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %h: memref<1x32xf32> {gru.state = 0 : i64}, %y: memref<1x32xf32>) {
+  // CHECK: gru.step <all>
+  // CHECK: memref.copy %{{.*}}, %[[H]]
+  // CHECK: memref.copy %[[H]], %[[Y]]
+  gru.recur ins(%p : memref<1x1x2x3x16xf32>) kernels(%U : memref<2x32x3x16xf32>) state(%h : memref<1x32xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  memref.copy %h, %y : memref<1x32xf32> to memref<1x32xf32>
   return
 }
 

@@ -271,3 +271,24 @@ func.func @fused_candidate(%W: memref<1x5x3x16xf32>, %x: memref<1x5xf32>, %b: me
       {units = 7, activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>}
   return
 }
+
+// Rows of a batch that the mask leaves out together are not computed: of each four
+// here somebody asks first. Sequences in order of their lengths so end one by one.
+// CHECK-LABEL: func.func @masked_rows
+// CHECK-SAME: %[[M:[a-z0-9]+]]: memref<8xi1>, %[[H:[a-z0-9]+]]: memref<8x32xf32>, %[[N:[a-z0-9]+]]: memref<8x32xf32>
+func.func @masked_rows(%p: memref<8x2x3x16xf32>, %U: memref<2x32x3x16xf32>, %m: memref<8xi1>, %h: memref<8x32xf32>, %n: memref<8x32xf32>) {
+  // CHECK: scf.for %[[ROW:.+]] = %c0 to %c8 step %c4
+  // CHECK: memref.load %[[M]][%[[ROW]]]
+  // CHECK-COUNT-3: arith.ori
+  // CHECK: scf.if
+  // CHECK: vector.fma
+  // CHECK: } else {
+  // CHECK-NOT: vector.fma
+  // CHECK-COUNT-4: vector.store %{{.*}}, %[[N]]
+  // CHECK-NOT: vector.fma
+  // CHECK: return
+  gru.step <all> projection(%p : memref<8x2x3x16xf32>) kernel(%U : memref<2x32x3x16xf32>)
+      new_state(%n : memref<8x32xf32>) mask(%m : memref<8xi1>) state(%h : memref<8x32xf32>)
+      {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, units = 32 : i64, rows = 4 : i64}
+  return
+}

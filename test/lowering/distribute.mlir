@@ -67,6 +67,44 @@ func.func @escapes(%call: !llvm.ptr, %member: i32) {
 
 // -----
 
+// As in a stream of one small layer: meeting would take longer.
+// CHECK-LABEL: func.func @too_little
+// CHECK-NOT: scf.while
+// CHECK: scf.for
+func.func @too_little(%call: !llvm.ptr, %member: i32) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %f0 = arith.constant 0.0 : f32
+  %y = memref.alloca() : memref<16xf32>
+  scf.parallel (%p) = (%c0) to (%c2) step (%c1) {
+    memref.store %f0, %y[%p] : memref<16xf32>
+  } {gru.products = 45000 : i64}
+  return
+}
+
+// -----
+
+// The same twice is enough.
+// CHECK-LABEL: func.func @often
+// CHECK: scf.for
+// CHECK: scf.while
+func.func @often(%call: !llvm.ptr, %member: i32) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %f0 = arith.constant 0.0 : f32
+  %y = memref.alloca() : memref<16xf32>
+  scf.for %t = %c0 to %c2 step %c1 {
+    scf.parallel (%p) = (%c0) to (%c2) step (%c1) {
+      memref.store %f0, %y[%p] : memref<16xf32>
+    } {gru.products = 45000 : i64}
+  }
+  return
+}
+
+// -----
+
 // Nothing to share: as it was.
 // CHECK-LABEL: func.func @alone
 // CHECK-NOT: llvm.call

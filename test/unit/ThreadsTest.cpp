@@ -1,5 +1,7 @@
 //===- ThreadsTest.cpp - runs that several threads share --------------------===//
 
+#include "test/unit/KerasConfigs.h"
+
 #include "gru/gru.hpp"
 
 #include <gtest/gtest.h>
@@ -163,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(ThreadsOf, SmallLayersAreOne) {
   const std::pair<const char *, const char *> reasons[] = {
-      {"cpu", "found no operation that takes longer than threads take to meet"},
+      {"cpu", "found nothing that takes longer than threads take to come together"},
       {"halide", "halide cuts rows, and found no operation with 4 for each "
                  "thread that takes longer than threads take to meet"},
       {"reference", "the reference is computed on one"}};
@@ -177,6 +179,43 @@ TEST(ThreadsOf, SmallLayersAreOne) {
     EXPECT_EQ(program->threads(), 1u);
     ASSERT_EQ(remarks.size(), 1u);
     EXPECT_EQ(remarks[0], std::string("threads: one is used, ") + reason);
+  }
+}
+
+/// The directions of a Bidirectional have a thread each: of few units, whose steps
+/// are too short to be shared, and of more.
+TEST(ThreadsOf, DirectionsRunSideBySide) {
+  for (int64_t units : {24, 100}) {
+    auto model = load(layer("Bidirectional",
+                            R"("merge_mode": "concat", "layer": {"class_name": )"
+                            R"("GRU", "config": {"name": "g", )"
+                            R"("return_sequences": true, "units": )" +
+                                std::to_string(units) + "}}"));
+    ASSERT_TRUE(model) << model.error().message();
+    constexpr int64_t kRows = 3, kSteps = 37;
+    auto x = random(kRows * kSteps * 3, 7, 1);
+    auto runOn = [&](int threads, std::vector<float> &y) {
+      CompileOptions options;
+      options.batch = kRows;
+      options.threads = threads;
+      options.cache_dir = "";
+      auto program = gru::compile(*model, options);
+      ASSERT_TRUE(program) << program.error().message();
+      EXPECT_EQ(program->threads(), uint32_t(threads));
+      Session session = program->session({.max_timesteps = kSteps});
+      ASSERT_TRUE(session) << session.error().message();
+      y.assign(kRows * kSteps * 2 * units, 0);
+      auto done = session.run({{x.data(), {kRows, kSteps, 3}}},
+                              {{y.data(), {kRows, kSteps, 2 * units}}});
+      EXPECT_TRUE(done) << done.error().message();
+    };
+    std::vector<float> expected, y;
+    runOn(1, expected);
+    for (int threads : {2, 3})
+      for (int round = 0; round < 10; ++round) {
+        runOn(threads, y);
+        ASSERT_TRUE(sameBits(y, expected)) << units << " " << threads;
+      }
   }
 }
 
