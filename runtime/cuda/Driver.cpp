@@ -154,11 +154,14 @@ PointerQuery gru::runtime::cuda::findPointerQuery() {
   if (!query)
     return nullptr;
   return [](const void *address) {
-    unsigned type = 0;
-    // Memory that it has not made is unknown to the driver, which is no failure.
-    return !query.load()(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
-                         reinterpret_cast<CUdeviceptr>(address)) &&
-           type == CU_MEMORYTYPE_DEVICE;
+    unsigned type = 0, isManaged = 0;
+    auto place = reinterpret_cast<CUdeviceptr>(address);
+    auto ask = query.load();
+    // Memory that it has not made is unknown to the driver, which is no failure; what
+    // it moves to and fro the host may read.
+    return !ask(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, place) &&
+           type == CU_MEMORYTYPE_DEVICE &&
+           !ask(&isManaged, CU_POINTER_ATTRIBUTE_IS_MANAGED, place) && !isManaged;
   };
 }
 

@@ -28,6 +28,28 @@ bool mustFail(const char *name);
 /// Why a call is refused, for who reads the log of a test.
 void complain(const std::string &problem);
 
+// Few and small enough that layers of tests need more than one round, that some do
+// without shared memory and that some do not fit into registers.
+constexpr int kProcessors = 3, kSharedBytes = 1024, kMostSharedBytes = 2048,
+              kThreadsInRegisters = 128;
+
+/// What calls of the driver need: that it is started, that the context is current and
+/// that nothing has failed.
+CUresult ready();
+#define NEEDS_CONTEXT                                                          \
+  if (CUresult result_ = ready())                                              \
+  return result_
+/// Calls that may wait for the device are refused while anything captures.
+#define MAY_WAIT                                                               \
+  NEEDS_CONTEXT;                                                               \
+  if (Stream::isAnyCapturing())                                                \
+  return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
+#define FIND_STREAM(name, handle)                                              \
+  NEEDS_CONTEXT;                                                               \
+  Stream *name = Stream::find(handle);                                         \
+  if (!name)                                                                   \
+  return CUDA_ERROR_INVALID_HANDLE
+
 /// Memory of the device: pages that nobody may touch outside of the driver's work.
 class Memory {
 public:

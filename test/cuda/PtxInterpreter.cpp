@@ -1,11 +1,11 @@
 //===- PtxInterpreter.cpp - runs PTX on the host, slowly -------------------===//
 
 #include "PtxKernel.h"
+#include "Unreleased.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <unordered_map>
 
 using namespace ptx;
 
@@ -32,48 +32,6 @@ uint64_t bitsOf(float value) {
   std::memcpy(&bits, &value, sizeof(bits));
   return bits;
 }
-
-/// What a block has stored and not yet released: the bytes of words of four.
-class Unreleased {
-public:
-  void store(char *address, const void *value, size_t bytes) {
-    auto *from = static_cast<const char *>(value);
-    for (size_t i = 0; i < bytes; ++i) {
-      auto at = reinterpret_cast<uintptr_t>(address) + i;
-      Word &word = words[at / sizeof(Word::bytes)];
-      word.bytes[at % sizeof(Word::bytes)] = from[i];
-      word.written |= 1u << at % sizeof(Word::bytes);
-    }
-  }
-  /// What the block itself sees.
-  void load(const char *address, void *value, size_t bytes) const {
-    if (words.empty())
-      return;
-    auto *to = static_cast<char *>(value);
-    for (size_t i = 0; i < bytes;) {
-      auto at = reinterpret_cast<uintptr_t>(address) + i;
-      auto it = words.find(at / sizeof(Word::bytes));
-      size_t inner = at % sizeof(Word::bytes);
-      for (; inner < sizeof(Word::bytes) && i < bytes; ++inner, ++i)
-        if (it != words.end() && it->second.written & 1u << inner)
-          to[i] = it->second.bytes[inner];
-    }
-  }
-  void release() {
-    for (const auto &[place, word] : words)
-      for (size_t i = 0; i < sizeof(word.bytes); ++i)
-        if (word.written & 1u << i)
-          reinterpret_cast<char *>(place * sizeof(word.bytes))[i] = word.bytes[i];
-    words.clear();
-  }
-
-private:
-  struct Word {
-    char bytes[4];
-    uint32_t written = 0;
-  };
-  std::unordered_map<uintptr_t, Word> words;
-};
 
 enum class Wait : uint8_t { No, Barrier, Shuffle, Done };
 
