@@ -192,7 +192,7 @@ def ConvertDeviceToCallsPass : Pass<"convert-gru-device-to-calls", "::mlir::func
 
     A weight that is not packed as it is (see `gru-hoist-packs`) is an error.
   }];
-  let options = [Option<"allowTF32", "allow-tf32", "bool", "false", "Let cuDNN round float32 products">];
+  let options = [Option<"allowTF32", "allow-tf32", "bool", "false", "Let cuDNN and cuBLAS round float32 products">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::arith::ArithDialect"];
 }

@@ -35,7 +35,7 @@ struct PipelineOptions {
   int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
   std::string weightType; ///< cpu: bf16 or int8, as float32 kernels are stored
   bool f64Outputs = false; ///< reference only: outputs in float64
-  bool allowTF32 = false; ///< cudnn only
+  bool allowTF32 = false; ///< cudnn and gpu only
   std::string clock; ///< LLVM's intrinsic that layers are timed with; empty: not
   std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in

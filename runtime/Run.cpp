@@ -104,6 +104,27 @@ gru_status bind(gru_session &session, std::span<const gru_buffer> inputs,
   return GRU_OK;
 }
 
+/// Code on the host would crash on memory of a device. Only what is bound anew is
+/// looked at: asking the driver is nothing for each run of a stream.
+gru_status checkPlaces(const gru_session &session) {
+  if (!session.isOnDevice)
+    return GRU_OK;
+  const Plan &plan = session.program->plan;
+  auto check = [&](const char *kind, std::span<const gru_plan_tensor> tensors,
+                   const void *const *addresses) -> gru_status {
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (session.isOnDevice(addresses[i]))
+        return fail(GRU_INVALID_ARGUMENT, kind, " '", plan.name(tensors[i]),
+                    "': lies in a device's memory, but the program was compiled "
+                    "for the CPU; copy it to the host, or compile for 'cudnn', "
+                    "'gpu' or 'auto'");
+    return GRU_OK;
+  };
+  if (gru_status status = check("input", plan.inputs(), session.in))
+    return status;
+  return check("output", plan.outputs(), session.out);
+}
+
 /// Notes what bind has found right.
 void remember(gru_session &session, std::span<const gru_buffer> inputs,
               std::span<const gru_buffer> outputs) {
@@ -129,6 +150,8 @@ void remember(gru_session &session, std::span<const gru_buffer> inputs,
                                       std::span<const gru_buffer> outputs) {
   session.hasBound = false; // until all is found right again
   if (gru_status status = bind(session, inputs, outputs))
+    return status;
+  if (gru_status status = checkPlaces(session))
     return status;
   remember(session, inputs, outputs);
   return GRU_OK;
@@ -206,22 +229,6 @@ void runMember(void *argument, uint32_t member) {
 
 } // namespace
 
-/* Kernels carry no type information for the sanitizer of indirect calls. */
-#ifdef __clang__
-__attribute__((no_sanitize("function")))
-#endif
-[[gnu::noinline]] static gru_status
-runOnDevice(gru_session &session) {
-  gru_call call = session.call;
-  if (gru_status status = session.device->begin(call))
-    return status;
-  {
-    FloatEnvironment environment;
-    session.program->artifact.kernel(&call, /*member=*/0);
-  }
-  return session.device->end();
-}
-
 [[gnu::noinline]] static gru_status runTeam(gru_session &session) {
   session.team->begin();
   Run run{session.program->artifact.kernel, &session.call, session.team};
@@ -243,7 +250,7 @@ runBound(gru_session &session) {
   if (session.team)
     return runTeam(session);
   if (session.device)
-    return runOnDevice(session);
+    return session.device->call(session.program->artifact.kernel, session.call);
   FloatEnvironment environment;
   session.program->artifact.kernel(&session.call, /*member=*/0);
   return GRU_OK;

@@ -108,6 +108,8 @@ gru_status prepare(gru_session &session, gru_program *program,
   session.program = gru_program_retain(program);
   if (gru_status status = makeDevice(session, *program, session.device))
     return status;
+  if (!session.device)
+    session.isOnDevice = cuda::findPointerQuery();
   prepareCall(session);
   return GRU_OK;
 }

@@ -6,6 +6,7 @@
 #include "Program.h"
 #include "Team.h"
 #include "cuda/Device.h"
+#include "cuda/Driver.h"
 
 #include <cstring>
 #include <memory>
@@ -63,6 +64,8 @@ struct gru_session {
   /// Null: one thread, or the host's pool.
   gru::runtime::Workers *workers = nullptr;
   gru_thread_pool pool{};
+  /// Of a program without a device, in a process with a driver; else null.
+  gru::runtime::cuda::PointerQuery isOnDevice = nullptr;
 
   /// Runs the calls with training=True on the states of this one; null until it
   /// is prepared. `seed` waits for it.

@@ -44,7 +44,7 @@ struct CompileTarget {
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   bool activities = false;          ///< see ImportOptions
-  bool allowTF32 = false; ///< of cuDNN
+  bool allowTF32 = false; ///< of cuDNN and cuBLAS
   bool profile = false; ///< layers are timed: see gru-time-layers
   std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };

@@ -235,7 +235,7 @@ private:
     add(op.getZeroOutputForMask(), GRU_PART_ZERO_OUTPUT);
     add(op.getResetAfter(), GRU_PART_RESET_AFTER);
     add(op.getRequired(), GRU_PART_REQUIRED);
-    add(allowTF32 && op.getLibrary() == kCudnn, GRU_PART_TF32);
+    add(allowTF32, GRU_PART_TF32);
     SmallVector<NamedAttribute> fields{
         number("library", op.getLibrary() == kCudnn ? GRU_PART_CUDNN
                                                     : GRU_PART_GPU),

@@ -23,32 +23,23 @@ public:
         resetAfter(op.getResetAfter()), masked(op.getMask() != nullptr),
         module(module) {}
 
-  /// x W and the biases that need no waiting, for all timesteps.
+  /// x W for all timesteps, in the order of the input.
   void emitProjection() {
     OpBuilder::InsertionGuard guard(b);
     LLVM::GlobalOp memory = makeProductMemory(*this, module, element);
     Values args = beginKernel(
         module, "gru_project",
-        {pointer, pointer, pointer, pointer, b.getI64Type()});
-    time = toIndex(args[4]);
+        {pointer, pointer, pointer, b.getI64Type()});
+    time = toIndex(args[3]);
     int64_t columns = 3 * units;
     auto left = [&](Value item, Value f) {
-      Value t = div(item, index(batch)), row = rem(item, index(batch));
-      return load(args[0], add(mul(at(row, t), features), f));
+      return load(args[0], add(mul(item, features), f));
     };
     auto right = [&](Value f, Value column) {
       return load(args[1], add(mul(f, columns), column));
     };
     auto finish = [&](Value item, Value column, Value sum) {
-      sum = addf(sum, load(args[2], column));
-      if (resetAfter) {
-        // z and r only ever see the sum of both biases.
-        Value second = whenElse(less(column, index(2 * units)), number(0), [&] {
-          return load(args[2], add(column, index(columns)));
-        });
-        sum = addf(sum, second);
-      }
-      store(sum, args[3], add(mul(item, columns), column));
+      store(sum, args[2], add(mul(item, columns), column));
     };
     emitTiledProduct(*this, memory,
                      {mul(time, batch), features, columns, element, left,
@@ -184,8 +175,11 @@ private:
     when(equal(thread, index(0)), [&] {
       Type i32 = b.getI32Type();
       Value one = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(1));
+      // NVPTX drops the order of an atomic addition, which PTX then takes as
+      // relaxed: what the block has stored is released by a fence of its own.
+      LLVM::FenceOp::create(b, loc, LLVM::AtomicOrdering::acq_rel, "device");
       LLVM::AtomicRMWOp::create(b, loc, LLVM::AtomicBinOp::add, counter, one,
-                                LLVM::AtomicOrdering::acq_rel, "device");
+                                LLVM::AtomicOrdering::monotonic, "device");
       Value all = arith::IndexCastOp::create(b, loc, i32, target);
       scf::WhileOp::create(
           b, loc, TypeRange{}, ValueRange{},
@@ -276,8 +270,9 @@ private:
   }
 
   Value project(Value row, Value unit, Value t, int64_t gate) {
-    Value step = mul(add(mul(t, batch), row), 3 * units);
-    return load(projection, add(add(step, index(gate * units)), unit));
+    Value column = add(index(gate * units), unit);
+    return addf(load(projection, add(mul(at(row, t), 3 * units), column)),
+                load(bias, column));
   }
 
   /// Blends, applies the mask and stores; lane 0 does.
@@ -327,7 +322,7 @@ private:
         Value z = activate(gateAct, addf(project(row, unit, t, 0), sum[0]));
         Value r = activate(gateAct, addf(project(row, unit, t, 1), sum[1]));
         Value product =
-            addf(sum[2], load(bias, add(index(5 * units), unit)));
+            addf(sum[2], load(bias, add(index(3 * units), unit)));
         Value candidate = activate(
             act, addf(project(row, unit, t, 2), mulf(r, product)));
         finish(i, t, row, unit, old, next, z, candidate);

@@ -6,13 +6,15 @@
 // gru_project, kGPUThreads threads a block, any number of blocks:
 //   input        [B, T, F], or [T, B, F] if time-major
 //   kernel       [F, 3H], Keras's
-//   bias         [2, 3H] with reset_after, else [3H]; always there
-//   projection   [T, B, 3H], written
+//   projection   [B, T, 3H] or [T, B, 3H], written: their product, which cuBLAS may
+//                make instead
 //   timesteps    int64
 //
 // gru_layer, launched cooperatively with kGPUThreads threads a block:
 //   recurrent    [H, 3, H]: for each unit the weights of its gates z, r, h
-//   bias, projection: as above
+//   bias         [3, H]: of the gates z, r, h; with reset_after a fourth row, h's of
+//                the recurrent product, whose others are in the first two
+//   projection   as above
 //   state        [2, B, H]: the initial state, then scratch
 //   gates        [2, B, H] scratch: z and r * h, without reset_after
 //   mask         [B, T] or [T, B] bytes; null without one

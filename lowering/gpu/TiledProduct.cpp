@@ -12,6 +12,9 @@ static constexpr int64_t kStride = kProductTile / kPerThread;
 /// Depth of the slices in shared memory.
 static constexpr int64_t kDepth = 16;
 static_assert(kStride * kStride == kGPUThreads);
+/// From one k to the next in shared memory: odd, so that neighbours who store
+/// neighbouring k of a row do so in different banks.
+static constexpr int64_t kPitch = kProductTile + 1;
 
 LLVM::GlobalOp gru::makeProductMemory(KernelBuilder &b,
                                       gpu::GPUModuleOp module, Type element) {
@@ -20,7 +23,7 @@ LLVM::GlobalOp gru::makeProductMemory(KernelBuilder &b,
   // [left or right][k][row or column]
   return LLVM::GlobalOp::create(
       b.b, b.loc,
-      LLVM::LLVMArrayType::get(element, 2 * kDepth * kProductTile),
+      LLVM::LLVMArrayType::get(element, 2 * kDepth * kPitch),
       /*isConstant=*/false, LLVM::Linkage::Internal, "gru_tile", Attribute(),
       /*alignment=*/16, /*addrSpace=*/3);
 }
@@ -31,7 +34,7 @@ void gru::emitTiledProduct(KernelBuilder &b, LLVM::GlobalOp memory,
   Value thread = b.threadId(), zero = b.index(0), one = b.index(1);
   Value lefts = b.addressOf(memory);
   Value rights =
-      b.address(lefts, b.index(kDepth * kProductTile), product.element);
+      b.address(lefts, b.index(kDepth * kPitch), product.element);
   Value columns = b.index(product.columns), depth = b.index(product.depth);
   Value tileColumns =
       b.index((product.columns + kProductTile - 1) / kProductTile);
@@ -58,7 +61,7 @@ void gru::emitTiledProduct(KernelBuilder &b, LLVM::GlobalOp memory,
             Value inside =
                 b.both(b.less(row, product.rows), b.less(at, depth));
             b.store(b.whenElse(inside, none, [&] { return product.left(row, at); }),
-                    lefts, b.add(b.mul(k, kProductTile), r));
+                    lefts, b.add(b.mul(k, kPitch), r));
             Value c = b.rem(item, b.index(kProductTile));
             k = b.div(item, b.index(kProductTile));
             Value column = b.add(firstColumn, c);
@@ -66,13 +69,13 @@ void gru::emitTiledProduct(KernelBuilder &b, LLVM::GlobalOp memory,
             inside = b.both(b.less(column, columns), b.less(at, depth));
             b.store(b.whenElse(inside, none,
                                [&] { return product.right(at, column); }),
-                    rights, b.add(b.mul(k, kProductTile), c));
+                    rights, b.add(b.mul(k, kPitch), c));
           }
           gpu::BarrierOp::create(b.b, b.loc);
           return b.loop(
               zero, b.index(kDepth), one, carried,
               [&](Value k, ValueRange carried) {
-                Value line = b.mul(k, kProductTile);
+                Value line = b.mul(k, kPitch);
                 Values x, y, next;
                 for (int64_t i = 0; i < kPerThread; ++i) {
                   Value offset = b.index(i * kStride);

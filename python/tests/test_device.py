@@ -35,7 +35,7 @@ class DLManagedTensor(ctypes.Structure):
 class DeviceArray:
     """What PyTorch's or CuPy's arrays are to us."""
 
-    driver = None
+    driver = context = None
 
     def __init__(self, shape):
         self.shape = shape
@@ -44,19 +44,19 @@ class DeviceArray:
         self.call("cuMemAlloc_v2", ctypes.byref(self.address), ctypes.c_size_t(self.bytes))
 
     def call(self, name, *arguments):
-        self.driver.cuCtxPushCurrent_v2(None)
+        assert self.driver.cuCtxPushCurrent_v2(self.context) == 0
         assert getattr(self.driver, name)(*arguments) == 0
         self.driver.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
     def put(self, values):
-        self.call("cuMemcpyHtoDAsync_v2", self.address,
-                  values.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(self.bytes), None)
+        self.call("cuMemcpyHtoD_v2", self.address,
+                  values.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(self.bytes))
         return self
 
     def get(self):
         values = np.empty(self.shape, np.float32)
-        self.call("cuMemcpyDtoHAsync_v2", values.ctypes.data_as(ctypes.c_void_p),
-                  self.address, ctypes.c_size_t(self.bytes), None)
+        self.call("cuMemcpyDtoH_v2", values.ctypes.data_as(ctypes.c_void_p),
+                  self.address, ctypes.c_size_t(self.bytes))
         return values
 
     def __dlpack_device__(self):
@@ -76,6 +76,9 @@ def check():
     import gru
 
     DeviceArray.driver = ctypes.CDLL(os.environ["GRU_CUDA_DRIVER"])
+    DeviceArray.context = ctypes.c_void_p()
+    assert DeviceArray.driver.cuInit(0) == 0
+    assert DeviceArray.driver.cuDevicePrimaryCtxRetain(ctypes.byref(DeviceArray.context), 0) == 0
     folder = os.path.join(os.environ["GRU_TEST_DATA"], "keras", "act_tanh")
     x = np.load(os.path.join(folder, "c0_in_x.npy"))
     expected = np.load(os.path.join(folder, "c0_out_output_0.f64.npy"))
@@ -96,6 +99,14 @@ def check():
     host = np.empty(expected.shape, np.float32)
     assert session(x, out=host) is host
     close(host)
+    on_host = gru.load(os.path.join(folder, "model.keras")).compile(
+        batch=x.shape[0], target="cpu")
+    try:
+        on_host(on_device)
+    except ValueError as error:
+        assert "lies in a device's memory" in str(error), error
+    else:
+        raise AssertionError("a program of the host took the device's memory")
     print("checked")
 
 
@@ -106,7 +117,7 @@ class OnDevice(unittest.TestCase):
         fake = os.environ["GRU_FAKE_CUDA"]
         done = subprocess.run(
             [sys.executable, __file__, "check"], capture_output=True, text=True,
-            env=dict(os.environ, GRU_CUDA_DRIVER=fake, GRU_CUDNN=fake))
+            env=dict(os.environ, GRU_CUDA_DRIVER=fake, GRU_CUDNN=fake, GRU_CUBLAS=fake))
         self.assertEqual(done.stdout, "checked\n", done.stderr)
 
 

@@ -1,11 +1,14 @@
 //===- CudnnPart.cpp - layers in one call of cudnnRNNForward ---------------===//
 
+#include "../Half.h"
+#include "CudnnDescriptor.h"
 #include "CudnnWeights.h"
 #include "Part.h"
 #include "Sequences.h"
 #include "Tuning.h"
 
 #include <chrono>
+#include <cmath>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,39 +18,6 @@ using namespace gru::runtime;
 using namespace gru::runtime::cuda;
 
 namespace {
-
-/// cuDNN's descriptors have one shape of interface.
-template <typename T> class Descriptor {
-public:
-  using Create = cudnnStatus_t (*)(T *);
-  using Destroy = cudnnStatus_t (*)(T);
-  Descriptor() = default;
-  Descriptor(const Descriptor &) = delete;
-  Descriptor &operator=(const Descriptor &) = delete;
-  ~Descriptor() {
-    if (value)
-      destroy(value);
-  }
-  [[nodiscard]] gru_status create(const char *name, Create creator,
-                                  Destroy destroyer) {
-    destroy = destroyer;
-    if (cudnnStatus_t result = creator(&value))
-      return cudnnFailure(name, result);
-    return GRU_OK;
-  }
-  operator T() const { return value; }
-
-private:
-  T value = nullptr;
-  Destroy destroy = nullptr;
-};
-
-#define GRU_CREATE(descriptor, kind)                                           \
-  if (gru_status status_ = descriptor.create(                                  \
-          "cudnnCreate" #kind "Descriptor",                                    \
-          cudnn().cudnnCreate##kind##Descriptor,                               \
-          cudnn().cudnnDestroy##kind##Descriptor))                             \
-  return status_
 
 cudnnDataType_t dataType(gru_dtype type) {
   switch (type) {
@@ -68,9 +38,9 @@ cudnnDataType_t mathPrecision(gru_dtype type) {
 }
 
 /// cuDNN's default rounds float32 to TF32, 10 bits of mantissa, which has to be
-/// asked for.
+/// asked for. For what is not float32 or f16 only the default is documented.
 cudnnMathType_t mathType(const gru_plan_part &part) {
-  if (part.dtype == GRU_F16 || part.dtype == GRU_BF16)
+  if (part.dtype == GRU_F16)
     return CUDNN_TENSOR_OP_MATH;
   return part.dtype == GRU_F32 && !(part.flags & GRU_PART_TF32)
              ? CUDNN_FMA_MATH
@@ -79,15 +49,16 @@ cudnnMathType_t mathType(const gru_plan_part &part) {
 
 class CudnnPart final : public Part {
 public:
-  CudnnPart(const Plan &plan, const gru_plan_part &part, int64_t maxTimesteps,
-            const DeviceContext &context)
-      : plan(plan), part(part), maxTimesteps(maxTimesteps), context(context),
+  CudnnPart(const Plan &plan, const gru_plan_part &part, const char *weights,
+            int64_t maxTimesteps, const DeviceContext &context)
+      : plan(plan), part(part), weights(weights), maxTimesteps(maxTimesteps),
+        context(context),
         handle(context.handle), element(gru_dtype_size(part.dtype)),
         cells(part.layers * part.directions),
         lengths(part.batch, int32_t(maxTimesteps)), used(part.batch),
         stateBytes(uint64_t(part.batch) * part.units * element) {}
 
-  gru_status create(const char *weights) {
+  gru_status create() {
     if (gru_status status = loadKernels())
       return status;
     GRU_CREATE(dropout, Dropout);
@@ -114,23 +85,12 @@ public:
           {&deviceLengths, finish ? part.batch * sizeof(int32_t) : 0}})
       if (gru_status status = block->allocate(bytes))
         return status;
-    return chooseAlgorithm(weights);
+    return chooseAlgorithm();
   }
 
   gru_status run(int64_t timesteps, const PartBuffers &buffers) override {
-    Steps steps{part.batch, timesteps,
-                (part.flags & GRU_PART_TIME_MAJOR) != 0};
-    // Tables and descriptors stay where nothing has changed.
-    bool same = timesteps == described && !buffers.hostMask && !masked;
-    if (!same) {
-      readLengths(steps, buffers.hostMask, lengths.data());
-      masked = buffers.hostMask != nullptr;
-      if (gru_status status = describe(steps))
-        return status;
-      if (finish)
-        GRU_DRIVER(cuMemcpyHtoDAsync, deviceLengths.get(), lengths.data(),
-                   part.batch * sizeof(int32_t), context.stream);
-    }
+    if (gru_status status = prepare(timesteps, buffers.hostMask))
+      return status;
     CUdeviceptr input = buffers.input;
     if (start) {
       CUdeviceptr addresses[] = {input, deviceLengths.get(), reversed.get()};
@@ -145,13 +105,38 @@ public:
                  buffers.initialStates[cell], stateBytes, context.stream);
     CUdeviceptr y = finish || !buffers.sequences ? output.get()
                                                  : buffers.sequences[0];
-    if (gru_status status =
-            forward(input, y, buffers.initialStates ? initial.get() : 0))
-      return status;
+    CUdeviceptr h0 = buffers.initialStates ? initial.get() : 0;
+    if (gru_status status = forward(input, y, h0)) {
+      // What it took when it was measured it may not take with other lengths; the
+      // standard one takes all.
+      if (algorithm == CUDNN_RNN_ALGO_STANDARD ||
+          configure(CUDNN_RNN_ALGO_STANDARD) ||
+          prepare(timesteps, buffers.hostMask) || forward(input, y, h0))
+        return status;
+    }
     return finish ? writeByRules(timesteps, buffers, y) : copyStates(buffers);
   }
 
 private:
+  Steps stepsOf(int64_t timesteps) const {
+    return {part.batch, timesteps, (part.flags & GRU_PART_TIME_MAJOR) != 0};
+  }
+
+  /// Tables and descriptors for a run; they stay where nothing has changed.
+  gru_status prepare(int64_t timesteps, const uint8_t *hostMask) {
+    if (timesteps == described && !hostMask && !masked)
+      return GRU_OK;
+    Steps steps = stepsOf(timesteps);
+    readLengths(steps, hostMask, lengths.data());
+    masked = hostMask != nullptr;
+    if (gru_status status = describe(steps))
+      return status;
+    if (finish)
+      GRU_DRIVER(cuMemcpyHtoDAsync, deviceLengths.get(), lengths.data(),
+                 part.batch * sizeof(int32_t), context.stream);
+    return GRU_OK;
+  }
+
   /// Where cuDNN's results are not yet Keras's: lowering/cudnn/SequenceKernels.h.
   gru_status loadKernels() {
     bool isBackward = (part.flags & GRU_PART_GO_BACKWARDS) != 0;
@@ -240,7 +225,8 @@ private:
   }
 
   /// Everything that depends on the algorithm.
-  gru_status configure(cudnnRNNAlgo_t algorithm, const char *weights) {
+  gru_status configure(cudnnRNNAlgo_t wanted) {
+    algorithm = wanted;
     GRU_CUDNN(cudnnSetRNNDescriptor_v8, rnn, algorithm, CUDNN_GRU,
               CUDNN_RNN_DOUBLE_BIAS,
               part.directions == 2 ? CUDNN_BIDIRECTIONAL : CUDNN_UNIDIRECTIONAL,
@@ -253,9 +239,7 @@ private:
       GRU_CUDNN(cudnnBuildRNNDynamic, handle, rnn, int(part.batch));
     for (int32_t &length : lengths)
       length = int32_t(maxTimesteps);
-    if (gru_status status = describe(
-            {part.batch, maxTimesteps,
-             (part.flags & GRU_PART_TIME_MAJOR) != 0}))
+    if (gru_status status = describe(stepsOf(maxTimesteps)))
       return status;
     size_t reserve;
     GRU_CUDNN(cudnnGetRNNTempSpaceSizes, handle, rnn, CUDNN_FWD_MODE_INFERENCE,
@@ -263,10 +247,10 @@ private:
     described = -1; // The device does not know these lengths.
     if (gru_status status = work.allocate(workBytes))
       return status;
-    return uploadWeights(weights);
+    return uploadWeights();
   }
 
-  gru_status uploadWeights(const char *weights) {
+  gru_status uploadWeights() {
     GRU_CUDNN(cudnnGetRNNWeightSpaceSize, handle, rnn, &weightBytes);
     if (gru_status status = deviceWeights.allocate(weightBytes))
       return status;
@@ -309,12 +293,15 @@ private:
   gru_status locate(std::vector<char> &space, void *address, int64_t elements,
                     cudnnTensorDescriptor_t descriptor, char *&place) {
     cudnnDataType_t type;
-    int rank = 0, dims[3] = {1, 1, 1}, strides[3];
+    int rank = 0, dims[3] = {1, 1, 1}, strides[3] = {1, 1, 1};
     GRU_CUDNN(cudnnGetTensorNdDescriptor, descriptor, 3, &type, &rank, dims,
               strides);
     int64_t found = int64_t(dims[0]) * dims[1] * dims[2];
     uint64_t offset = reinterpret_cast<CUdeviceptr>(address) - deviceWeights.get();
-    if (!address || found != elements || type != dataType(part.dtype) ||
+    bool isDense = (dims[2] == 1 || strides[2] == 1) &&
+                   (dims[1] == 1 || strides[1] == dims[2]);
+    if (!address || found != elements || !isDense ||
+        type != dataType(part.dtype) ||
         offset > space.size() || elements * element > space.size() - offset)
       return fail(GRU_DEVICE_FAILED,
                   "cuDNN: cudnnGetRNNWeightParams: a weight has ", found,
@@ -331,21 +318,23 @@ private:
     for (int64_t number :
          {int64_t(part.dtype), int64_t(part.flags), int64_t(part.layers),
           int64_t(part.directions), part.features, part.units, part.batch,
-          part.timesteps})
+          measuredSteps()})
       text += " " + std::to_string(number);
     return text;
   }
+  int64_t measuredSteps() const { return maxTimesteps < 32 ? maxTimesteps : 32; }
 
-  /// Times every algorithm that takes the part, where that is not known yet. What an
-  /// algorithm computes does not matter to the choice.
-  gru_status chooseAlgorithm(const char *weights) {
+  /// Times every algorithm that takes the part, where that is not known yet. One whose
+  /// numbers are not those of the first, the standard one, is left alone.
+  gru_status chooseAlgorithm() {
     std::string kind = describeKind();
     if (std::optional<int32_t> known = findTuning(kind))
       // It may come from another build of the library.
-      if (!configure(cudnnRNNAlgo_t(*known), weights))
+      if (!configure(cudnnRNNAlgo_t(*known)))
         return GRU_OK;
     cudnnRNNAlgo_t best = CUDNN_RNN_ALGO_STANDARD;
     double fastest = -1;
+    std::vector<char> first, result;
     for (cudnnRNNAlgo_t algorithm :
          {CUDNN_RNN_ALGO_STANDARD, CUDNN_RNN_ALGO_PERSIST_STATIC,
           CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
@@ -353,7 +342,11 @@ private:
       double time;
       // Most algorithms refuse some sizes or types. That the standard one
       // does is told below.
-      if (configure(algorithm, weights) || measure(time))
+      if (configure(algorithm) || measure(time, result))
+        continue;
+      if (first.empty())
+        first = result;
+      if (!agree(first, result))
         continue;
       if (fastest < 0 || time < fastest) {
         fastest = time;
@@ -362,12 +355,40 @@ private:
     }
     if (fastest >= 0)
       setTuning(kind, best);
-    return configure(best, weights);
+    return configure(best);
   }
 
-  gru_status measure(double &best) {
-    Steps steps{part.batch, maxTimesteps < 32 ? maxTimesteps : 32,
-                (part.flags & GRU_PART_TIME_MAJOR) != 0};
+  double numberAt(const std::vector<char> &data, size_t i) const {
+    auto as = [&](auto type) {
+      std::memcpy(&type, data.data() + i * sizeof(type), sizeof(type));
+      return type;
+    };
+    switch (part.dtype) {
+    case GRU_F64:
+      return as(double());
+    case GRU_F16:
+      return Half::decode(as(uint16_t()));
+    case GRU_BF16:
+      return BFloat::decode(as(uint16_t()));
+    default:
+      return as(float());
+    }
+  }
+
+  /// Whether two algorithms have computed the same, but for how they round. Outputs
+  /// are between -1 and 1.
+  bool agree(const std::vector<char> &a, const std::vector<char> &b) const {
+    bool isExact = part.dtype == GRU_F64 ||
+                   (part.dtype == GRU_F32 && !(part.flags & GRU_PART_TF32));
+    double tolerance = isExact ? 1e-3 : 0.1;
+    for (size_t i = 0; i < a.size() / element; ++i)
+      if (!(std::abs(numberAt(a, i) - numberAt(b, i)) <= tolerance))
+        return false;
+    return true;
+  }
+
+  gru_status measure(double &best, std::vector<char> &result) {
+    Steps steps = stepsOf(measuredSteps());
     readLengths(steps, nullptr, lengths.data());
     // Whoever is to take masks shows that it can.
     if (part.flags & GRU_PART_MASK)
@@ -382,7 +403,8 @@ private:
     if (gru_status status =
             y.allocate(rows * part.directions * part.units * element))
       return status;
-    GRU_DRIVER(cuMemsetD8Async, x.get(), 0, rows * part.features * element,
+    // In each type a number that is neither zero nor large.
+    GRU_DRIVER(cuMemsetD8Async, x.get(), 0x3c, rows * part.features * element,
                context.stream);
     best = -1;
     for (int i = 0; i < 4; ++i) {
@@ -399,11 +421,16 @@ private:
         best = time;
     }
     described = -1;
+    result.resize(rows * part.directions * part.units * element);
+    GRU_DRIVER(cuMemcpyDtoHAsync, result.data(), y.get(), result.size(),
+               context.stream);
+    GRU_DRIVER(cuStreamSynchronize, context.stream);
     return GRU_OK;
   }
 
   const Plan &plan;
   const gru_plan_part &part;
+  const char *const weights; ///< The packed blob, which outlives the part.
   const int64_t maxTimesteps;
   const DeviceContext &context;
   const cudnnHandle_t handle;
@@ -416,6 +443,7 @@ private:
   Descriptor<cudnnRNNDescriptor_t> rnn;
   Descriptor<cudnnRNNDataDescriptor_t> inputDesc, outputDesc;
   Descriptor<cudnnTensorDescriptor_t> stateDesc;
+  cudnnRNNAlgo_t algorithm = CUDNN_RNN_ALGO_STANDARD;
   size_t weightBytes = 0, workBytes = 0;
   DeviceBlock deviceWeights, work, reversed, output, initial, states,
       deviceLengths;
@@ -434,8 +462,8 @@ gru_status cuda::createCudnnPart(const Plan &plan, const gru_plan_part &part,
                                  const DeviceContext &context,
                                  std::unique_ptr<Part> &result) {
   auto created =
-      std::make_unique<CudnnPart>(plan, part, maxTimesteps, context);
-  if (gru_status status = created->create(weights))
+      std::make_unique<CudnnPart>(plan, part, weights, maxTimesteps, context);
+  if (gru_status status = created->create())
     return status;
   result = std::move(created);
   return GRU_OK;

@@ -3,11 +3,13 @@
 #include "Device.h"
 
 #include "../Error.h"
+#include "../FloatEnvironment.h"
 #include "Driver.h"
 
 #ifdef GRU_HAS_CUDNN
 #include "Mirrors.h"
 #include "Part.h"
+#include "RunGraph.h"
 #endif
 
 #include <algorithm>
@@ -20,18 +22,22 @@ using namespace gru::runtime::cuda;
 
 #ifdef GRU_HAS_CUDNN
 
-gru_status cuda::driverFailure(const char *call, CUresult result) {
+gru_status cuda::driverFailure(const char *call, CUresult result,
+                               const char *log) {
   const char *text = nullptr;
   if (driver().cuGetErrorString(result, &text) || !text)
     text = "unknown error";
   return fail(result == CUDA_ERROR_OUT_OF_MEMORY ? GRU_OUT_OF_MEMORY
                                                  : GRU_DEVICE_FAILED,
-              "CUDA driver: ", call, ": ", text);
+              "CUDA driver: ", call, ": ", text, *log ? ": " : "", log);
 }
 
 gru_status cuda::cudnnFailure(const char *call, cudnnStatus_t result) {
+  // What exactly it did not like, which is cleared by asking.
+  char detail[512] = "";
+  cudnn().cudnnGetLastErrorString(detail, sizeof(detail));
   return fail(GRU_DEVICE_FAILED, "cuDNN: ", call, ": ",
-              cudnn().cudnnGetErrorString(result));
+              cudnn().cudnnGetErrorString(result), *detail ? ": " : "", detail);
 }
 
 /// Addresses that a part gets.
@@ -97,7 +103,7 @@ public:
 class CudaDevice final : public Device {
 public:
   CudaDevice(const Plan &plan, const SessionMemory &memory)
-      : plan(plan), memory(memory) {
+      : plan(plan), memory(memory), graph(plan) {
     run = [](gru_device *self, int32_t part, int64_t size,
              void *const *buffers) {
       auto &device = *static_cast<CudaDevice *>(self);
@@ -117,7 +123,9 @@ public:
       return;
     {
       Current current(primary);
+      graph.forget();
       kernels.reset();
+      cublas.reset();
       mirrors.reset();
       if (context.handle)
         cudnn().cudnnDestroy(context.handle);
@@ -134,6 +142,13 @@ public:
     GRU_MAKE_CURRENT;
     GRU_DRIVER(cuStreamCreate, &ownStream, CU_STREAM_NON_BLOCKING);
     context.stream = ownStream;
+    int cooperative = 0;
+    GRU_DRIVER(cuDeviceGetAttribute, &cooperative,
+               CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, context.device);
+    if (!cooperative)
+      return fail(GRU_UNSUPPORTED,
+                  "device: does not launch kernels whose blocks are all there at "
+                  "once");
     GRU_DRIVER(cuDeviceGetAttribute, &context.processors,
                CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, context.device);
     char name[128] = "";
@@ -158,16 +173,40 @@ public:
     return GRU_OK;
   }
 
-  gru_status begin(gru_call &call) override {
+  gru_status call(gru_kernel kernel, const gru_call &of) override {
+    gru_call call = of;
     status = GRU_OK;
     GRU_MAKE_CURRENT;
-    return mirrors->begin(plan, call, context.stream);
+    if (gru_status status = mirrors->begin(plan, call, context.stream))
+      return status;
+    // Where no code on the host sees data, equal calls are equal work.
+    if (mirrors->isAllOnDevice() && plan.header().state_bytes == 0) {
+      if (graph.isSame(call) && !graph.isTried())
+        capture(kernel, call);
+      if (graph.isReady()) {
+        if (gru_status status = graph.launch(context.stream))
+          return status;
+        return finish();
+      }
+    } else {
+      graph.forget();
+    }
+    invoke(kernel, call);
+    if (!status)
+      return finish();
+    // Nobody's memory is in use behind a failure, either.
+    driver().cuStreamSynchronize(context.stream);
+    return status;
   }
 
-  gru_status end() override {
-    if (status)
-      return status;
+  gru_status setStream(void *stream) override {
     GRU_MAKE_CURRENT;
+    GRU_DRIVER(cuStreamSynchronize, context.stream);
+    return workIn(stream ? static_cast<CUstream>(stream) : ownStream);
+  }
+
+private:
+  gru_status finish() {
     if (gru_status status = mirrors->end(context.stream))
       return status;
     // What is all on the device is in the order of the caller's stream.
@@ -176,16 +215,39 @@ public:
     return GRU_OK;
   }
 
-  gru_status setStream(void *stream) override {
-    GRU_MAKE_CURRENT;
-    GRU_DRIVER(cuStreamSynchronize, context.stream);
-    context.stream = stream ? static_cast<CUstream>(stream) : ownStream;
+  gru_status workIn(CUstream stream) {
+    context.stream = stream;
     if (context.handle)
-      GRU_CUDNN(cudnnSetStream, context.handle, context.stream);
-    return GRU_OK;
+      GRU_CUDNN(cudnnSetStream, context.handle, stream);
+    return context.products ? context.products->setStream(stream) : GRU_OK;
   }
 
-private:
+  /* Kernels carry no type information for the sanitizer of indirect calls. */
+#ifdef __clang__
+  __attribute__((no_sanitize("function")))
+#endif
+  static void
+  invoke(gru_kernel kernel, const gru_call &call) {
+    FloatEnvironment environment;
+    kernel(&call, /*member=*/0);
+  }
+
+  /// Makes a graph of a call; if that fails, there is none. The caller's stream may
+  /// be capturing itself, and the default stream cannot.
+  void capture(gru_kernel kernel, const gru_call &call) {
+    CUstream before = context.stream;
+    if (workIn(ownStream))
+      status = GRU_DEVICE_FAILED;
+    else if (graph.begin(ownStream)) {
+      invoke(kernel, call);
+      if (!graph.end(ownStream) || status)
+        graph.refuse();
+    }
+    if (workIn(before))
+      graph.refuse();
+    status = GRU_OK;
+  }
+
   /// A part, or the function of one of our kernels.
   struct Entry {
     std::unique_ptr<Part> part;
@@ -201,6 +263,11 @@ private:
       return entry.module.get("gru_kernel", entry.function);
     }
     int64_t longest = part.timesteps ? part.timesteps : maxTimesteps;
+    if (part.library == GRU_PART_GPU && hasLargeProjection(part) && !cublas) {
+      cublas = std::make_unique<Cublas>();
+      if (cublas->create(context.stream))
+        context.products = cublas.get();
+    }
     if (part.library == GRU_PART_GPU)
       return createGPUPart(plan, part, memory.weights, longest, context,
                            entry.part);
@@ -248,6 +315,7 @@ private:
     // The caller's own memory on the device.
     if (mirror == reinterpret_cast<CUdeviceptr>(data) || bytes == 0)
       return GRU_OK;
+    graph.refuse();
     GRU_MAKE_CURRENT;
     if (!toHost) {
       GRU_DRIVER(cuMemcpyHtoDAsync, mirror, data, bytes, context.stream);
@@ -263,6 +331,8 @@ private:
   CUcontext primary = nullptr;
   CUstream ownStream = nullptr;
   DeviceContext context;
+  RunGraph graph;
+  std::unique_ptr<Cublas> cublas;
   std::unique_ptr<Mirrors> mirrors;
   std::unique_ptr<Entry[]> kernels; ///< One for each part.
   std::vector<CUdeviceptr> slots;   ///< The arguments of a part,

@@ -23,11 +23,10 @@ public:
   /// Parts of cuDNN that masks have kept from running.
   uint64_t getNumMaskFallbacks() const { return numMaskFallbacks; }
 
-  /// Before a run. Memory of the device that code on the host reads or writes is
-  /// replaced in the call.
-  [[nodiscard]] virtual gru_status begin(gru_call &call) = 0;
-  /// After it: the first failure of the run; its text is the thread's last error.
-  [[nodiscard]] virtual gru_status end() = 0;
+  /// Calls the program's kernel, or repeats what an equal call has done. The first
+  /// failure is returned; its text is the thread's last error.
+  [[nodiscard]] virtual gru_status call(gru_kernel kernel,
+                                        const gru_call &call) = 0;
 
   /// As gru_session_set_stream; null: the device's own.
   [[nodiscard]] virtual gru_status setStream(void *stream) = 0;

@@ -10,7 +10,8 @@
 namespace gru::runtime::cuda {
 
 /// A failure of the driver in its own words.
-[[nodiscard]] gru_status driverFailure(const char *call, CUresult result);
+[[nodiscard]] gru_status driverFailure(const char *call, CUresult result,
+                                       const char *log = "");
 [[nodiscard]] gru_status cudnnFailure(const char *call, cudnnStatus_t result);
 
 #define GRU_DRIVER(name, ...)                                                  \

@@ -3,6 +3,7 @@
 #include "Driver.h"
 
 #ifdef GRU_HAS_CUDNN
+#include <atomic>
 #include <cstdlib>
 #include <dlfcn.h>
 #endif
@@ -20,10 +21,23 @@ const std::string &gru::runtime::cuda::deviceProblem() {
 const std::string &gru::runtime::cuda::cudnnProblem() {
   return deviceProblem();
 }
+PointerQuery gru::runtime::cuda::findPointerQuery() { return nullptr; }
 
 #else
 
 namespace {
+
+/// What our kernels are compiled for: EmitPTX.cpp says the same to LLVM.
+constexpr int kLeastCapability = 8, kLeastDriver = 11080; // PTX 7.8
+
+const char *driverName() {
+  const char *other = std::getenv("GRU_CUDA_DRIVER");
+  return other && *other ? other : "libcuda.so.1";
+}
+const char *cudnnName() {
+  const char *other = std::getenv("GRU_CUDNN");
+  return other && *other ? other : "libcudnn.so.9";
+}
 
 // cuda.h maps names to versions with macros, so a name has to be expanded before
 // it becomes text: what was compiled against is what is asked for.
@@ -41,11 +55,9 @@ struct Libraries {
   }
 
 private:
-  static std::string open(const char *variable, const char *name,
-                          void *&library) {
-    const char *other = std::getenv(variable);
+  static std::string open(const char *name, void *&library) {
     // Never closed: handles and contexts live as long as the process.
-    library = dlopen(other && *other ? other : name, RTLD_NOW | RTLD_LOCAL);
+    library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library)
       return "";
     const char *why = dlerror();
@@ -54,7 +66,7 @@ private:
 
   std::string loadDriver() {
     void *library;
-    std::string why = open("GRU_CUDA_DRIVER", "libcuda.so.1", library);
+    std::string why = open(driverName(), library);
     if (!why.empty())
       return "no NVIDIA driver: " + why;
 #define GRU_LOAD(table, name)                                                  \
@@ -72,12 +84,37 @@ private:
       return "the NVIDIA driver lists no devices: " + describe(result);
     if (count == 0)
       return "no NVIDIA GPU in this machine";
+    return checkAge();
+  }
+
+  /// Whether driver and device are new enough for our kernels.
+  std::string checkAge() {
+    auto asText = [](int major, int minor) {
+      return std::to_string(major) + "." + std::to_string(minor);
+    };
+    int version = 0, major = 0, minor = 0;
+    CUdevice device;
+    if (CUresult result = driver.cuDriverGetVersion(&version))
+      return "the NVIDIA driver has no version: " + describe(result);
+    if (version < kLeastDriver)
+      return "the NVIDIA driver is for CUDA " +
+             asText(version / 1000, version % 1000 / 10) + ", expected " +
+             asText(kLeastDriver / 1000, kLeastDriver % 1000 / 10) + " or newer";
+    for (auto [value, attribute] :
+         {std::pair(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
+          std::pair(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)})
+      if (driver.cuDeviceGet(&device, 0) ||
+          driver.cuDeviceGetAttribute(value, attribute, device))
+        return "the NVIDIA driver does not describe the device";
+    if (major < kLeastCapability)
+      return "the NVIDIA GPU has compute capability " + asText(major, minor) +
+             ", expected " + asText(kLeastCapability, 0) + " or newer";
     return "";
   }
 
   std::string loadCudnn() {
     void *library;
-    std::string why = open("GRU_CUDNN", "libcudnn.so.9", library);
+    std::string why = open(cudnnName(), library);
     if (!why.empty())
       return "no cuDNN 9: " + why;
 #define GRU_LOAD_CUDNN(name) GRU_LOAD(cudnn, name)
@@ -107,6 +144,27 @@ const std::string &gru::runtime::cuda::deviceProblem() {
 const std::string &gru::runtime::cuda::cudnnProblem() {
   return libraries().cudnnProblem;
 }
+
+PointerQuery gru::runtime::cuda::findPointerQuery() {
+  static std::atomic<decltype(&::cuPointerGetAttribute)> query;
+  if (!query)
+    if (void *library = dlopen(driverName(), RTLD_NOW | RTLD_NOLOAD))
+      query = reinterpret_cast<decltype(&::cuPointerGetAttribute)>(
+          dlsym(library, GRU_TEXT(cuPointerGetAttribute)));
+  if (!query)
+    return nullptr;
+  return [](const void *address) {
+    unsigned type = 0, isManaged = 0;
+    auto place = reinterpret_cast<CUdeviceptr>(address);
+    auto ask = query.load();
+    // Memory that it has not made is unknown to the driver, which is no failure; what
+    // it moves to and fro the host may read.
+    return !ask(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, place) &&
+           type == CU_MEMORYTYPE_DEVICE &&
+           !ask(&isManaged, CU_POINTER_ATTRIBUTE_IS_MANAGED, place) && !isManaged;
+  };
+}
+
 const Driver &gru::runtime::cuda::driver() { return libraries().driver; }
 const Cudnn &gru::runtime::cuda::cudnn() { return libraries().cudnn; }
 

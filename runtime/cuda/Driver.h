@@ -27,10 +27,16 @@ const std::string &deviceProblem();
 /// The same for cuDNN, which needs its library besides.
 const std::string &cudnnProblem();
 
+/// Whether an address is memory of a device, or null where nothing in the process has
+/// loaded a driver that could say so: this one does not.
+using PointerQuery = bool (*)(const void *address);
+PointerQuery findPointerQuery();
+
 #ifdef GRU_HAS_CUDNN
 
 #define GRU_CUDA_FUNCTIONS(X)                                                  \
   X(cuInit)                                                                    \
+  X(cuDriverGetVersion)                                                        \
   X(cuGetErrorString)                                                          \
   X(cuDeviceGetCount)                                                          \
   X(cuDeviceGet)                                                               \
@@ -43,6 +49,12 @@ const std::string &cudnnProblem();
   X(cuStreamCreate)                                                            \
   X(cuStreamDestroy)                                                           \
   X(cuStreamSynchronize)                                                       \
+  X(cuStreamBeginCapture)                                                      \
+  X(cuStreamEndCapture)                                                        \
+  X(cuGraphInstantiateWithFlags)                                               \
+  X(cuGraphLaunch)                                                             \
+  X(cuGraphDestroy)                                                            \
+  X(cuGraphExecDestroy)                                                        \
   X(cuMemAlloc)                                                                \
   X(cuMemFree)                                                                 \
   X(cuMemcpyHtoDAsync)                                                         \
@@ -50,7 +62,7 @@ const std::string &cudnnProblem();
   X(cuMemcpyDtoDAsync)                                                         \
   X(cuMemsetD8Async)                                                           \
   X(cuPointerGetAttribute)                                                     \
-  X(cuModuleLoadData)                                                          \
+  X(cuModuleLoadDataEx)                                                        \
   X(cuModuleUnload)                                                            \
   X(cuModuleGetFunction)                                                       \
   X(cuFuncSetAttribute)                                                        \
@@ -62,6 +74,7 @@ const std::string &cudnnProblem();
 #define GRU_CUDNN_FUNCTIONS(X)                                                 \
   X(cudnnGetVersion)                                                           \
   X(cudnnGetErrorString)                                                       \
+  X(cudnnGetLastErrorString)                                                   \
   X(cudnnCreate)                                                               \
   X(cudnnDestroy)                                                              \
   X(cudnnSetStream)                                                            \

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 using namespace gru::runtime;
@@ -32,6 +33,10 @@ public:
       return status;
     if (gru_status status = chooseKernel())
       return status;
+    // The barrier counts arrivals, two rounds a step at most and one before.
+    if (maxTimesteps > (std::numeric_limits<int32_t>::max() / numBlocks - 1) / 2)
+      return fail(GRU_INVALID_ARGUMENT, "session options: max_timesteps is ",
+                  maxTimesteps, ", more than a gpu kernel counts");
     uint64_t steps = uint64_t(maxTimesteps) * part.batch;
     for (auto [block, bytes] :
          {std::pair<DeviceBlock *, uint64_t>{&projection,
@@ -46,15 +51,8 @@ public:
   }
 
   gru_status run(int64_t timesteps, const PartBuffers &buffers) override {
-    CUdeviceptr input = buffers.input;
-    CUdeviceptr operands[] = {input, kernel.get(), bias.get(), projection.get()};
-    void *projectArguments[] = {&operands[0], &operands[1], &operands[2],
-                                &operands[3], &timesteps};
-    int64_t tiles = ((timesteps * part.batch + kTile - 1) / kTile) *
-                    ((3 * part.units + kTile - 1) / kTile);
-    GRU_DRIVER(cuLaunchKernel, project, blocksFor(tiles * kThreads, context), 1,
-               1, kThreads, 1, 1, 0, context.stream, projectArguments, nullptr);
-
+    if (gru_status status = makeProjection(buffers.input, timesteps))
+      return status;
     if (buffers.initialStates)
       GRU_DRIVER(cuMemcpyDtoDAsync, state.get(), buffers.initialStates[0],
                  stateBytes, context.stream);
@@ -87,6 +85,23 @@ public:
   }
 
 private:
+  /// By cuBLAS, if it is there, or by our own kernel.
+  gru_status makeProjection(CUdeviceptr input, int64_t timesteps) {
+    int64_t rows = timesteps * part.batch, columns = 3 * part.units;
+    if (context.products && hasLargeProjection(part) &&
+        rows <= std::numeric_limits<int>::max())
+      return context.products->multiply(
+          int(rows), int(columns), int(part.features), input, kernel.get(),
+          projection.get(), (part.flags & GRU_PART_TF32) != 0);
+    CUdeviceptr operands[] = {input, kernel.get(), projection.get()};
+    void *arguments[] = {&operands[0], &operands[1], &operands[2], &timesteps};
+    int64_t tiles =
+        ((rows + kTile - 1) / kTile) * ((columns + kTile - 1) / kTile);
+    GRU_DRIVER(cuLaunchKernel, project, blocksFor(tiles * kThreads, context), 1,
+               1, kThreads, 1, 1, 0, context.stream, arguments, nullptr);
+    return GRU_OK;
+  }
+
   /// Rows and columns of a tile of the projection.
   static constexpr int64_t kTile = 64;
 
@@ -161,13 +176,25 @@ private:
               source + (k * columns + gate * units + unit) * element, element);
     if (gru_status status = copy(recurrent, packed.data(), packed.size()))
       return status;
-    bytes = (part.flags & GRU_PART_RESET_AFTER ? 2 : 1) * columns * element;
-    std::vector<char> zeros(bytes);
-    return copy(bias,
-                part.weights_per_cell == 3
-                    ? weights + plan.weightOffset(part, 0, 2)
-                    : zeros.data(),
-                bytes);
+    return uploadBias(part.weights_per_cell == 3
+                          ? weights + plan.weightOffset(part, 0, 2)
+                          : nullptr);
+  }
+
+  /// z and r only ever see the sum of both biases.
+  gru_status uploadBias(const char *from) {
+    size_t units = part.units, columns = 3 * units;
+    bool resetAfter = (part.flags & GRU_PART_RESET_AFTER) != 0;
+    std::vector<float> read((resetAfter ? 2 : 1) * columns),
+        made((resetAfter ? 4 : 3) * units);
+    if (from)
+      std::memcpy(read.data(), from, read.size() * sizeof(float));
+    for (size_t i = 0; i < columns; ++i)
+      made[i] = read[i] + (resetAfter && i < 2 * units ? read[columns + i] : 0);
+    for (size_t unit = 0; resetAfter && unit < units; ++unit)
+      made[columns + unit] = read[columns + 2 * units + unit];
+    return copy(bias, reinterpret_cast<const char *>(made.data()),
+                made.size() * sizeof(float));
   }
 
   gru_status copy(DeviceBlock &to, const char *from, uint64_t bytes) {
@@ -196,9 +223,10 @@ gru_status cuda::createGPUPart(const Plan &plan, const gru_plan_part &part,
                                const char *weights, int64_t maxTimesteps,
                                const DeviceContext &context,
                                std::unique_ptr<Part> &result) {
-  if (part.layers != 1 || part.directions != 1)
+  if (part.layers != 1 || part.directions != 1 || part.dtype != GRU_F32)
     return fail(GRU_DAMAGED, "plan: a gpu part has ", part.layers, " layers of ",
-                part.directions, " directions, expected one");
+                part.directions, " directions in ", gru_dtype_name(part.dtype),
+                ", expected one in f32");
   auto created = std::make_unique<GPUPart>(part, maxTimesteps, context);
   if (gru_status status = created->create(plan, weights))
     return status;

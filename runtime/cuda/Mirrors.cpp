@@ -19,13 +19,15 @@ static uint64_t bytesOf(const gru_plan_tensor &tensor, const int64_t *symbols,
 }
 
 /// Whether the driver knows an address as the device's; the host's it need not know.
-static bool isOnDevice(const void *address) {
+static bool isOnDevice(const void *address, int &ordinal) {
   unsigned type = 0;
+  auto place = reinterpret_cast<CUdeviceptr>(address);
   return address &&
          !driver().cuPointerGetAttribute(
-             &type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
-             reinterpret_cast<CUdeviceptr>(address)) &&
-         type == CU_MEMORYTYPE_DEVICE;
+             &type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, place) &&
+         type == CU_MEMORYTYPE_DEVICE &&
+         !driver().cuPointerGetAttribute(
+             &ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, place);
 }
 
 gru_status Mirrors::create(const Plan &plan, const SessionMemory &memory,
@@ -69,16 +71,22 @@ gru_status Mirrors::create(const Plan &plan, const SessionMemory &memory,
   return prepare(outputs, plan.outputs());
 }
 
-gru_status Mirrors::bind(Tensor &tensor, const gru_plan_tensor &shape,
-                         const int64_t *symbols, const void *&address) {
+gru_status Mirrors::bind(Tensor &tensor, const Plan &plan,
+                         const gru_plan_tensor &shape, const int64_t *symbols,
+                         const void *&address) {
   uint64_t bytes = bytesOf(shape, symbols, 0);
+  int ordinal = 0;
   tensor.caller = 0;
-  if (!isOnDevice(address)) {
+  if (!isOnDevice(address, ordinal)) {
     tensor.range = {static_cast<const char *>(address), bytes,
                     tensor.block.get()};
     usesHost = true;
     return GRU_OK;
   }
+  if (ordinal != 0)
+    return fail(GRU_INVALID_ARGUMENT, "tensor '", plan.name(shape),
+                "': lies in the memory of device ", ordinal,
+                ", expected the host's or that of device 0");
   auto device = reinterpret_cast<CUdeviceptr>(address);
   if (!tensor.onHost) {
     tensor.range = {static_cast<const char *>(address), bytes, device};
@@ -93,6 +101,7 @@ gru_status Mirrors::bind(Tensor &tensor, const gru_plan_tensor &shape,
       return fail(GRU_OUT_OF_MEMORY, "device: cannot allocate ", bytes,
                   " bytes for an input or output");
     }
+  usesStands = true;
   tensor.caller = device;
   tensor.range = {tensor.stand.data(), bytes, tensor.block.get()};
   address = tensor.stand.data();
@@ -100,12 +109,13 @@ gru_status Mirrors::bind(Tensor &tensor, const gru_plan_tensor &shape,
 }
 
 gru_status Mirrors::begin(const Plan &plan, gru_call &call, CUstream stream) {
-  usesHost = false;
+  usesHost = usesStands = false;
   bool waits = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     Tensor &input = inputs[i];
     in[i] = call.in[i];
-    if (gru_status status = bind(input, plan.inputs()[i], call.dims, in[i]))
+    if (gru_status status =
+            bind(input, plan, plan.inputs()[i], call.dims, in[i]))
       return status;
     if (!input.caller)
       continue;
@@ -118,7 +128,7 @@ gru_status Mirrors::begin(const Plan &plan, gru_call &call, CUstream stream) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const void *address = call.out[i];
     if (gru_status status =
-            bind(outputs[i], plan.outputs()[i], call.dims, address))
+            bind(outputs[i], plan, plan.outputs()[i], call.dims, address))
       return status;
     out[i] = const_cast<void *>(address);
   }

@@ -28,6 +28,8 @@ public:
   CUdeviceptr find(const void *address) const;
   /// Whether a caller's output, or an input, was memory of the host.
   bool touchesHost() const { return usesHost; }
+  /// Whether inputs and outputs are all used where the caller has them, on the device.
+  bool isAllOnDevice() const { return !usesHost && !usesStands; }
 
 private:
   struct Range {
@@ -43,7 +45,8 @@ private:
     std::vector<char> stand; ///< For code on the host, if the caller's is not.
     CUdeviceptr caller = 0;  ///< What `stand` stands in for.
   };
-  [[nodiscard]] gru_status bind(Tensor &tensor, const gru_plan_tensor &shape,
+  [[nodiscard]] gru_status bind(Tensor &tensor, const Plan &plan,
+                                const gru_plan_tensor &shape,
                                 const int64_t *symbols, const void *&address);
 
   DeviceBlock weights, state, scratch;
@@ -51,7 +54,7 @@ private:
   std::vector<Tensor> inputs, outputs;
   std::vector<const void *> in; ///< What the kernel gets.
   std::vector<void *> out;
-  bool usesHost = true;
+  bool usesHost = true, usesStands = false;
 };
 
 } // namespace gru::runtime::cuda

@@ -4,8 +4,10 @@
 #define GRU_RUNTIME_CUDA_PART_H
 
 #include "../Plan.h"
+#include "Cublas.h"
 #include "DeviceMemory.h"
 
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -19,6 +21,7 @@ struct DeviceContext {
   CUdevice device = 0;
   CUstream stream = nullptr;
   cudnnHandle_t handle = nullptr; ///< Null where no part needs it.
+  Cublas *products = nullptr;     ///< Null where no part needs it or it is not there.
   int processors = 0;             ///< Multiprocessors.
   std::string name;               ///< Of the device and its libraries.
 };
@@ -55,7 +58,13 @@ public:
       driver().cuModuleUnload(module);
   }
   [[nodiscard]] gru_status load(const char *code) {
-    GRU_DRIVER(cuModuleLoadData, &module, code);
+    char log[1024] = "";
+    CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER,
+                              CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+    void *values[] = {log, reinterpret_cast<void *>(sizeof(log))};
+    if (CUresult result = driver().cuModuleLoadDataEx(
+            &module, code, unsigned(std::size(options)), options, values))
+      return driverFailure("cuModuleLoadDataEx", result, log);
     return GRU_OK;
   }
   [[nodiscard]] gru_status get(const char *name, CUfunction &function) const {
@@ -72,6 +81,12 @@ inline unsigned blocksFor(int64_t items, const DeviceContext &context) {
   int64_t blocks = (items + kThreads - 1) / kThreads;
   int64_t most = int64_t(context.processors) * 8;
   return unsigned(blocks < 1 ? 1 : blocks < most ? blocks : most);
+}
+
+/// Whether cuBLAS is worth the time that loading it takes.
+inline bool hasLargeProjection(const gru_plan_part &part) {
+  constexpr int64_t kLarge = 64 * 64;
+  return part.features * part.units >= kLarge;
 }
 
 [[nodiscard]] gru_status createCudnnPart(const Plan &plan,

@@ -1,61 +1,15 @@
 //===- PtxInterpreter.cpp - runs PTX on the host, slowly -------------------===//
 
-#include "PtxInterpreter.h"
+#include "PtxKernel.h"
+#include "Unreleased.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
-#include <sstream>
 
 using namespace ptx;
 
 namespace {
-
-enum class Kind { Register, Immediate, Special, Parameter, Shared, Label, None };
-
-struct Operand {
-  Kind kind = Kind::None;
-  int64_t index = 0;  ///< Register, parameter, label or special register.
-  uint64_t value = 0; ///< Immediate, or offset of an address.
-};
-
-/// Type letters as PTX has them: u, s, b, f or p (predicate).
-struct Type {
-  char letter = 'b';
-  int bits = 32;
-};
-
-struct Instruction {
-  std::string opcode;             ///< Up to the first dot.
-  std::vector<std::string> parts; ///< Between dots, behind the opcode.
-  Type type, from;                ///< The last type, and the source's of a cvt.
-  int vector = 1;
-  int64_t predicate = -1;
-  bool negated = false;
-  std::vector<Operand> operands;
-  std::string text;
-
-  bool has(const char *part) const {
-    return std::find(parts.begin(), parts.end(), part) != parts.end();
-  }
-};
-
-enum Special { TidX, CtaidX, NctaidX, NtidX, Zero };
-
-bool parseType(const std::string &text, Type &type) {
-  if (text == "pred") {
-    type = {'p', 1};
-    return true;
-  }
-  if (text.size() < 2 || !std::strchr("usbf", text[0]))
-    return false;
-  for (char c : text.substr(1))
-    if (!std::isdigit(static_cast<unsigned char>(c)))
-      return false;
-  type = {text[0], std::stoi(text.substr(1))};
-  return true;
-}
 
 uint64_t maskOf(int bits) {
   return bits >= 64 ? ~uint64_t(0) : (uint64_t(1) << bits) - 1;
@@ -79,288 +33,72 @@ uint64_t bitsOf(float value) {
   return bits;
 }
 
-} // namespace
-
-class ptx::Kernel {
-public:
-  std::vector<Instruction> code;
-  std::vector<size_t> labels; ///< Position in the code.
-  std::vector<Type> parameters;
-  size_t registers = 0;
-  size_t sharedBytes = 0; ///< Of the module; what a launch adds lies behind.
-};
-
-void KernelDeleter::operator()(Kernel *kernel) const { delete kernel; }
-
-//===----------------------------------------------------------------------===//
-// Parsing
-//===----------------------------------------------------------------------===//
-
-namespace {
-class Parser {
-public:
-  Parser(const std::string &text, const std::string &name)
-      : text(text), name(name) {}
-
-  KernelPtr run(std::string &problem) {
-    KernelPtr kernel(new Kernel);
-    this->kernel = kernel.get();
-    size_t begin = text.find(".entry " + name + "(");
-    size_t open = begin == std::string::npos ? begin : text.find('{', begin);
-    size_t close = open == std::string::npos ? open : findEnd(open);
-    if (close == std::string::npos) {
-      problem = "no entry " + name;
-      return nullptr;
-    }
-    readShared(text);
-    readParameters(text.substr(begin, open - begin));
-    readBody(text.substr(open + 1, close - open - 1));
-    kernel->registers = registers.size();
-    kernel->labels.resize(labels.size(), ~size_t(0));
-    problem = this->problem;
-    return problem.empty() ? std::move(kernel) : nullptr;
-  }
-
-private:
-  size_t findEnd(size_t open) const {
-    int depth = 0;
-    for (size_t i = open; i < text.size(); ++i) {
-      depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
-      if (depth == 0)
-        return i;
-    }
-    return std::string::npos;
-  }
-
-  void fail(const std::string &what) {
-    if (problem.empty())
-      problem = what;
-  }
-
-  /// Lines like `.shared .align 16 .b8 name[8192];`, inside entries or before them.
-  void readShared(const std::string &text) {
-    std::istringstream lines(text);
-    std::string line;
-    while (std::getline(lines, line)) {
-      line.erase(0, line.find_first_not_of(" \t"));
-      size_t at = line.find(".b8 "), open = line.find('[');
-      if (line.rfind(".shared", 0) || at == std::string::npos ||
-          open == std::string::npos)
-        continue;
-      shared[line.substr(at + 4, open - at - 4)] = kernel->sharedBytes;
-      kernel->sharedBytes += (std::stoull(line.substr(open + 1)) + 15) / 16 * 16;
-    }
-  }
-
-  void readParameters(const std::string &list) {
-    std::istringstream words(list);
-    std::string word;
-    Type type;
-    while (words >> word) {
-      if (word[0] == '.')
-        parseType(word.substr(1), type);
-      if (word.rfind(name + "_param_", 0) == 0) {
-        parameters[word.substr(0, word.find_first_of(",)"))] =
-            kernel->parameters.size();
-        kernel->parameters.push_back(type);
-      }
-    }
-  }
-
-  void readBody(const std::string &body) {
-    std::istringstream lines(body);
-    std::string line;
-    while (std::getline(lines, line)) {
-      line = line.substr(0, line.find("//"));
-      size_t begin = line.find_first_not_of(" \t");
-      if (begin == std::string::npos)
-        continue;
-      line = line.substr(begin, line.find_last_not_of(" \t") - begin + 1);
-      if (line.back() == ':') {
-        int64_t label = labelOf(line.substr(0, line.size() - 1));
-        kernel->labels.resize(labels.size(), ~size_t(0));
-        kernel->labels[label] = kernel->code.size();
-      } else if (line[0] != '.') {
-        if (line.back() != ';')
-          return fail("not on one line: " + line);
-        line.pop_back();
-        readInstruction(line);
-      } else if (line.rfind(".reg", 0) && line.rfind(".pragma", 0) &&
-                 line.rfind(".loc", 0) && line.rfind(".shared", 0)) {
-        return fail("unknown directive: " + line);
-      }
-    }
-  }
-
-  void readInstruction(std::string line) {
-    Instruction instruction;
-    instruction.text = line;
-    if (line[0] == '@') {
-      instruction.negated = line[1] == '!';
-      size_t space = line.find_first_of(" \t");
-      instruction.predicate =
-          registerOf(line.substr(instruction.negated ? 2 : 1,
-                                 space - (instruction.negated ? 2 : 1)));
-      line = line.substr(line.find_first_not_of(" \t", space));
-    }
-    size_t space = std::min(line.find_first_of(" \t"), line.size());
-    std::istringstream dots(line.substr(0, space));
-    std::getline(dots, instruction.opcode, '.');
-    std::string part;
-    bool typed = false;
-    while (std::getline(dots, part, '.')) {
-      Type type;
-      if (parseType(part, type)) {
-        if (typed)
-          instruction.from = type;
-        else
-          instruction.type = instruction.from = type;
-        typed = true;
-      } else {
-        if (part == "v2" || part == "v4")
-          instruction.vector = part[1] - '0';
-        instruction.parts.push_back(part);
-      }
-    }
-    // Braces group the registers of a vector; the order says as much.
-    std::string rest = line.substr(space);
-    std::replace_if(rest.begin(), rest.end(),
-                    [](char c) { return c == '{' || c == '}' || c == '|'; },
-                    ' ');
-    std::istringstream operands(rest);
-    while (std::getline(operands, part, ','))
-      if (part.find_first_not_of(" \t") != std::string::npos) {
-        std::istringstream words(part);
-        std::string word;
-        while (words >> word)
-          instruction.operands.push_back(readOperand(word));
-      }
-    kernel->code.push_back(std::move(instruction));
-  }
-
-  Operand readOperand(std::string word) {
-    uint64_t offset = 0;
-    if (word[0] == '[') {
-      word = word.substr(1, word.size() - 2);
-      size_t plus = word.find('+');
-      if (plus != std::string::npos) {
-        offset = uint64_t(std::stoll(word.substr(plus + 1)));
-        word = word.substr(0, plus);
-      }
-    }
-    static const std::map<std::string, int> specials = {
-        {"%tid.x", TidX}, {"%ctaid.x", CtaidX}, {"%nctaid.x", NctaidX},
-        {"%ntid.x", NtidX}};
-    if (auto it = specials.find(word); it != specials.end())
-      return {Kind::Special, it->second, 0};
-    if (word[0] == '%')
-      return {Kind::Register, registerOf(word), offset};
-    if (word[0] == '$')
-      return {Kind::Label, labelOf(word), 0};
-    if (word.rfind("0f", 0) == 0 || word.rfind("0F", 0) == 0)
-      return {Kind::Immediate, 0, std::stoull(word.substr(2), nullptr, 16)};
-    if (std::isdigit(static_cast<unsigned char>(word[0])) || word[0] == '-')
-      return {Kind::Immediate, 0,
-              word[0] == '-' ? uint64_t(std::stoll(word))
-                             : std::stoull(word, nullptr, 0)};
-    if (auto it = parameters.find(word); it != parameters.end())
-      return {Kind::Parameter, it->second, offset};
-    if (auto it = shared.find(word); it != shared.end())
-      return {Kind::Shared, 0, offset + it->second};
-    if (word == "gru_shared")
-      return {Kind::Shared, 0, offset + kernel->sharedBytes};
-    if (word == "true" || word == "false")
-      return {Kind::Immediate, 0, word == "true"};
-    fail("unknown operand " + word);
-    return {};
-  }
-
-  int64_t registerOf(const std::string &name) {
-    return registers.try_emplace(name, registers.size()).first->second;
-  }
-  int64_t labelOf(const std::string &name) {
-    return labels.try_emplace(name, labels.size()).first->second;
-  }
-
-  const std::string &text;
-  const std::string &name;
-  std::string problem;
-  Kernel *kernel = nullptr;
-  std::map<std::string, int64_t> registers, labels, parameters, shared;
-};
-} // namespace
-
-KernelPtr ptx::parse(const std::string &text, const std::string &name,
-                     std::string &problem) {
-  return Parser(text, name).run(problem);
-}
-
-//===----------------------------------------------------------------------===//
-// Running
-//===----------------------------------------------------------------------===//
-
-namespace {
-enum class Wait { No, Barrier, Shuffle, Done };
+enum class Wait : uint8_t { No, Barrier, Shuffle, Done };
 
 struct Thread {
-  std::vector<uint64_t> registers;
+  uint64_t *registers = nullptr;
   size_t next = 0;
   Wait wait = Wait::No;
 };
 
+/// Blocks [first, first + count) of a launch of `blocks`.
 class Machine {
 public:
   Machine(const Kernel &kernel, unsigned blocks, unsigned threads,
-          unsigned sharedBytes, void **arguments)
+          unsigned sharedBytes, const std::vector<uint64_t> &arguments,
+          unsigned first, unsigned count)
       : kernel(kernel), blocks(blocks), threads(threads), arguments(arguments),
-        state(size_t(blocks) * threads),
+        first(first), count(count), state(size_t(count) * threads),
+        registers(state.size() * kernel.registers),
         // NaNs: what is read must have been written.
-        shared(size_t(blocks) * sharedBytes + 1, char(0xff)),
-        sharedBytes(sharedBytes) {
-    for (Thread &thread : state)
-      thread.registers.resize(kernel.registers);
+        shared(size_t(count) * sharedBytes + 1, char(0xff)),
+        sharedBytes(sharedBytes), unreleased(count) {
+    for (size_t i = 0; i < state.size(); ++i)
+      state[i].registers = registers.data() + i * kernel.registers;
   }
 
   std::string run() {
     for (;;) {
       bool progress = false, done = true;
       for (size_t i = 0; i < state.size(); ++i) {
-        // A slice each, so that who spins lets the others arrive.
-        for (int step = 0; step < 256 && state[i].wait == Wait::No; ++step) {
-          execute(i);
+        if (state[i].wait == Wait::No) {
+          runSlice(i);
           progress = true;
           if (!problem.empty())
             return problem;
         }
         done &= state[i].wait == Wait::Done;
       }
-      if (done)
-        return "";
       progress |= meet();
       if (!problem.empty())
         return problem;
+      if (done)
+        break;
       if (!progress)
         return "threads wait for each other for ever";
-      if (++rounds > 50'000'000)
+      if (++rounds > 5'000'000)
         return "runs too long";
     }
+    for (Unreleased &stores : unreleased)
+      stores.release();
+    return "";
   }
 
 private:
   /// Lets those go on who have all arrived.
   bool meet() {
     bool progress = false;
-    for (unsigned block = 0; block < blocks; ++block) {
-      Thread *begin = &state[size_t(block) * threads];
+    for (unsigned i = 0; i < count; ++i) {
+      Thread *begin = &state[size_t(i) * threads];
       if (std::all_of(begin, begin + threads, [](const Thread &thread) {
             return thread.wait == Wait::Barrier;
           })) {
-        for (unsigned i = 0; i < threads; ++i)
-          begin[i].wait = Wait::No;
+        for (unsigned t = 0; t < threads; ++t)
+          begin[t].wait = Wait::No;
         progress = true;
       }
-      for (unsigned first = 0; first < threads; first += 32)
-        progress |= shuffle(begin + first);
+      for (unsigned t = 0; t + 32 <= threads; t += 32)
+        progress |= shuffle(begin + t);
     }
     return progress;
   }
@@ -371,7 +109,7 @@ private:
         return false;
     // shfl.sync.bfly.b32 d|p, a, b, c, members
     const Instruction &op = kernel.code[lanes[0].next - 1];
-    bool withPredicate = op.operands.size() == 6;
+    bool withPredicate = op.numOperands == 6;
     uint64_t values[32];
     size_t source = withPredicate ? 2 : 1;
     for (unsigned i = 0; i < 32; ++i)
@@ -386,25 +124,29 @@ private:
     return true;
   }
 
+  /// A thread until it waits, or long enough that who spins lets others arrive.
+  void runSlice(size_t id) {
+    Thread &thread = state[id];
+    for (int step = 0; step < 4096 && thread.wait == Wait::No; ++step)
+      if (!execute(thread, id) || !problem.empty())
+        return;
+  }
+
   uint64_t read(const Thread &thread, const Operand &operand, size_t id) const {
     switch (operand.kind) {
     case Kind::Register:
       return thread.registers[operand.index] + operand.value;
     case Kind::Immediate:
-      return operand.value;
     case Kind::Shared:
       return operand.value;
-    case Kind::Special:
-      switch (operand.index) {
-      case TidX:
-        return id % threads;
-      case CtaidX:
-        return id / threads;
-      case NctaidX:
-        return blocks;
-      default:
-        return threads;
-      }
+    case Kind::TidX:
+      return id % threads;
+    case Kind::CtaidX:
+      return first + id / threads;
+    case Kind::NctaidX:
+      return blocks;
+    case Kind::NtidX:
+      return threads;
     default:
       return 0;
     }
@@ -416,129 +158,185 @@ private:
   char *addressOf(const Instruction &op, const Thread &thread,
                   const Operand &operand, size_t id) {
     uint64_t address = read(thread, operand, id);
-    if (operand.kind == Kind::Shared || op.has("shared"))
+    if (operand.kind == Kind::Shared || op.has(Flag::Shared))
       return sharedBase(id) + address;
     return reinterpret_cast<char *>(address);
   }
+  /// What the block's stores to an address wait in; null for shared memory, and
+  /// where nobody else is there.
+  Unreleased *unreleasedAt(const char *address, size_t id) {
+    if (count == 1 ||
+        (address >= shared.data() && address < shared.data() + shared.size()))
+      return nullptr;
+    return &unreleased[id / threads];
+  }
 
-  void fail(const Instruction &op) { problem = "not known: " + op.text; }
+  void fail(const Instruction &op) {
+    problem = "not known: " + kernel.texts[op.line];
+  }
 
-  void execute(size_t id) {
-    Thread &thread = state[id];
-    current = &thread;
+  /// False: somebody else's turn.
+  bool execute(Thread &thread, size_t id) {
     const Instruction &op = kernel.code[thread.next++];
     if (op.predicate >= 0 &&
         (thread.registers[op.predicate] & 1) == uint64_t(op.negated))
-      return;
+      return true;
     auto in = [&](size_t i) { return read(thread, op.operands[i], id); };
     auto out = [&](uint64_t value) {
-      thread.registers[op.operands[0].index] =
-          op.type.letter == 'p' ? value & 1 : value & maskOf(op.type.bits);
+      thread.registers[op.operands[0].index] = value & maskOf(op.type.bits);
     };
-    const std::string &name = op.opcode;
-    if (name == "bra") {
+    if (op.has(Flag::Releases))
+      unreleased[id / threads].release();
+    switch (op.op) {
+    case Op::Bra:
       thread.next = kernel.labels[op.operands[0].index];
-    } else if (name == "ret" || name == "exit") {
+      return true;
+    case Op::Ret:
       thread.wait = Wait::Done;
-    } else if (name == "bar" || name == "barrier") {
+      return true;
+    case Op::Barrier:
       thread.wait = Wait::Barrier;
-    } else if (name == "shfl") {
+      return true;
+    case Op::Shuffle:
+      if (!op.has(Flag::Butterfly))
+        fail(op);
       thread.wait = Wait::Shuffle;
-    } else if (name == "membar" || name == "fence") {
-      // One host thread runs everything.
-    } else if (name == "ld" || name == "st") {
-      access(op, thread, id, name == "ld");
-    } else if (name == "atom" || name == "red") {
-      bool result = name == "atom";
-      char *address = addressOf(op, thread, op.operands[result ? 1 : 0], id);
-      uint32_t old;
-      std::memcpy(&old, address, sizeof(old));
-      uint32_t sum = old + uint32_t(in(result ? 2 : 1));
-      if (!op.has("add") || op.type.bits != 32)
-        return fail(op);
-      std::memcpy(address, &sum, sizeof(sum));
-      if (result)
-        out(old);
-    } else if (name == "mov") {
+      return true;
+    case Op::Fence:
+      return true;
+    case Op::Load:
+      load(op, thread, id);
+      // Who acquires may have to wait for what others release.
+      return !op.has(Flag::Acquires);
+    case Op::Store:
+      store(op, thread, id);
+      return true;
+    case Op::Atom:
+    case Op::Reduce:
+      add(op, thread, id, op.op == Op::Atom);
+      return true;
+    case Op::Mov:
       out(in(1));
-    } else if (name == "cvta") {
+      return true;
+    case Op::Cvta:
       // To a generic address, from one of shared memory or of one that is
       // generic here already.
-      if (op.has("shared"))
-        out(reinterpret_cast<uint64_t>(sharedBase(id)) + in(1));
-      else
-        out(in(1));
-    } else if (name == "selp") {
+      out(op.has(Flag::Shared)
+              ? reinterpret_cast<uint64_t>(sharedBase(id)) + in(1)
+              : in(1));
+      return true;
+    case Op::Selp:
       out(in(3) & 1 ? in(1) : in(2));
-    } else if (name == "setp") {
+      return true;
+    case Op::Setp:
       // Comparisons have the type of what they compare.
       thread.registers[op.operands[0].index] = compare(op, in(1), in(2));
-    } else if (name == "cvt") {
+      return true;
+    case Op::Cvt:
       convert(op, in(1), out);
-    } else if (op.type.letter == 'f') {
-      arithmeticOnFloats(op, in, out);
-    } else {
-      arithmetic(op, in, out);
+      return true;
+    default:
+      if (op.type.letter == 'f')
+        computeFloats(op, in, out);
+      else
+        compute(op, thread, in, out);
+      return true;
     }
   }
 
-  void access(const Instruction &op, Thread &thread, size_t id, bool load) {
+  void add(const Instruction &op, Thread &thread, size_t id, bool result) {
+    char *address = addressOf(op, thread, op.operands[result ? 1 : 0], id);
+    if (!op.has(Flag::Addition) || op.type.bits != 32)
+      return fail(op);
+    uint32_t old;
+    std::memcpy(&old, address, sizeof(old));
+    uint32_t sum =
+        old + uint32_t(read(thread, op.operands[result ? 2 : 1], id));
+    std::memcpy(address, &sum, sizeof(sum));
+    if (result)
+      thread.registers[op.operands[0].index] = old;
+  }
+
+  void load(const Instruction &op, Thread &thread, size_t id) {
     int bytes = op.type.bits / 8;
-    size_t addressAt = load ? op.vector : 0;
-    const Operand &place = op.operands[addressAt];
+    const Operand &place = op.operands[op.vector];
     if (place.kind == Kind::Parameter) {
-      uint64_t value = 0;
-      std::memcpy(&value,
-                  static_cast<char *>(arguments[place.index]) + place.value,
-                  bytes);
-      thread.registers[op.operands[0].index] = value;
+      thread.registers[op.operands[0].index] =
+          arguments[place.index] >> 8 * place.value & maskOf(op.type.bits);
       return;
     }
-    char *address = addressOf(op, thread, place, id);
-    for (int i = 0; i < op.vector; ++i) {
-      const Operand &element = op.operands[load ? i : 1 + i];
-      uint64_t value = load ? 0 : read(thread, element, id);
-      if (load) {
-        std::memcpy(&value, address + i * bytes, bytes);
-        if (op.type.letter == 's')
-          value = uint64_t(signedOf(value, op.type.bits));
-        thread.registers[element.index] = value;
-      } else {
-        std::memcpy(address + i * bytes, &value, bytes);
-      }
+    const char *address = addressOf(op, thread, place, id);
+    const Unreleased *own = unreleasedAt(address, id);
+    for (int i = 0; i < op.vector; ++i, address += bytes) {
+      uint64_t value = 0;
+      std::memcpy(&value, address, bytes);
+      if (own)
+        own->load(address, &value, bytes);
+      if (op.type.letter == 's')
+        value = uint64_t(signedOf(value, op.type.bits));
+      thread.registers[op.operands[i].index] = value;
     }
   }
 
-  static bool compareNumbers(const std::string &how, auto a, auto b) {
-    if (how == "eq" || how == "equ")
+  void store(const Instruction &op, Thread &thread, size_t id) {
+    int bytes = op.type.bits / 8;
+    char *address = addressOf(op, thread, op.operands[0], id);
+    Unreleased *own = unreleasedAt(address, id);
+    for (int i = 0; i < op.vector; ++i, address += bytes) {
+      uint64_t value = read(thread, op.operands[1 + i], id);
+      if (own)
+        own->store(address, &value, bytes);
+      else
+        std::memcpy(address, &value, bytes);
+    }
+  }
+
+  static bool compareNumbers(Compare how, auto a, auto b) {
+    switch (how) {
+    case Compare::Eq:
       return a == b;
-    if (how == "ne" || how == "neu")
+    case Compare::Ne:
       return a != b;
-    if (how == "lt" || how == "lo" || how == "ltu")
+    case Compare::Lt:
       return a < b;
-    if (how == "le" || how == "ls" || how == "leu")
+    case Compare::Le:
       return a <= b;
-    if (how == "gt" || how == "hi" || how == "gtu")
+    case Compare::Gt:
       return a > b;
-    return a >= b;
+    default:
+      return a >= b;
+    }
   }
 
   bool compare(const Instruction &op, uint64_t a, uint64_t b) {
-    const std::string &how = op.parts[0];
     if (op.type.letter == 'f') {
       float x = floatOf(a), y = floatOf(b);
-      bool unordered = std::isnan(x) || std::isnan(y);
-      if (how == "nan" || how == "num")
-        return unordered == (how == "nan");
-      if (unordered)
-        return how.back() == 'u';
-      return compareNumbers(how, x, y);
+      if (std::isnan(x) || std::isnan(y))
+        return op.has(Flag::Unordered);
+      if (op.compare == Compare::Num || op.compare == Compare::NaN)
+        return op.compare == Compare::Num;
+      return compareNumbers(op.compare, x, y);
     }
     if (op.type.letter == 's')
-      return compareNumbers(how, signedOf(a, op.type.bits),
+      return compareNumbers(op.compare, signedOf(a, op.type.bits),
                             signedOf(b, op.type.bits));
-    return compareNumbers(how, a & maskOf(op.type.bits),
+    return compareNumbers(op.compare, a & maskOf(op.type.bits),
                           b & maskOf(op.type.bits));
+  }
+
+  static float round(Round how, float x) {
+    switch (how) {
+    case Round::Nearest:
+      return std::nearbyint(x);
+    case Round::Down:
+      return std::floor(x);
+    case Round::Up:
+      return std::ceil(x);
+    case Round::Zero:
+      return std::trunc(x);
+    default:
+      return x;
+    }
   }
 
   void convert(const Instruction &op, uint64_t value, auto out) {
@@ -546,13 +344,7 @@ private:
     if ((toFloat && op.type.bits != 32) || (fromFloat && op.from.bits != 32))
       return fail(op);
     if (fromFloat) {
-      float x = floatOf(value);
-      float rounded = op.has("rni") || op.has("rn")
-                          ? (toFloat && !op.has("rni") ? x : std::nearbyint(x))
-                      : op.has("rmi") ? std::floor(x)
-                      : op.has("rpi") ? std::ceil(x)
-                      : op.has("rzi") ? std::trunc(x)
-                                      : x;
+      float rounded = round(op.round, floatOf(value));
       if (toFloat)
         return out(bitsOf(rounded));
       double low = op.type.letter == 's' ? -std::ldexp(1.0, op.type.bits - 1) : 0;
@@ -568,130 +360,151 @@ private:
     out(toFloat ? bitsOf(float(number)) : uint64_t(number));
   }
 
-  void arithmeticOnFloats(const Instruction &op, auto in, auto out) {
+  void computeFloats(const Instruction &op, auto in, auto out) {
     if (op.type.bits != 32)
       return fail(op);
-    const std::string &name = op.opcode;
     auto x = [&](size_t i) { return floatOf(in(i)); };
-    bool nan = op.has("NaN");
     auto pick = [&](bool smaller) {
       float a = x(1), b = x(2);
       if (std::isnan(a) || std::isnan(b))
-        return nan ? NAN : std::isnan(a) ? b : a;
+        return op.has(Flag::NaNs) ? NAN : std::isnan(a) ? b : a;
       return smaller ? std::fmin(a, b) : std::fmax(a, b);
     };
-    if (name == "add")
-      out(bitsOf(x(1) + x(2)));
-    else if (name == "sub")
-      out(bitsOf(x(1) - x(2)));
-    else if (name == "mul")
-      out(bitsOf(x(1) * x(2)));
-    else if (name == "div")
-      out(bitsOf(x(1) / x(2)));
-    else if (name == "fma")
-      out(bitsOf(std::fma(x(1), x(2), x(3))));
-    else if (name == "rcp")
-      out(bitsOf(1 / x(1)));
-    else if (name == "sqrt")
-      out(bitsOf(std::sqrt(x(1))));
-    else if (name == "neg")
-      out(in(1) ^ 0x80000000u);
-    else if (name == "abs")
-      out(in(1) & 0x7fffffffu);
-    else if (name == "copysign")
-      out((in(2) & 0x7fffffffu) | (in(1) & 0x80000000u));
-    else if (name == "min" || name == "max")
-      out(bitsOf(pick(name == "min")));
-    else
-      fail(op);
+    switch (op.op) {
+    case Op::Add:
+      return out(bitsOf(x(1) + x(2)));
+    case Op::Sub:
+      return out(bitsOf(x(1) - x(2)));
+    case Op::Mul:
+      return out(bitsOf(x(1) * x(2)));
+    case Op::Div:
+      return out(bitsOf(x(1) / x(2)));
+    case Op::Fma:
+      return out(bitsOf(std::fma(x(1), x(2), x(3))));
+    case Op::Rcp:
+      return out(bitsOf(1 / x(1)));
+    case Op::Sqrt:
+      return out(bitsOf(std::sqrt(x(1))));
+    case Op::Neg:
+      return out(in(1) ^ 0x80000000u);
+    case Op::Abs:
+      return out(in(1) & 0x7fffffffu);
+    case Op::Copysign:
+      return out((in(2) & 0x7fffffffu) | (in(1) & 0x80000000u));
+    case Op::Min:
+    case Op::Max:
+      return out(bitsOf(pick(op.op == Op::Min)));
+    default:
+      return fail(op);
+    }
   }
 
-  void arithmetic(const Instruction &op, auto in, auto out) {
-    const std::string &name = op.opcode;
+  void compute(const Instruction &op, Thread &thread, auto in, auto out) {
     int bits = op.type.bits;
-    uint64_t mask = op.type.letter == 'p' ? 1 : maskOf(bits);
+    uint64_t mask = maskOf(bits);
     bool isSigned = op.type.letter == 's';
     auto a = [&] { return in(1) & mask; };
     auto b = [&] { return in(2) & mask; };
     auto product = [&](uint64_t x, uint64_t y) -> uint64_t {
-      if (op.has("wide")) // The result is twice as wide.
+      if (op.has(Flag::Wide)) // The result is twice as wide.
         return isSigned ? uint64_t(signedOf(x, bits) * signedOf(y, bits))
                         : x * y;
-      if (op.has("hi"))
+      if (op.has(Flag::High))
         return isSigned
                    ? uint64_t((__int128(signedOf(x, bits)) * signedOf(y, bits)) >>
                               bits)
                    : uint64_t((static_cast<unsigned __int128>(x) * y) >> bits);
       return x * y;
     };
-    if (name == "add")
-      out(a() + b());
-    else if (name == "sub")
-      out(a() - b());
-    else if (name == "mul")
-      wide(op, product(a(), b()), out);
-    else if (name == "mad")
-      wide(op, product(a(), b()) + in(3), out);
-    else if (name == "div" && b() != 0)
-      out(isSigned ? uint64_t(signedOf(a(), bits) / signedOf(b(), bits))
-                   : a() / b());
-    else if (name == "rem" && b() != 0)
-      out(isSigned ? uint64_t(signedOf(a(), bits) % signedOf(b(), bits))
-                   : a() % b());
-    else if (name == "and")
-      out(a() & b());
-    else if (name == "or")
-      out(a() | b());
-    else if (name == "xor")
-      out(a() ^ b());
-    else if (name == "not")
-      out(~a());
-    else if (name == "neg")
-      out(0 - a());
-    else if (name == "abs")
-      out(uint64_t(std::abs(signedOf(a(), bits))));
-    else if (name == "shl")
-      out(in(2) >= uint64_t(bits) ? 0 : a() << in(2));
-    else if (name == "shr")
-      out(isSigned ? uint64_t(signedOf(a(), bits) >>
-                              std::min<uint64_t>(in(2), bits - 1))
-                   : (in(2) >= uint64_t(bits) ? 0 : a() >> in(2)));
-    else if (name == "bfe" && !isSigned) {
+    // The result of a wide product has twice the bits of the type.
+    auto wide = [&](uint64_t value) {
+      if (op.has(Flag::Wide))
+        thread.registers[op.operands[0].index] = value;
+      else
+        out(value);
+    };
+    switch (op.op) {
+    case Op::Add:
+      return out(a() + b());
+    case Op::Sub:
+      return out(a() - b());
+    case Op::Mul:
+      return wide(product(a(), b()));
+    case Op::Mad:
+      return wide(product(a(), b()) + in(3));
+    case Op::Div:
+    case Op::Rem: {
+      if (b() == 0)
+        return fail(op);
+      bool quotient = op.op == Op::Div;
+      if (!isSigned)
+        return out(quotient ? a() / b() : a() % b());
+      int64_t x = signedOf(a(), bits), y = signedOf(b(), bits);
+      return out(uint64_t(quotient ? x / y : x % y));
+    }
+    case Op::And:
+      return out(a() & b());
+    case Op::Or:
+      return out(a() | b());
+    case Op::Xor:
+      return out(a() ^ b());
+    case Op::Not:
+      return out(~a());
+    case Op::Neg:
+      return out(0 - a());
+    case Op::Abs:
+      return out(uint64_t(std::abs(signedOf(a(), bits))));
+    case Op::Shl:
+      return out(in(2) >= uint64_t(bits) ? 0 : a() << in(2));
+    case Op::Shr:
+      return out(isSigned ? uint64_t(signedOf(a(), bits) >>
+                                     std::min<uint64_t>(in(2), bits - 1))
+                          : (in(2) >= uint64_t(bits) ? 0 : a() >> in(2)));
+    case Op::Bfe: {
+      if (isSigned)
+        return fail(op);
       // `length` bits of a from bit `begin` on, both taken modulo 256.
       uint64_t begin = in(2) & 255, length = in(3) & 255;
       uint64_t shifted = begin < uint64_t(bits) ? a() >> begin : 0;
-      out(length < 64 ? shifted & ((uint64_t(1) << length) - 1) : shifted);
-    } else if (name == "min" || name == "max") {
+      return out(length < 64 ? shifted & ((uint64_t(1) << length) - 1) : shifted);
+    }
+    case Op::Min:
+    case Op::Max: {
       bool less = isSigned ? signedOf(a(), bits) < signedOf(b(), bits)
                            : a() < b();
-      out(less == (name == "min") ? a() : b());
-    } else
-      fail(op);
-  }
-
-  /// The result of a wide product has twice the bits of the type.
-  void wide(const Instruction &op, uint64_t value, auto out) {
-    if (op.has("wide"))
-      current->registers[op.operands[0].index] = value;
-    else
-      out(value);
+      return out(less == (op.op == Op::Min) ? a() : b());
+    }
+    default:
+      return fail(op);
+    }
   }
 
   const Kernel &kernel;
   const unsigned blocks, threads;
-  void **const arguments;
+  const std::vector<uint64_t> &arguments;
+  const unsigned first, count;
   std::vector<Thread> state;
+  std::vector<uint64_t> registers;
   std::vector<char> shared;
   const size_t sharedBytes;
+  std::vector<Unreleased> unreleased;
   uint64_t rounds = 0;
   std::string problem;
-  Thread *current = nullptr;
 };
 } // namespace
 
 std::string ptx::launch(const Kernel &kernel, unsigned blocks, unsigned threads,
-                        unsigned sharedBytes, void **arguments) {
-  return Machine(kernel, blocks, threads,
-                 sharedBytes + unsigned(kernel.sharedBytes), arguments)
-      .run();
+                        unsigned sharedBytes,
+                        const std::vector<uint64_t> &arguments,
+                        bool cooperative) {
+  unsigned step = cooperative ? blocks : 1;
+  for (unsigned first = 0; first < blocks; first += step) {
+    std::string problem =
+        Machine(kernel, blocks, threads,
+                sharedBytes + unsigned(kernel.sharedBytes), arguments, first, step)
+            .run();
+    if (!problem.empty())
+      return problem;
+  }
+  return "";
 }

@@ -120,8 +120,31 @@ def modules(gru_opt, layers, batch):
     return re.split(r"(?m)^(?=\.version )", done.stdout)[1:]
 
 
+def check_barriers(text):
+    """What a device could get wrong between the blocks of a launch, or nothing: an
+    arrival at a barrier has to release what was stored before, who waits for it has to
+    acquire, and no load may go through a cache that is not coherent."""
+    lines = [line.strip() for line in text.splitlines()]
+    barriers = 0
+    for i, line in enumerate(lines):
+        if line.startswith("ld.global.nc"):
+            return f"may be stale: {line}"
+        if not line.startswith(("atom", "red")):
+            continue
+        barriers += 1
+        if not lines[i - 1].startswith("fence.acq_rel.gpu"):
+            return f"releases nothing: {line}"
+        if not any(later.startswith("ld.acquire.gpu") for later in lines[i : i + 4]):
+            return f"acquires nothing: {line}"
+    if "gru_layer(" in text and not barriers:
+        return "has no barrier"
+    return ""
+
+
 def assemble(ptxas, text, may_spill):
-    """What the assembler says against a module, or nothing."""
+    """What is to be said against a module, or nothing."""
+    if problem := check_barriers(text):
+        return f"{text}\n{problem}"
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(text)
         file.flush()

@@ -410,6 +410,17 @@ public:
             std::span<const int64_t>(array.shape)};
   }
 
+  /// What is there, of the shape of another array.
+  Array read(const TensorView &from, const Array &like) {
+    Array to{like.dtype, like.shape, {}};
+    to.allocate();
+    if (get<int(void *, uint64_t, size_t)>("cuMemcpyDtoH_v2")(
+            to.data.data(), reinterpret_cast<uint64_t>(from.data()),
+            to.data.size()))
+      fail("the driver copies nothing");
+    return to;
+  }
+
 private:
   template <typename F> F *get(const char *name) {
     auto *function = reinterpret_cast<F *>(dlsym(library, name));
@@ -419,6 +430,20 @@ private:
   }
   void *library;
 };
+
+/// Whether the device has what the host has: equal runs on the device's memory have
+/// become one launch, those on the host's have not.
+void compareMemories(DeviceMemory &device, std::span<const TensorView> onDevice,
+                     std::vector<Array> &onHost) {
+  for (size_t i = 0; i < onHost.size(); ++i) {
+    Array found = device.read(onDevice[i], onHost[i]);
+    for (int64_t k = 0; k < found.size(); ++k)
+      if (!(std::abs(get(found, k) - get(onHost[i], k)) <= 1e-5))
+        fail("element " + std::to_string(k) + " is " +
+             std::to_string(get(found, k)) + " in the device's memory and " +
+             std::to_string(get(onHost[i], k)) + " in the host's");
+  }
+}
 
 /// The median of a call's microseconds.
 double timeCalls(Session &session, std::span<const TensorView> inputs,
@@ -472,6 +497,7 @@ void timeProgram(int64_t batch, int64_t timesteps, const std::string &path) {
     }
   double onDevice = timeCalls(session, deviceViews[0], deviceViews[1]);
   double onHost = timeCalls(session, hostViews[0], hostViews[1]);
+  compareMemories(device, deviceViews[1], outputs);
   std::printf("%.2f %.2f\n", onDevice, onHost);
 }
 

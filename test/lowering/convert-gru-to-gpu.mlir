@@ -26,7 +26,8 @@ func.func @main(%x: tensor<2x?x3xf32>, %W: tensor<3x12xf32>, %U: tensor<4x12xf32
 // CHECK: gpu.func @gru_layer({{.*}}) kernel
 // CHECK: llvm.addrspacecast {{.*}} : !llvm.ptr<3> to !llvm.ptr
 // CHECK: gpu.barrier
-// CHECK: llvm.atomicrmw add %{{.*}}, %{{.*}} syncscope("device") acq_rel
+// CHECK: llvm.fence syncscope("device") acq_rel
+// CHECK: llvm.atomicrmw add %{{.*}}, %{{.*}} syncscope("device") monotonic
 // CHECK: scf.while
 // CHECK: llvm.load %{{.*}} atomic syncscope("device") acquire
 // The steps: two halves, since the candidate waits for r * h of all units.

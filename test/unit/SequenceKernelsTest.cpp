@@ -106,7 +106,10 @@ void launch(const std::string &code, const char *name,
   for (const void *&address : addresses)
     arguments.push_back(&address);
   arguments.push_back(&time);
-  EXPECT_EQ(ptx::launch(*kernel, 2, 256, 0, arguments.data()), "");
+  EXPECT_EQ(ptx::launch(*kernel, 2, 256, 0,
+                        ptx::readArguments(*kernel, arguments.data()),
+                        /*cooperative=*/false),
+            "");
 }
 
 using Numbers = std::vector<float>;

@@ -53,7 +53,7 @@ struct Options {
       cl::desc("Fail unless this backend is chosen")};
   cl::opt<bool> allowTF32{
       "allow-tf32", cl::cat(category),
-      cl::desc("cudnn: let it round float32 products to TF32")};
+      cl::desc("On a device: let float32 products be rounded to TF32")};
   cl::opt<int64_t> batch{"batch", cl::cat(category),
                          cl::desc("Rows of every run (with a target: 1 where "
                                   "the model leaves it open)")};

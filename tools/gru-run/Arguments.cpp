@@ -108,7 +108,7 @@ struct Options {
                "take in place of the model's")};
   cl::opt<bool> allowTF32{
       "allow-tf32", cl::cat(category),
-      cl::desc("Let cuDNN round float32 products to TF32")};
+      cl::desc("On a device: let float32 products be rounded to TF32")};
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Run as in training, where dropout acts. Masks may be given as "

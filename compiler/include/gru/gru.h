@@ -223,7 +223,7 @@ typedef struct gru_compile_options {
   /* Behind the model's outputs, give what activity regularisers look at: see
      gru_model_losses. */
   int32_t activities;
-  /* With layers that cuDNN takes: let it round float32 products to TF32. */
+  /* On a device: let cuDNN and cuBLAS round float32 products to TF32. */
   int32_t allow_tf32;
   /* With training: dropout masks that runs get as inputs, behind those of the
      model, instead of having them drawn. Of each, name, rank and dims count,
