@@ -11,7 +11,8 @@
 namespace gru {
 
 /// An MLIR context with its dialects, the passes that lower, and a target machine.
-/// All are slow to make and serve one thread at a time, so those that are not in use wait in a pool.
+/// All are slow to make and serve one thread at a time, so those that are not in
+/// use wait in a pool.
 class CompileWorker {
 public:
   /// One from the pool, or a new one. Thread-safe.
