@@ -132,7 +132,6 @@ private:
   /// Multiplications of a run, with some timesteps where their number is not
   /// known.
   static int64_t countProducts(func::FuncOp func) {
-    constexpr double kUsualTimesteps = 16;
     double sum = 0;
     func.walk([&](scf::ParallelOp parallel) {
       auto products = parallel->getAttrOfType<IntegerAttr>(kProductsAttr);
@@ -141,7 +140,7 @@ private:
       for (auto loop = parallel->getParentOfType<LoopLikeOpInterface>(); loop;
            loop = loop->getParentOfType<LoopLikeOpInterface>()) {
         std::optional<APInt> trips = loop.getStaticTripCount();
-        count *= trips ? trips->roundToDouble() : kUsualTimesteps;
+        count *= trips ? trips->roundToDouble() : double(kUsualTimesteps);
       }
       sum += count;
     });

@@ -109,21 +109,6 @@ Value gru::broadcastElement(OpBuilder &b, Location loc, VectorType type,
   return vector::BroadcastOp::create(b, loc, type, value);
 }
 
-Value gru::broadcastBytes(OpBuilder &b, Location loc, int64_t lanes,
-                          Value buffer, ValueRange indices, Value k) {
-  SmallVector<Value> at(indices);
-  at.push_back(columnOf(b, loc, k, 4, 0));
-  auto vectorOf = [&](int64_t size, Type type) {
-    return VectorType::get({size}, type);
-  };
-  Type i8 = b.getI8Type(), i32 = b.getI32Type();
-  Value four = vector::LoadOp::create(b, loc, vectorOf(4, i8), buffer, at);
-  Value word = vector::BitCastOp::create(b, loc, vectorOf(1, i32), four);
-  word = vector::ExtractOp::create(b, loc, word, 0);
-  word = vector::BroadcastOp::create(b, loc, vectorOf(lanes, i32), word);
-  return vector::BitCastOp::create(b, loc, vectorOf(4 * lanes, i8), word);
-}
-
 static Value rounded(OpBuilder &b, Location loc, Value value, Value buffer) {
   Type type = withElementType(value.getType(), elementOf(buffer));
   if (type == value.getType())
@@ -175,6 +160,43 @@ static int64_t chooseChains(const PackedColumns &columns, int64_t rows) {
   return llvm::bit_floor(uint64_t(chains));
 }
 
+/// One k: calls `multiply` for each row and each vector of weights. The left side
+/// changes with the gate only if `leftPerGate`.
+static void
+forEachProduct(const PackedColumns &columns, int64_t rows, bool leftPerGate,
+               function_ref<Value(int64_t row, int64_t gate)> left,
+               function_ref<Value(int64_t v)> weight,
+               function_ref<void(int64_t row, int64_t v, Value, Value)> multiply) {
+  auto needsLeft = [&](int64_t v) {
+    return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
+  };
+  // The side with fewer values stays in registers while the other passes by
+  // one at a time: with all of both, accumulators would spill.
+  SmallVector<Value> kept;
+  if (rows <= columns.vectorsPerRow()) {
+    kept.resize(rows);
+    for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+      if (needsLeft(v))
+        for (int64_t row = 0; row < rows; ++row)
+          kept[row] = left(row, v / columns.vectorsPerGate());
+      Value w = weight(v);
+      for (int64_t row = 0; row < rows; ++row)
+        multiply(row, v, kept[row], w);
+    }
+    return;
+  }
+  for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
+    kept.push_back(weight(v));
+  for (int64_t row = 0; row < rows; ++row) {
+    Value f;
+    for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
+      if (needsLeft(v))
+        f = left(row, v / columns.vectorsPerGate());
+      multiply(row, v, f, kept[v]);
+    }
+  }
+}
+
 SmallVector<Value> gru::emitProduct(
     OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
     int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
@@ -182,50 +204,21 @@ SmallVector<Value> gru::emitProduct(
   // One k: every accumulator takes its product.
   auto multiplyAll = [&](OpBuilder &b, Location loc, Value k,
                          MutableArrayRef<Value> sums) {
-    auto factor = [&](int64_t row, int64_t gate) {
-      return left(b, loc, row, gate, k);
-    };
-    // Where the left side changes from one vector to the next.
-    auto needsFactor = [&](int64_t v) {
-      return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
-    };
-    auto weight = [&](int64_t vector) -> Value {
-      Value gate = indexConstant(
-          b, loc, columns.firstGate + vector / columns.vectorsPerGate());
-      return loadVector(b, loc, columns.vector, columns.weight,
-                        ValueRange{block, k, gate},
-                        vector % columns.vectorsPerGate() * columns.lanes);
-    };
-    auto multiply = [&](int64_t row, int64_t vector, Value f, Value w) {
-      Value &sum = sums[row * columns.vectorsPerRow() + vector];
-      sum = sum ? vector::FMAOp::create(b, loc, f, w, sum).getResult()
-                : arith::MulFOp::create(b, loc, f, w).getResult();
-    };
-    // The side with fewer values stays in registers while the other passes by
-    // one at a time: with all of both, accumulators would spill.
-    SmallVector<Value> kept;
-    if (rows <= columns.vectorsPerRow()) {
-      kept.resize(rows);
-      for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
-        if (needsFactor(v))
-          for (int64_t row = 0; row < rows; ++row)
-            kept[row] = factor(row, v / columns.vectorsPerGate());
-        Value w = weight(v);
-        for (int64_t row = 0; row < rows; ++row)
-          multiply(row, v, kept[row], w);
-      }
-      return;
-    }
-    for (int64_t v = 0; v < columns.vectorsPerRow(); ++v)
-      kept.push_back(weight(v));
-    for (int64_t row = 0; row < rows; ++row) {
-      Value f;
-      for (int64_t v = 0; v < columns.vectorsPerRow(); ++v) {
-        if (needsFactor(v))
-          f = factor(row, v / columns.vectorsPerGate());
-        multiply(row, v, f, kept[v]);
-      }
-    }
+    forEachProduct(
+        columns, rows, leftPerGate,
+        [&](int64_t row, int64_t gate) { return left(b, loc, row, gate, k); },
+        [&](int64_t v) -> Value {
+          Value gate = indexConstant(
+              b, loc, columns.firstGate + v / columns.vectorsPerGate());
+          return loadVector(b, loc, columns.vector, columns.weight,
+                            ValueRange{block, k, gate},
+                            v % columns.vectorsPerGate() * columns.lanes);
+        },
+        [&](int64_t row, int64_t v, Value f, Value w) {
+          Value &sum = sums[row * columns.vectorsPerRow() + v];
+          sum = sum ? vector::FMAOp::create(b, loc, f, w, sum).getResult()
+                    : arith::MulFOp::create(b, loc, f, w).getResult();
+        });
   };
 
   int64_t numChains = chooseChains(columns, rows);
@@ -277,10 +270,28 @@ SmallVector<Value> gru::emitProduct(
   return SmallVector<Value>(loop.getResults());
 }
 
-SmallVector<Value> gru::emitByteProduct(
-    OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
-    int64_t rows,
-    function_ref<Value(OpBuilder &, Location, int64_t, Value)> left) {
+/// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector of
+/// 4 * `lanes` bytes.
+static Value broadcastBytes(OpBuilder &b, Location loc, int64_t lanes,
+                            Value buffer, ValueRange indices, Value k) {
+  SmallVector<Value> at(indices);
+  at.push_back(columnOf(b, loc, k, 4, 0));
+  auto vectorOf = [&](int64_t size, Type type) {
+    return VectorType::get({size}, type);
+  };
+  Type i8 = b.getI8Type(), i32 = b.getI32Type();
+  Value four = vector::LoadOp::create(b, loc, vectorOf(4, i8), buffer, at);
+  Value word = vector::BitCastOp::create(b, loc, vectorOf(1, i32), four);
+  word = vector::ExtractOp::create(b, loc, word, 0);
+  word = vector::BroadcastOp::create(b, loc, vectorOf(lanes, i32), word);
+  return vector::BitCastOp::create(b, loc, vectorOf(4 * lanes, i8), word);
+}
+
+/// The sums of products of bytes, exact: vectors of i32.
+static SmallVector<Value> emitIntegerSums(OpBuilder &b, Location loc,
+                                          const PackedColumns &columns,
+                                          Value block,
+                                          const QuantizedRows &rows) {
   auto bytes = VectorType::get({4 * columns.lanes}, b.getI8Type());
   auto integers = VectorType::get({columns.lanes}, b.getI32Type());
   auto weight = [&](OpBuilder &b, Location loc, Value row, int64_t v) -> Value {
@@ -297,60 +308,50 @@ SmallVector<Value> gru::emitByteProduct(
     first.push_back(vector::BitCastOp::create(
         b, loc, integers, weight(b, loc, indexConstant(b, loc, 0), v)));
   SmallVector<Value> sums;
-  for (int64_t row = 0; row < rows; ++row)
+  for (size_t row = 0; row < rows.indices.size(); ++row)
     sums.append(first);
   auto loop = scf::ForOp::create(
       b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, columns.inner),
       indexConstant(b, loc, 1), sums,
       [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
         SmallVector<Value> next(sums);
-        if (rows > 1)
+        if (rows.indices.size() > 1)
           prefetchWeights(b, loc, columns, block, k);
         Value weightRow = plus(b, loc, k, 1);
-        auto multiply = [&](int64_t row, int64_t v, Value f, Value w) {
-          Value &sum = next[row * vectors + v];
-          sum = DotBytesOp::create(b, loc, f, w, sum);
-        };
-        // As in emitProduct: the side with fewer values stays in registers.
-        SmallVector<Value> kept;
-        if (rows <= vectors) {
-          for (int64_t row = 0; row < rows; ++row)
-            kept.push_back(left(b, loc, row, k));
-          for (int64_t v = 0; v < vectors; ++v) {
-            Value w = weight(b, loc, weightRow, v);
-            for (int64_t row = 0; row < rows; ++row)
-              multiply(row, v, kept[row], w);
-          }
-        } else {
-          for (int64_t v = 0; v < vectors; ++v)
-            kept.push_back(weight(b, loc, weightRow, v));
-          for (int64_t row = 0; row < rows; ++row) {
-            Value f = left(b, loc, row, k);
-            for (int64_t v = 0; v < vectors; ++v)
-              multiply(row, v, f, kept[v]);
-          }
-        }
+        forEachProduct(
+            columns, rows.indices.size(), /*leftPerGate=*/false,
+            [&](int64_t row, int64_t) {
+              return broadcastBytes(b, loc, columns.lanes, rows.bytes,
+                                    rows.indices[row], k);
+            },
+            [&](int64_t v) { return weight(b, loc, weightRow, v); },
+            [&](int64_t row, int64_t v, Value f, Value w) {
+              Value &sum = next[row * vectors + v];
+              sum = DotBytesOp::create(b, loc, f, w, sum);
+            });
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());
 }
 
 SmallVector<Value>
-gru::scaleSums(OpBuilder &b, Location loc, const PackedColumns &columns,
-               Value kernelScale, Value block, int64_t rows,
-               ArrayRef<Value> sums, ArrayRef<Value> others,
-               function_ref<Value(OpBuilder &, Location, int64_t)> rowScale) {
+gru::emitByteProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
+                     Value kernelScale, Value block, const QuantizedRows &rows,
+                     ArrayRef<Value> others) {
+  SmallVector<Value> sums = emitIntegerSums(b, loc, columns, block, rows);
   SmallVector<Value> result(sums.size());
   SmallVector<Value> rowScales;
-  for (int64_t row = 0; row < rows; ++row)
-    rowScales.push_back(vector::BroadcastOp::create(
-        b, loc, columns.vector, rowScale(b, loc, row)));
+  for (ArrayRef<Value> row : rows.indices) {
+    Value scale = memref::LoadOp::create(b, loc, rows.scale, row);
+    rowScales.push_back(
+        vector::BroadcastOp::create(b, loc, columns.vector, scale));
+  }
   for (int64_t gate = 0; gate < columns.gates; ++gate)
     for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
       Value scale = loadVector(b, loc, columns.vector, kernelScale,
                                {block, indexConstant(b, loc, gate)},
                                v * columns.lanes);
-      for (int64_t row = 0; row < rows; ++row) {
+      for (size_t row = 0; row < rows.indices.size(); ++row) {
         int64_t at = columns.position(row, gate, v);
         Value sum =
             arith::SIToFPOp::create(b, loc, columns.vector, sums[at]);
@@ -359,6 +360,13 @@ gru::scaleSums(OpBuilder &b, Location loc, const PackedColumns &columns,
       }
     }
   return result;
+}
+
+int64_t gru::choosePartsOf(Operation *op, const TargetDescription &target,
+                           int64_t blocks, int64_t products) {
+  return op->getParentOfType<scf::ParallelOp>()
+             ? 1
+             : chooseParts(target, blocks, products);
 }
 
 void gru::forColumnBlocks(

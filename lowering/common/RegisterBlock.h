@@ -9,6 +9,7 @@
 #define GRU_LOWERING_COMMON_REGISTERBLOCK_H
 
 #include "lowering/common/Buffers.h"
+#include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -21,9 +22,9 @@ struct PackedColumns {
   /// Of bytes, `inner` counts the rows of four of gru.quantized_pack.
   int64_t inner, gates, width, lanes;
   int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
-  /// Whether the sums of an only row may be made of several chains of additions. How many depends on the width, which depends on the number of
-  /// threads, as the bits of a result must not: so only where work is too little
-  /// for several threads.
+  /// Whether the sums of an only row may be made of several chains of additions.
+  /// How many depends on the width, which depends on the number of threads, as the
+  /// bits of a result must not: so only where work is too little for several.
   bool inChains = false;
   mlir::VectorType vector;
 
@@ -53,25 +54,25 @@ emitProduct(mlir::OpBuilder &b, mlir::Location loc,
                                            mlir::Value k)>
                 left);
 
-/// The same products of bytes, exact: vectors of i32, where left gives the four bytes
-/// of a row from column 4 k on in all lanes (see broadcastBytes).
+/// Rows as gru.quantize_rows makes them: `bytes` [..., P] and `scale` [...], and the
+/// leading indices of each row of a block.
+struct QuantizedRows {
+  mlir::Value bytes, scale;
+  llvm::ArrayRef<llvm::SmallVector<mlir::Value>> indices;
+};
+
+/// others[r, g, v] + row scale * kernel_scale[block, g, v] * the product of the bytes
+/// of row r with block `block`, whose sums are exact.
 llvm::SmallVector<mlir::Value>
 emitByteProduct(mlir::OpBuilder &b, mlir::Location loc,
-                const PackedColumns &columns, mlir::Value block, int64_t rows,
-                llvm::function_ref<mlir::Value(mlir::OpBuilder &,
-                                               mlir::Location, int64_t row,
-                                               mlir::Value k)>
-                    left);
+                const PackedColumns &columns, mlir::Value kernelScale,
+                mlir::Value block, const QuantizedRows &rows,
+                llvm::ArrayRef<mlir::Value> others);
 
-/// others[r, g, v] + row_scale[row] * kernel_scale[block, g, v] * sums[r, g, v] in
-/// f32. `rowScale` gives the scale of a row as a number.
-llvm::SmallVector<mlir::Value>
-scaleSums(mlir::OpBuilder &b, mlir::Location loc, const PackedColumns &columns,
-          mlir::Value kernelScale, mlir::Value block, int64_t rows,
-          llvm::ArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> others,
-          llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                         int64_t row)>
-              rowScale);
+/// chooseParts for an operation that may be inside of what threads share already,
+/// where it runs on one of them.
+int64_t choosePartsOf(mlir::Operation *op, const TargetDescription &target,
+                      int64_t blocks, int64_t products);
 
 /// Loops over the blocks of columns. With several `parts` these are the
 /// iterations of an scf.parallel, each with neighbouring blocks, which
@@ -123,12 +124,6 @@ mlir::Value loadColumns(mlir::OpBuilder &b, mlir::Location loc,
 mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
                              mlir::VectorType type, mlir::Value buffer,
                              mlir::ValueRange indices);
-
-/// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector of
-/// 4 * `lanes` bytes.
-mlir::Value broadcastBytes(mlir::OpBuilder &b, mlir::Location loc,
-                           int64_t lanes, mlir::Value buffer,
-                           mlir::ValueRange indices, mlir::Value k);
 
 /// Stores a vector, rounded to the buffer's type.
 void storeVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,

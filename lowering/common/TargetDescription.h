@@ -45,6 +45,9 @@ struct Blocking {
 Blocking chooseBlocking(const TargetDescription &target, int64_t elementBytes,
                         int64_t gates, int64_t units, int64_t batch);
 
+/// What the cost model takes for a number of timesteps that only a run knows.
+constexpr int64_t kUsualTimesteps = 16;
+
 /// Whether so many multiplications take long enough for several threads to come
 /// together.
 bool isWorthSharing(int64_t products);

@@ -32,7 +32,7 @@ public:
     rows = op.getRows().value_or(4);
     blockedDim = chooseBlockedDim(input, leading);
     forColumnBlocks(
-        b, loc, numBlocks, chooseParts(target, numBlocks, countProducts()),
+        b, loc, numBlocks, choosePartsOf(op, target, numBlocks, countProducts()),
         countProducts(), /*turn=*/Value(),
         [&](OpBuilder &b, Location loc, Value block) {
           SmallVector<Value> sizes;
@@ -50,7 +50,6 @@ public:
 private:
   /// Multiplications, of a sequence of some length where that is dynamic.
   int64_t countProducts() {
-    constexpr int64_t kUsualTimesteps = 16;
     int64_t products = numBlocks * columns.width * columns.gates;
     for (int64_t size : cast<MemRefType>(op.getInput().getType()).getShape())
       products *= ShapedType::isDynamic(size) ? kUsualTimesteps : size;
@@ -111,8 +110,11 @@ private:
                                ValueRange{block, indexConstant(b, loc, gate)},
                                v * columns.lanes)
                   : floatConstant(b, loc, columns.vector, 0));
-    sums = columns.isBytes() ? addByteProduct(b, loc, block, indices, sums)
-                             : addProduct(b, loc, block, indices, sums);
+    sums = columns.isBytes()
+               ? emitByteProduct(b, loc, columns, op.getKernelScale(), block,
+                                 {op.getInput(), op.getRowScale(), indices},
+                                 sums)
+               : addProduct(b, loc, block, indices, sums);
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
     for (int64_t row = 0; row < count; ++row)
@@ -137,23 +139,6 @@ private:
           at.push_back(k);
           return broadcastElement(b, loc, columns.vector, op.getInput(), at);
         });
-  }
-
-  SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,
-                                    ArrayRef<SmallVector<Value>> rows,
-                                    ArrayRef<Value> others) {
-    SmallVector<Value> sums = emitByteProduct(
-        b, loc, columns, block, rows.size(),
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) {
-          return broadcastBytes(b, loc, columns.lanes, op.getInput(), rows[row],
-                                k);
-        });
-    return scaleSums(b, loc, columns, op.getKernelScale(), block, rows.size(),
-                     sums, others,
-                     [&](OpBuilder &b, Location loc, int64_t row) -> Value {
-                       return memref::LoadOp::create(b, loc, op.getRowScale(),
-                                                     rows[row]);
-                     });
   }
 
   void store(OpBuilder &b, Location loc, Value y, ArrayRef<Value> row,

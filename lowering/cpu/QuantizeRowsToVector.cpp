@@ -39,8 +39,8 @@ public:
     // products.
     constexpr int64_t kProductsPerNumber = 8;
     int64_t products = shape[0] * shape[1] * kProductsPerNumber, parts = 1;
-    if (shape.size() == 2 && !op->getParentOfType<scf::ParallelOp>())
-      parts = chooseParts(target, shape[0], products);
+    if (shape.size() == 2)
+      parts = choosePartsOf(op, target, shape[0], products);
     if (parts > 1)
       forColumnBlocks(b, loc, shape[0], parts, products, /*turn=*/Value(),
                       [&](OpBuilder &b, Location loc, Value row) {

@@ -24,21 +24,12 @@ struct Accesses {
     op->walk([&](Operation *inner) {
       if (inner->hasTrait<OpTrait::HasRecursiveMemoryEffects>())
         return;
-      auto known = dyn_cast<MemoryEffectOpInterface>(inner);
       for (Value operand : inner->getOperands()) {
         if (!isa<MemRefType>(operand.getType()))
           continue;
-        SmallVector<MemoryEffects::EffectInstance> effects;
-        if (known)
-          known.getEffectsOnValue(operand, effects);
-        auto has = [&](auto effect) {
-          return llvm::any_of(effects, [&](auto &e) {
-            return isa<decltype(effect)>(e.getEffect());
-          });
-        };
-        if (!known || has(MemoryEffects::Read()))
+        if (mightHaveEffect<MemoryEffects::Read>(inner, operand))
           reads.push_back(operand);
-        if (!known || has(MemoryEffects::Write()))
+        if (mightHaveEffect<MemoryEffects::Write>(inner, operand))
           writes.push_back(operand);
       }
     });
@@ -88,7 +79,6 @@ bool uses(Operation *op, Operation *other) {
 
 /// Multiplications, in some timesteps where their number is not known.
 int64_t countProducts(RecurOp op) {
-  constexpr int64_t kUsualTimesteps = 16;
   auto count = [](Value kernel) {
     return cast<ShapedType>(kernel.getType()).getNumElements();
   };

@@ -51,9 +51,7 @@ public:
     numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
     int64_t products = batch * numBlocks * columns.width * columns.gates;
-    // Inside of what is shared it runs on one of the threads.
-    if (!op->getParentOfType<scf::ParallelOp>())
-      parts = chooseParts(target, numBlocks, products * inner);
+    parts = choosePartsOf(op, target, numBlocks, products * inner);
     columns.inChains = inputColumns.inChains =
         batch == 1 && !isWorthSharing(products * columns.inner);
     if (!op.hasRowwiseActivation() && !op.getKernelScale())
@@ -246,18 +244,11 @@ private:
   SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,
                                     ArrayRef<Value> rows,
                                     ArrayRef<Value> others) {
-    SmallVector<Value> sums = emitByteProduct(
-        b, loc, columns, block, rows.size(),
-        [&](OpBuilder &b, Location loc, int64_t row, Value k) {
-          return broadcastBytes(b, loc, columns.lanes, op.getBytes(), rows[row],
-                                k);
-        });
-    return scaleSums(b, loc, columns, op.getKernelScale(), block, rows.size(),
-                     sums, others,
-                     [&](OpBuilder &b, Location loc, int64_t row) -> Value {
-                       return memref::LoadOp::create(b, loc, op.getRowScale(),
-                                                     rows[row]);
-                     });
+    SmallVector<SmallVector<Value>> indices;
+    for (Value row : rows)
+      indices.push_back({row});
+    return emitByteProduct(b, loc, columns, op.getKernelScale(), block,
+                           {op.getBytes(), op.getRowScale(), indices}, others);
   }
 
   //===--------------------------------------------------------------------===//

@@ -50,7 +50,7 @@ struct Cut {
     ArrayRef<int64_t> leading = op.getInputType().getShape().drop_back();
     products = op.getKernelType().getNumElements();
     for (int64_t size : leading)
-      products *= ShapedType::isDynamic(size) ? 16 : size;
+      products *= ShapedType::isDynamic(size) ? kUsualTimesteps : size;
     rows = 1;
     if (leading.empty())
       return;
