@@ -1,4 +1,4 @@
-//===- GRUDeviceOps.h - what runs on a device ----------------------*- C++ -*-===//
+//===- GRUDeviceOps.h - what runs on a device -------------------*- C++ -*-===//
 
 #ifndef GRU_DIALECT_GRUDEVICEOPS_H
 #define GRU_DIALECT_GRUDEVICEOPS_H

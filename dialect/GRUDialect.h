@@ -1,4 +1,4 @@
-//===- GRUDialect.h - the gru dialect -----------------------------*- C++ -*-===//
+//===- GRUDialect.h - the gru dialect ---------------------------*- C++ -*-===//
 //
 // Includes everything generated from the dialect's ODS files.
 //
@@ -45,7 +45,8 @@ inline constexpr llvm::StringLiteral kOutputAttr = "gru.output";
 inline constexpr llvm::StringLiteral kDimsAttr = "gru.dims";
 inline constexpr llvm::StringLiteral kScratchAttr = "gru.scratch";
 inline constexpr llvm::StringLiteral kSymbolsAttr = "gru.symbols";
-inline constexpr llvm::StringLiteral kScratchRegionsAttr = "gru.scratch_regions";
+inline constexpr llvm::StringLiteral kScratchRegionsAttr =
+    "gru.scratch_regions";
 /// Multiplications of an scf.parallel, for gru-distribute.
 inline constexpr llvm::StringLiteral kProductsAttr = "gru.products";
 inline constexpr llvm::StringLiteral kPlanAttr = "gru.plan";

@@ -319,6 +319,10 @@ def GRU_QuantizedPackOp : GRU_Op<"quantized_pack", [Pure]> {
   let results = (outs TensorRankOf<[I8], [4]>:$result, GRU_TensorOf<[3]>:$scale);
   let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result) `,` type($scale)";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Rows of the result for so many of the source.
+    static int64_t getPackedRows(int64_t rows) { return 1 + (rows + 3) / 4; }
+  }];
 }
 
 class GRU_DestinationOp<string mnemonic, list<Trait> traits = []>

@@ -1,4 +1,4 @@
-//===- GRURandomOps.cpp - the sources of random numbers --------------------===//
+//===- GRURandomOps.cpp - the sources of random numbers -------------------===//
 //
 // Tags such as gru_dropout_mask_c1 name the rules listed in GRURandomOps.td.
 //
@@ -30,14 +30,14 @@ template <typename Op> static LogicalResult verifyDraw(Op op) {
     return op.emitOpError() << "dims is empty, expected at least one";
   for (int64_t size : op.getDims())
     if (size == 0 || size < -rank)
-      return op.emitOpError() << "dims has " << size
-                              << ", expected a positive size, or -1 to -"
-                              << rank << " for a dimension of like";
+      return op.emitOpError()
+             << "dims has " << size << ", expected a positive size, or -1 to -"
+             << rank << " for a dimension of like";
   // gru_dropout_mask_c4, gru_random_normal_c4
   int64_t stream = op.getStreamAttr().getInt();
   if (stream < 0 || stream > int64_t(UINT32_MAX))
-    return op.emitOpError() << "stream is " << stream
-                            << ", expected a number of 32 bits";
+    return op.emitOpError()
+           << "stream is " << stream << ", expected a number of 32 bits";
   return success();
 }
 
@@ -84,8 +84,8 @@ LogicalResult DropoutMaskOp::verify() {
 
 LogicalResult DropoutMaskOp::inferReturnTypes(
     MLIRContext *, std::optional<Location>, ValueRange operands,
-    DictionaryAttr attributes, OpaqueProperties properties,
-    RegionRange regions, SmallVectorImpl<Type> &types) {
+    DictionaryAttr attributes, OpaqueProperties properties, RegionRange regions,
+    SmallVectorImpl<Type> &types) {
   return inferDraw(Adaptor(operands, attributes, properties, regions), types);
 }
 
@@ -112,8 +112,8 @@ LogicalResult RandomNormalOp::verify() {
 
 LogicalResult RandomNormalOp::inferReturnTypes(
     MLIRContext *, std::optional<Location>, ValueRange operands,
-    DictionaryAttr attributes, OpaqueProperties properties,
-    RegionRange regions, SmallVectorImpl<Type> &types) {
+    DictionaryAttr attributes, OpaqueProperties properties, RegionRange regions,
+    SmallVectorImpl<Type> &types) {
   return inferDraw(Adaptor(operands, attributes, properties, regions), types);
 }
 

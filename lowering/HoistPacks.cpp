@@ -1,4 +1,4 @@
-//===- HoistPacks.cpp - moves the packing of weights to load time ----------===//
+//===- HoistPacks.cpp - moves the packing of weights to load time ---------===//
 //
 // The rows written here are what runtime/include/gru/plan.h calls a pack.
 //
@@ -53,8 +53,8 @@ public:
     if (accumulate)
       row.push_back(b.getNamedAttr("accumulate", b.getUnitAttr()));
     if (scaleOffset) {
-      row.push_back(b.getNamedAttr("scale_offset",
-                                   b.getI64IntegerAttr(*scaleOffset)));
+      row.push_back(
+          b.getNamedAttr("scale_offset", b.getI64IntegerAttr(*scaleOffset)));
       row.push_back(b.getNamedAttr("scale_strides",
                                    b.getDenseI64ArrayAttr(scaleStrides)));
     }
@@ -64,33 +64,31 @@ public:
   /// Columns of `gates` gates, starting with `firstGate`, of the rows
   /// [firstRow, firstRow + numRows) of a weight [K, allGates * units], into
   /// the first gates of [NB, numRows, packedGates, W]. Whole blocks
-  /// and the last partial one are a row of the program each. With a `scaleOffset`
-  /// they are quantized, and their scales [NB, packedGates, W] go there.
+  /// and the last partial one are a row of the program each. With a
+  /// `scaleOffset` they are quantized, and their scales [NB, packedGates, W] go
+  /// there.
   void addBlocks(int64_t weight, int64_t offset, Type element, int64_t columns,
                  int64_t units, int64_t width, int64_t firstRow,
                  int64_t numRows, int64_t firstGate, int64_t gates,
                  int64_t packedGates, bool accumulate,
                  std::optional<int64_t> scaleOffset = std::nullopt) {
     int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-    // Four quantized rows stand in one, behind one that sums begin with.
     int64_t group = scaleOffset ? 4 : 1;
     int64_t packedRows =
-        scaleOffset ? 1 + llvm::divideCeilSigned(numRows, group) : numRows;
+        scaleOffset ? QuantizedPackOp::getPackedRows(numRows) : numRows;
     int64_t rowStride = packedGates * width * group;
     int64_t blockStride = packedRows * rowStride;
     int64_t full = units / width, rest = units % width;
     auto add = [&](int64_t block, int64_t numBlocks, int64_t lanes) {
       if (numBlocks == 0 || lanes == 0)
         return;
-      addRow(weight,
-             offset + block * blockStride * bytes, element,
+      addRow(weight, offset + block * blockStride * bytes, element,
              firstRow * columns + firstGate * units + block * width,
-             {numBlocks, numRows, gates, lanes},
-             {width, columns, units, 1},
+             {numBlocks, numRows, gates, lanes}, {width, columns, units, 1},
              {blockStride, rowStride, width * group, group}, accumulate,
-             scaleOffset ? std::optional(*scaleOffset +
-                                         block * packedGates * width * 4)
-                         : std::nullopt,
+             scaleOffset
+                 ? std::optional(*scaleOffset + block * packedGates * width * 4)
+                 : std::nullopt,
              {packedGates * width, 0, width, 1});
     };
     add(0, full, width);
@@ -126,7 +124,8 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
       if (func.getArgAttr(argument.getArgNumber(), kWeightAttr) &&
           (!type || !type.hasStaticShape())) {
         func.emitError() << "weight "
-                         << func.getArgAttr(argument.getArgNumber(), kWeightAttr)
+                         << func.getArgAttr(argument.getArgNumber(),
+                                            kWeightAttr)
                          << " is " << argument.getType()
                          << ", expected a tensor of a fixed shape";
         return signalPassFailure();
@@ -153,21 +152,22 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
     };
     SmallVector<NewArgument> newArguments;
     for (BlockArgument argument : func.getArguments()) {
-      auto name =
-          func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kWeightAttr);
+      auto name = func.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
+                                                    kWeightAttr);
       if (!name)
         continue;
       oldArguments.set(argument.getArgNumber());
       int64_t weight = weights.size();
       auto type = cast<RankedTensorType>(argument.getType());
       // The type in the file, where the function computes in another one.
-      auto fileType = func.getArgAttrOfType<TypeAttr>(
-          argument.getArgNumber(), kWeightTypeAttr);
+      auto fileType = func.getArgAttrOfType<TypeAttr>(argument.getArgNumber(),
+                                                      kWeightTypeAttr);
       weights.push_back(b.getDictionaryAttr(
           {b.getNamedAttr("name", name),
            b.getNamedAttr("type", fileType ? fileType : TypeAttr::get(type))}));
       // Equal packs of one weight are one pack.
-      llvm::MapVector<std::tuple<int64_t, int64_t, int64_t>, SmallVector<PackOp>>
+      llvm::MapVector<std::tuple<int64_t, int64_t, int64_t>,
+                      SmallVector<PackOp>>
           packs;
       bool usedPlain = false;
       for (Operation *user : argument.getUsers()) {
@@ -177,8 +177,10 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
           newArguments.push_back(
               {scales, scaleOffset, argument.getLoc(), {pack.getScale()}});
           auto packed = pack.getResult().getType();
-          newArguments.push_back({packed, program.place(packed),
-                                  argument.getLoc(), {pack.getResult()}});
+          newArguments.push_back({packed,
+                                  program.place(packed),
+                                  argument.getLoc(),
+                                  {pack.getResult()}});
           addPack(program, weight, newArguments.back().offset, pack,
                   scaleOffset);
           ++numPacks;
@@ -190,8 +192,8 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
           usedPlain = true;
       }
       if (usedPlain) {
-        newArguments.push_back({type, program.place(type), argument.getLoc(),
-                                {argument}});
+        newArguments.push_back(
+            {type, program.place(type), argument.getLoc(), {argument}});
         addPlain(program, weight, newArguments.back().offset, type);
       }
       for (auto &[key, ops] : packs) {
@@ -240,16 +242,18 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
 
   template <typename Op>
   static void addPack(PackProgram &program, int64_t weight, int64_t offset,
-                      Op op, std::optional<int64_t> scaleOffset = std::nullopt) {
+                      Op op,
+                      std::optional<int64_t> scaleOffset = std::nullopt) {
     auto source = cast<RankedTensorType>(op.getSource().getType());
     int64_t columns = source.getShape().back();
     int64_t units = columns / int64_t(op.getGates());
     int64_t rows = source.getRank() == 2 ? source.getDimSize(0) : 1;
     auto add = [&](int64_t firstRow, int64_t numRows, int64_t firstGate,
                    int64_t gates, int64_t packedGates, bool accumulate) {
-      program.addBlocks(weight, offset, getElementTypeOrSelf(op.getResult().getType()),
-                        columns, units, op.getWidth(), firstRow, numRows, firstGate, gates,
-                        packedGates, accumulate, scaleOffset);
+      program.addBlocks(weight, offset,
+                        getElementTypeOrSelf(op.getResult().getType()), columns,
+                        units, op.getWidth(), firstRow, numRows, firstGate,
+                        gates, packedGates, accumulate, scaleOffset);
     };
     switch (op.getPart()) {
     case PackPart::all:

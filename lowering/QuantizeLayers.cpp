@@ -1,4 +1,4 @@
-//===- QuantizeLayers.cpp - recurrent layers that multiply bytes -----------===//
+//===- QuantizeLayers.cpp - recurrent layers that multiply bytes ----------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -44,7 +44,8 @@ private:
     constexpr int64_t kMostRows = 65536; // See gru.quantized_pack.
     bool fits = source.getOwner() == &func.getBody().front() &&
                 func.getArgAttr(source.getArgNumber(), kWeightAttr) &&
-                type.getRank() == 2 && op.getResult().getType().getRank() == 4 &&
+                type.getRank() == 2 &&
+                op.getResult().getType().getRank() == 4 &&
                 type.getElementType().isF32() &&
                 op.getResult().getType().getElementType().isF32() &&
                 type.getDimSize(0) <= kMostRows;
@@ -56,15 +57,16 @@ private:
         !llvm::all_of(op.getKernels(), getPack))
       return false;
     if (op.getRecurrentDropoutMask()) {
-      op.emitRemark() << "int8: the layer stays float32, because recurrent dropout "
-                         "gives each gate a state of its own";
+      op.emitRemark()
+          << "int8: the layer stays float32, because recurrent dropout "
+             "gives each gate a state of its own";
       return false;
     }
     int64_t bytes = 3 * op.getUnits() * op.getUnits() * sizeof(float);
     if (bytes < minBytes)
       op.emitRemark() << "int8: the layer stays float32, because the " << bytes
-                      << " bytes of its recurrent kernel are fewer than " << int64_t(minBytes)
-                      << " and stay in the nearest cache";
+                      << " bytes of its recurrent kernel are fewer than "
+                      << int64_t(minBytes) << " and stay in the nearest cache";
     return bytes >= minBytes;
   }
 
@@ -79,9 +81,10 @@ private:
     op.getKernelsMutable().assign(kernels);
     op.getKernelScalesMutable().assign(scales);
     ++numQuantized;
-    if (auto projection = op.getProjection()
-                              ? op.getProjection().getDefiningOp<PackedDenseOp>()
-                              : PackedDenseOp()) {
+    if (auto projection =
+            op.getProjection()
+                ? op.getProjection().getDefiningOp<PackedDenseOp>()
+                : PackedDenseOp()) {
       packs.push_back(projection.getKernel());
       quantize(projection);
     }
@@ -97,7 +100,8 @@ private:
     ArrayRef<int64_t> shape = packed.getShape();
     auto quantized = QuantizedPackOp::create(
         b, pack.getLoc(),
-        RankedTensorType::get({shape[0], 1 + llvm::divideCeilSigned(shape[1], 4),
+        RankedTensorType::get({shape[0],
+                               QuantizedPackOp::getPackedRows(shape[1]),
                                shape[2], 4 * shape[3]},
                               b.getI8Type()),
         RankedTensorType::get({shape[0], shape[2], shape[3]}, b.getF32Type()),
@@ -120,8 +124,8 @@ private:
         tensor::getMixedSizes(b, loc, op.getInput());
     ArrayRef<OpFoldResult> rows = ArrayRef(sizes).drop_back();
     Value scale = tensor::EmptyOp::create(b, loc, rows, b.getF32Type());
-    sizes.back() = b.getIndexAttr(
-        QuantizeRowsOp::getPaddedColumns(type.getDimSize(2)));
+    sizes.back() =
+        b.getIndexAttr(QuantizeRowsOp::getPaddedColumns(type.getDimSize(2)));
     Value bytes = tensor::EmptyOp::create(b, loc, sizes, b.getI8Type());
     auto input = QuantizeRowsOp::create(
         b, loc, TypeRange{bytes.getType(), scale.getType()}, op.getInput(),

@@ -34,23 +34,6 @@ std::string gru::printable(StringRef text) {
   return oneLine(text.take_front(longest)) + "...";
 }
 
-std::string gru::shapeText(ArrayRef<int64_t> shape) {
-  if (shape.empty())
-    return "scalar";
-  std::string text;
-  raw_string_ostream os(text);
-  interleave(
-      shape, os,
-      [&](int64_t size) {
-        if (size == kDynamicSize)
-          os << '?';
-        else
-          os << size;
-      },
-      "x");
-  return text;
-}
-
 std::string gru::listText(ArrayRef<StringRef> names) {
   return join(names, ", ");
 }

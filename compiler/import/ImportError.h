@@ -9,6 +9,8 @@
 #ifndef GRU_COMPILER_IMPORT_IMPORTERROR_H
 #define GRU_COMPILER_IMPORT_IMPORTERROR_H
 
+#include "dialect/ShapeText.h"
+
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -28,9 +30,6 @@ llvm::Error importError(llvm::StringRef where, const llvm::Twine &message);
 
 /// `text` on one printable line, cut to a length that a person reads.
 std::string printable(llvm::StringRef text);
-
-/// "64x?x192"; "scalar" for rank 0.
-std::string shapeText(llvm::ArrayRef<int64_t> shape);
 
 /// "a, b, c".
 std::string listText(llvm::ArrayRef<llvm::StringRef> names);

@@ -1,4 +1,4 @@
-//===- KerasLayers.h - one import function per Keras layer --------*- C++ -*-===//
+//===- KerasLayers.h - one import function per Keras layer ------*- C++ -*-===//
 //
 // To add a layer, write one function in the file of its family under layers/,
 // declare it in layers/Layers.h and enter it into the table at the end of
@@ -49,6 +49,15 @@ struct MaskRequest {
     double mean, stddev;
   };
 
+  MaskRequest() = default;
+  /// A number for each element of `like`, whose first dimension is the batch.
+  MaskRequest(llvm::StringRef name, const Tensor &like)
+      : name(name.str()), like(like), batchDims{0} {
+    llvm::SmallVector<int64_t> &form = forms.emplace_back();
+    for (int64_t dim = 0, rank = like.shape.size(); dim < rank; ++dim)
+      form.push_back(-1 - dim);
+  }
+
   /// dropout_mask, recurrent_dropout_mask_cell1, noise, ...
   std::string name;
   /// The layer's input, which some of the mask's dimensions are like.
@@ -59,7 +68,8 @@ struct MaskRequest {
   /// Which dimension of each form is the batch.
   llvm::SmallVector<int64_t> batchDims;
   double rate = 0;
-  /// What a mask holds where it does not drop; 1/(1 - rate) where it is not said.
+  /// What a mask holds where it does not drop; 1/(1 - rate) where it is not
+  /// said.
   std::optional<double> scale;
   /// Numbers of this distribution instead of a mask.
   std::optional<Normal> normal;
@@ -110,8 +120,9 @@ public:
   // is an error.
 
   using Config = llvm::json::Object;
-  llvm::Expected<int64_t> getInteger(const Config &config, llvm::StringRef key,
-                                     std::optional<int64_t> otherwise = {}) const;
+  llvm::Expected<int64_t>
+  getInteger(const Config &config, llvm::StringRef key,
+             std::optional<int64_t> otherwise = {}) const;
   llvm::Expected<double> getNumber(const Config &config, llvm::StringRef key,
                                    std::optional<double> otherwise = {}) const;
   llvm::Expected<bool> getBool(const Config &config, llvm::StringRef key,
@@ -172,12 +183,12 @@ public:
   /// regulariser, if it has one, looks at. The walk does this for every layer
   /// of the model; a wrapper does it for the layers that it calls.
   virtual llvm::Error addActivities(llvm::ArrayRef<Tensor> outputs) = 0;
-  /// A dropout mask, or what else `request` describes: one that is given, or one
-  /// that is drawn for each call. Only in training.
+  /// A dropout mask, or what else `request` describes: one that is given, or
+  /// one that is drawn for each call. Only in training.
   virtual llvm::Expected<Tensor> getDropoutMask(const MaskRequest &request) = 0;
 
-  /// Tells that the layer's shapes follow only from a known number of timesteps,
-  /// where its class does not say so (LayerClass::fixedTime).
+  /// Tells that the layer's shapes follow only from a known number of
+  /// timesteps, where its class does not say so (LayerClass::fixedTime).
   virtual void tellTimeIsFixed() = 0;
 
   /// A context for a layer inside this one, without arguments. Its weights lie
@@ -207,10 +218,10 @@ using ImportFunction = llvm::Expected<Tensors> (*)(LayerContext &);
 
 /// What becomes of a mask at a layer.
 enum class MaskRule {
-  drops,  ///< The outputs have none, and the layer does not look at it.
-  passes, ///< The first input's mask is the outputs' too.
+  drops,          ///< The outputs have none, and the layer does not look at it.
+  passes,         ///< The first input's mask is the outputs' too.
   passesInKeras3, ///< Keras 2 drops it.
-  uses,   ///< The layer's function looks at it and decides.
+  uses,           ///< The layer's function looks at it and decides.
 };
 
 struct LayerClass {

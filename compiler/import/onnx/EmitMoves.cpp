@@ -1,4 +1,4 @@
-//===- EmitMoves.cpp - the same elements in other places -------------------===//
+//===- EmitMoves.cpp - the same elements in other places ------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 
@@ -13,8 +13,8 @@ using namespace gru;
 using namespace gru::onnx;
 using namespace llvm;
 
-/// Most integers that are known beyond those of Tensor::numbers: the indices of a
-/// ScatterND, which exporters put together with one per element of a slice.
+/// Most integers that are known beyond those of Tensor::numbers: the indices of
+/// a ScatterND, which exporters put together with one per element of a slice.
 static constexpr int64_t mostIndices = int64_t(1) << 17;
 
 /// The elements of a known tensor of at most that many integers.
@@ -51,19 +51,20 @@ static std::shared_ptr<const Literal> keepIntegers(Node &node, DataType type,
   for (int64_t integer : integers) {
     int32_t narrow = int32_t(integer);
     bool bit = integer != 0;
-    std::memcpy(out, type == DataType::i64   ? (const void *)&integer
-                     : type == DataType::i32 ? (const void *)&narrow
-                                             : (const void *)&bit,
+    std::memcpy(out,
+                type == DataType::i64   ? (const void *)&integer
+                : type == DataType::i32 ? (const void *)&narrow
+                                        : (const void *)&bit,
                 width);
     out += width;
   }
   return node.graph.keep(std::move(literal));
 }
 
-Expected<Tensor> gru::onnx::emitMove(
-    Node &node, const Tensor &tensor, Sizes shape,
-    function_ref<int64_t(ArrayRef<int64_t>)> source,
-    function_ref<Expected<Value>(Value)> emit) {
+Expected<Tensor>
+gru::onnx::emitMove(Node &node, const Tensor &tensor, Sizes shape,
+                    function_ref<int64_t(ArrayRef<int64_t>)> source,
+                    function_ref<Expected<Value>(Value)> emit) {
   Tensor result = makeTensor({}, std::move(shape), tensor.type);
   if (tensor.splat) {
     result.splat = tensor.splat;
@@ -202,9 +203,11 @@ Expected<Tensor> gru::onnx::emitReshape(Node &node, const Tensor &tensor,
         Groups from, to;
         pairDimensions(tensor.shape, shape, from, to);
         if (any_of(from, [](auto &group) { return group.size() > 1; }))
-          value = mlir::tensor::CollapseShapeOp::create(b, node.loc, value, from);
-        // The size of an open dimension that was collapsed with ones is a product
-        // to those who ask later; a slice of everything says what it is.
+          value =
+              mlir::tensor::CollapseShapeOp::create(b, node.loc, value, from);
+        // The size of an open dimension that was collapsed with ones is a
+        // product to those who ask later; a slice of everything says what it
+        // is.
         bool open = any_of(from, [&](auto &group) {
           return group.size() > 1 && any_of(group, [&](int64_t dim) {
                    return !tensor.shape[dim].isNumber();
@@ -212,16 +215,27 @@ Expected<Tensor> gru::onnx::emitReshape(Node &node, const Tensor &tensor,
         });
         bool expands = any_of(to, [](auto &group) { return group.size() > 1; });
         if (open && !expands) {
-          SmallVector<mlir::OpFoldResult> zeros(shape.size(), b.getIndexAttr(0)),
+          SmallVector<mlir::OpFoldResult> zeros(shape.size(),
+                                                b.getIndexAttr(0)),
               ones(shape.size(), b.getIndexAttr(1));
           value = mlir::tensor::ExtractSliceOp::create(
-              b, node.loc, type, value, zeros, node.getFoldResults(shape), ones);
+              b, node.loc, type, value, zeros, node.getFoldResults(shape),
+              ones);
         }
         if (expands)
           value = mlir::tensor::ExpandShapeOp::create(
               b, node.loc, type, value, to, node.getFoldResults(shape));
         return value;
       });
+}
+
+/// Each element of `shape` is that of the operand at its indices.
+static Value emitGather(Node &node, ArrayRef<Size> shape,
+                        const Operand &operand, DataType type) {
+  return emitLoops(
+             node, shape, 0, operand, type, 0,
+             [](OpBuilder &, Location, ValueRange args) { return args[0]; })
+      .value;
 }
 
 Expected<Tensor> gru::onnx::emitTranspose(Node &node, const Tensor &tensor,
@@ -254,11 +268,7 @@ Expected<Tensor> gru::onnx::emitTranspose(Node &node, const Tensor &tensor,
         operand.indices.resize(order.size());
         for (auto [i, dim] : enumerate(order))
           operand.indices[dim] = node.b.getAffineDimExpr(i);
-        return emitLoops(node, shape, 0, operand, tensor.type, 0,
-                         [](OpBuilder &, Location, ValueRange args) {
-                           return args[0];
-                         })
-            .value;
+        return emitGather(node, shape, operand, tensor.type);
       });
 }
 
@@ -311,8 +321,7 @@ Expected<Tensor> gru::onnx::emitSlice(Node &node, const Tensor &tensor,
                      for (auto [dim, step] : enumerate(steps)) {
                        Value i = mlir::linalg::IndexOp::create(b, loc, dim);
                        Value scaled = mlir::arith::MulIOp::create(
-                           b, loc, i,
-                           indexConstant(b, loc, step));
+                           b, loc, i, indexConstant(b, loc, step));
                        at.push_back(mlir::arith::AddIOp::create(
                            b, loc, scaled, node.getIndex(offsets[dim])));
                      }
@@ -334,8 +343,8 @@ Expected<Tensor> gru::onnx::emitSelect(Node &node, const Tensor &tensor,
   return emitReshape(node, slice, sizes);
 }
 
-/// Where all tensors are known integers, says so of the result, which has a value
-/// besides.
+/// Where all tensors are known integers, says so of the result, which has a
+/// value besides.
 static void concatIntegers(Node &node, ArrayRef<Tensor> tensors,
                            ArrayRef<int64_t> dims, int64_t dim,
                            Tensor &result) {
@@ -403,8 +412,8 @@ Expected<Tensor> gru::onnx::emitConcat(Node &node, ArrayRef<Tensor> tensors,
       literal->shape = *dims;
       for (int64_t i = 0; i < outer; ++i)
         for (const Tensor &tensor : tensors) {
-          int64_t run = inner * tensor.shape[dim].getNumber() *
-                        getByteSize(result.type);
+          int64_t run =
+              inner * tensor.shape[dim].getNumber() * getByteSize(result.type);
           auto begin = tensor.literal->bytes.begin();
           literal->bytes.insert(literal->bytes.end(), begin + i * run,
                                 begin + (i + 1) * run);
@@ -447,15 +456,10 @@ Expected<Tensor> gru::onnx::emitBroadcast(Node &node, const Tensor &tensor,
       [&](Value value) -> Expected<Value> {
         Operand operand{value, {}};
         for (auto [dim, size] : enumerate(tensor.shape))
-          operand.indices.push_back(
-              size.is(1) && !shape[lead + dim].is(1)
-                  ? node.b.getAffineConstantExpr(0)
-                  : node.b.getAffineDimExpr(lead + dim));
-        return emitLoops(node, shape, 0, operand, tensor.type, 0,
-                         [](OpBuilder &, Location, ValueRange args) {
-                           return args[0];
-                         })
-            .value;
+          operand.indices.push_back(size.is(1) && !shape[lead + dim].is(1)
+                                        ? node.b.getAffineConstantExpr(0)
+                                        : node.b.getAffineDimExpr(lead + dim));
+        return emitGather(node, shape, operand, tensor.type);
       });
 }
 

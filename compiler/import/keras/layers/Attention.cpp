@@ -1,4 +1,4 @@
-//===- Attention.cpp - attention layers ------------------------------------===//
+//===- Attention.cpp - attention layers -----------------------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -66,9 +66,9 @@ emitWhereSeen(LayerContext &context, const ScoreMask &mask,
       [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
         Value seen;
         auto require = [&](Value flag) {
-          seen = seen ? mlir::arith::AndIOp::create(b, loc, seen, flag)
-                            .getResult()
-                      : flag;
+          seen =
+              seen ? mlir::arith::AndIOp::create(b, loc, seen, flag).getResult()
+                   : flag;
         };
         for (Value flag : args.drop_front().take_front(mask.tensors.size()))
           require(flag);
@@ -103,12 +103,12 @@ static Tensor emitReplaced(LayerContext &context, const ScoreMask &mask,
                        });
 }
 
-/// The softmax of the scores less `number` where keys are hidden: nothing remains
-/// of them, unless all are.
+/// The softmax of the scores less `number` where keys are hidden: nothing
+/// remains of them, unless all are.
 static Tensor emitLoweredSoftmax(LayerContext &context, const ScoreMask &mask,
                                  const Tensor &scores, double number) {
-  // Nothing of a score remains beside the number but in float64, so that a query
-  // that sees no key sees all of them alike. Which holds on every target.
+  // Nothing of a score remains beside the number but in float64, so that a
+  // query that sees no key sees all of them alike. Which holds on every target.
   if (scores.type != ElementType::f64)
     return emitSoftmax(context, emitReplaced(context, mask, scores, -number));
   return emitSoftmax(
@@ -154,28 +154,28 @@ static Expected<Tensor> emitScores(LayerContext &context, WeightType type,
   // The sum over features of scale * tanh(query + key).
   Tensor weight;
   if (additive && useScale)
-    GRU_TAKE(scale, context.getWeight("scale", "", 0, type, {features},
-                                        "features"));
+    GRU_TAKE(scale,
+             context.getWeight("scale", "", 0, type, {features}, "features"));
   if (!additive) {
     if (useScale)
       GRU_TAKE(scale, context.getWeight("scale", "", 0, type, {}, "scalar"));
     GRU_TAKE(weight, context.getWeight("concat_score_weight", "",
-                                         useScale ? 1 : 0, type, {}, "scalar"));
+                                       useScale ? 1 : 0, type, {}, "scalar"));
   }
   if (useScale)
     operands.push_back(
         {scale, additive ? SmallVector<int64_t>{3} : SmallVector<int64_t>{}});
-  Tensor scores = emitLoops(
-      context, sizes, 1, operands, query.type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value sum = add(b, loc, args[0], args[1]);
-        if (!additive && useScale)
-          sum = multiply(b, loc, sum, args[2]);
-        Value value = mlir::math::TanhOp::create(b, loc, sum);
-        if (additive && useScale)
-          value = multiply(b, loc, value, args[2]);
-        return add(b, loc, args.back(), value);
-      });
+  Tensor scores =
+      emitLoops(context, sizes, 1, operands, query.type, 0,
+                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                  Value sum = add(b, loc, args[0], args[1]);
+                  if (!additive && useScale)
+                    sum = multiply(b, loc, sum, args[2]);
+                  Value value = mlir::math::TanhOp::create(b, loc, sum);
+                  if (additive && useScale)
+                    value = multiply(b, loc, value, args[2]);
+                  return add(b, loc, args.back(), value);
+                });
   if (additive)
     return scores;
   return emitProduct(context, scores, weight);
@@ -191,14 +191,8 @@ static Expected<Tensor> emitDropout(LayerContext &context,
   if (!(rate > 0 && rate < 1))
     return context.error("dropout is " + std::to_string(rate) +
                          " in training, expected at least 0 and below 1");
-  MaskRequest request;
-  request.name = "dropout_mask";
-  request.like = weights;
+  MaskRequest request("dropout_mask", weights);
   request.rate = rate;
-  SmallVector<int64_t> &form = request.forms.emplace_back();
-  for (int64_t dim = 0, rank = weights.shape.size(); dim < rank; ++dim)
-    form.push_back(-1 - dim);
-  request.batchDims.push_back(0);
   Tensor mask;
   GRU_TAKE(mask, context.getDropoutMask(request));
   return emitProduct(context, weights, mask);
@@ -228,17 +222,17 @@ Expected<Tensors> gru::keras::importAttention(LayerContext &context) {
       context, mask, scores, scores.type == ElementType::f16 ? 65504.0 : 1e9);
   GRU_TAKE(weights, emitDropout(context, weights));
   Tensor result = emitLoops(
-      context,
-      {Size(query, 0), Size(query, 1), Size(value, 2), Size(value, 1)}, 1,
-      {{weights, {0, 1, 3}}, {value, {0, 3, 2}}}, query.type, 0, sumOfProducts);
+      context, {Size(query, 0), Size(query, 1), Size(value, 2), Size(value, 1)},
+      1, {{weights, {0, 1, 3}}, {value, {0, 3, 2}}}, query.type, 0,
+      sumOfProducts);
   if (std::shared_ptr<const Tensor> mask = context.getMask()) {
     Operand values{result, {0, 1, 2}}, flags{*mask, {0, 1}};
-    result = emitLoops(
-        context, getSizes(result), 0, {values, flags}, result.type, 0,
-        [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-          return mlir::arith::SelectOp::create(b, loc, args[1], args[0],
-                                               numberLike(b, args[0], 0));
-        });
+    result =
+        emitLoops(context, getSizes(result), 0, {values, flags}, result.type, 0,
+                  [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                    return mlir::arith::SelectOp::create(
+                        b, loc, args[1], args[0], numberLike(b, args[0], 0));
+                  });
     result.mask = mask;
   }
   Tensors outputs{result};
@@ -259,14 +253,13 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
   int64_t features = x.shape[2];
   Tensor kernel, bias;
   GRU_TAKE(kernel,
-             context.getWeight((name + "/kernel").str(), folder, 0, type,
-                               {features, heads * size},
-                               "inputs x heads x size", nullptr,
-                               {features, heads, size}));
+           context.getWeight((name + "/kernel").str(), folder, 0, type,
+                             {features, heads * size}, "inputs x heads x size",
+                             nullptr, {features, heads, size}));
   if (useBias)
     GRU_TAKE(bias, context.getWeight((name + "/bias").str(), folder, 1, type,
-                                       {heads * size}, "heads x size", nullptr,
-                                       {heads, size}));
+                                     {heads * size}, "heads x size", nullptr,
+                                     {heads, size}));
   Tensor result{{x.shape[0], x.shape[1], heads, size}, x.type, {}, {}, {}};
   if (!context.isEmitting())
     return result;
@@ -275,9 +268,8 @@ static Expected<Tensor> emitHeads(LayerContext &context, WeightType type,
   Tensor flat{{x.shape[0], x.shape[1], heads * size}, x.type, {}, {}, {}};
   ActivationKind activation =
       name == "gate" ? ActivationKind::sigmoid : ActivationKind::linear;
-  flat.value =
-      DenseOp::create(b, loc, x.value, kernel.value, bias.value,
-                      Activation(activation).getAttr(b.getContext()));
+  flat.value = DenseOp::create(b, loc, x.value, kernel.value, bias.value,
+                               Activation(activation).getAttr(b.getContext()));
   // Not a reshape, whose dynamic sizes would be limited to the batch.
   return emitGenerate(
       context, {Size(flat, 0), Size(flat, 1), Size(heads), Size(size)}, x.type,
@@ -360,14 +352,14 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   if (Error error = checkAttentionAxes(context))
     return std::move(error);
   Tensor q, k, v, gate, kernel, bias;
-  GRU_TAKE(q, emitHeads(context, type, "query", query, heads, keySize,
-                          useBias));
+  GRU_TAKE(q,
+           emitHeads(context, type, "query", query, heads, keySize, useBias));
   GRU_TAKE(k, emitHeads(context, type, "key", key, heads, keySize, useBias));
   if (useGate)
     GRU_TAKE(gate, emitHeads(context, type, "gate", query, heads, valueSize,
-                               useBias));
-  GRU_TAKE(
-      v, emitHeads(context, type, "value", value, heads, valueSize, useBias));
+                             useBias));
+  GRU_TAKE(v,
+           emitHeads(context, type, "value", value, heads, valueSize, useBias));
   if (findEntry(config, "output_shape")) {
     const json::Value &shape = *findEntry(config, "output_shape");
     std::optional<int64_t> size = shape.getAsInteger();
@@ -379,14 +371,13 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
                            ", expected one positive size");
     features = *size;
   }
-  GRU_TAKE(kernel, context.getWeight("attention_output/kernel",
-                                       "output_dense", 0, type,
-                                       {heads * valueSize, features},
-                                       "heads x size x outputs", nullptr,
-                                       {heads, valueSize, features}));
+  GRU_TAKE(kernel, context.getWeight("attention_output/kernel", "output_dense",
+                                     0, type, {heads * valueSize, features},
+                                     "heads x size x outputs", nullptr,
+                                     {heads, valueSize, features}));
   if (useBias)
-    GRU_TAKE(bias, context.getWeight("attention_output/bias", "output_dense",
-                                       1, type, {features}, "outputs"));
+    GRU_TAKE(bias, context.getWeight("attention_output/bias", "output_dense", 1,
+                                     type, {features}, "outputs"));
 
   ScoreMask mask;
   auto addMask = [&](StringRef name, const Tensor &source,
@@ -437,12 +428,11 @@ Expected<Tensors> gru::keras::importMultiHeadAttention(LayerContext &context) {
   Tensor weights;
   bool isHalf = scores.type == ElementType::f16;
   if (context.version == 2) {
-    weights =
-        emitLoweredSoftmax(context, mask, scores, isHalf ? 32752.0 : 1e9);
+    weights = emitLoweredSoftmax(context, mask, scores, isHalf ? 32752.0 : 1e9);
   } else if (!returnScores && dropout == 0) {
-    weights = emitSoftmax(context, emitReplaced(context, mask, scores,
-                                                isHalf ? -45850.0
-                                                       : -2.372671e38));
+    weights =
+        emitSoftmax(context, emitReplaced(context, mask, scores,
+                                          isHalf ? -45850.0 : -2.372671e38));
   } else {
     // Nothing is left of a query that sees no key.
     weights = emitSoftmax(

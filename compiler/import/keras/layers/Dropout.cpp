@@ -1,4 +1,4 @@
-//===- Dropout.cpp - layers that disturb their input in training -----------===//
+//===- Dropout.cpp - layers that disturb their input in training ----------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -53,18 +53,6 @@ static Error readNoiseShape(LayerContext &context, const Tensor &input,
       return wrong();
   }
   return Error::success();
-}
-
-/// A draw of numbers like those of `input`, one for each dimension that it has.
-static MaskRequest makeRequest(const Tensor &input, StringRef name) {
-  MaskRequest request;
-  request.name = name.str();
-  request.like = input;
-  SmallVector<int64_t> &form = request.forms.emplace_back();
-  for (int64_t dim = 0, rank = input.shape.size(); dim < rank; ++dim)
-    form.push_back(-1 - dim);
-  request.batchDims.push_back(0);
-  return request;
 }
 
 /// The layer's input, and `strength`: its argument `key`, from 0 to 1 but for a
@@ -124,7 +112,7 @@ Expected<Tensors> gru::keras::importDropout(LayerContext &context) {
               b, loc,
               b.getFloatAttr(getMLIRType(b.getContext(), input.type), 0));
         })};
-  MaskRequest request = makeRequest(input, "dropout_mask");
+  MaskRequest request("dropout_mask", input);
   request.rate = rate;
   if (Error error = readNoiseShape(context, input, request))
     return std::move(error);
@@ -141,7 +129,7 @@ Expected<Tensors> gru::keras::importAlphaDropout(LayerContext &context) {
   GRU_TAKE(input, readRateBelowOne(context, rate));
   if (rate == 0)
     return Tensors{input};
-  MaskRequest request = makeRequest(input, "dropout_mask");
+  MaskRequest request("dropout_mask", input);
   request.rate = rate;
   request.scale = 1;
   if (Error error = readNoiseShape(context, input, request))
@@ -152,28 +140,27 @@ Expected<Tensors> gru::keras::importAlphaDropout(LayerContext &context) {
   const double a = 1 / std::sqrt((1 - rate) * (1 + rate * limit * limit));
   const double b = -a * limit * rate;
   GRU_TAKE(result,
-             emitElementwise(
-                 context, {input, mask}, input.type,
-                 [&](OpBuilder &builder, Location loc, ValueRange args) {
-                   auto number = [&](double value) {
-                     return numberLike(builder, args[0], value);
-                   };
-                   Value kept = multiply(builder, loc, args[0], args[1]);
-                   Value dropped = mlir::arith::SubFOp::create(
-                       builder, loc, number(1), args[1]);
-                   Value x =
-                       add(builder, loc, kept,
-                           multiply(builder, loc, number(limit), dropped));
-                   return add(builder, loc,
-                              multiply(builder, loc, number(a), x), number(b));
-                 }));
+           emitElementwise(
+               context, {input, mask}, input.type,
+               [&](OpBuilder &builder, Location loc, ValueRange args) {
+                 auto number = [&](double value) {
+                   return numberLike(builder, args[0], value);
+                 };
+                 Value kept = multiply(builder, loc, args[0], args[1]);
+                 Value dropped = mlir::arith::SubFOp::create(
+                     builder, loc, number(1), args[1]);
+                 Value x = add(builder, loc, kept,
+                               multiply(builder, loc, number(limit), dropped));
+                 return add(builder, loc, multiply(builder, loc, number(a), x),
+                            number(b));
+               }));
   return Tensors{result};
 }
 
 /// Numbers like those of `input`.
 static Expected<Tensor> getNormal(LayerContext &context, const Tensor &input,
                                   StringRef name, MaskRequest::Normal normal) {
-  MaskRequest request = makeRequest(input, name);
+  MaskRequest request(name, input);
   request.normal = normal;
   return context.getDropoutMask(request);
 }
@@ -188,10 +175,10 @@ Expected<Tensors> gru::keras::importGaussianNoise(LayerContext &context) {
   // negative.
   GRU_TAKE(noise, getNormal(context, input, "noise", {0, std::fabs(stddev)}));
   GRU_TAKE(result,
-             emitElementwise(context, {input, noise}, input.type,
-                             [](OpBuilder &b, Location loc, ValueRange args) {
-                               return add(b, loc, args[0], args[1]);
-                             }));
+           emitElementwise(context, {input, noise}, input.type,
+                           [](OpBuilder &b, Location loc, ValueRange args) {
+                             return add(b, loc, args[0], args[1]);
+                           }));
   return Tensors{result};
 }
 
@@ -203,7 +190,7 @@ Expected<Tensors> gru::keras::importGaussianDropout(LayerContext &context) {
   if (rate == 0)
     return Tensors{input};
   GRU_TAKE(mask, getNormal(context, input, "dropout_mask",
-                             {1, std::sqrt(rate / (1 - rate))}));
+                           {1, std::sqrt(rate / (1 - rate))}));
   GRU_TAKE(result, emitProduct(context, input, mask));
   return Tensors{result};
 }
