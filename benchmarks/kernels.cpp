@@ -1,4 +1,4 @@
-//===- kernels.cpp - single layers by size ---------------------------------===//
+//===- kernels.cpp - single layers by size --------------------------------===//
 //
 // One GRU layer per line, for looking at one kernel while working on it:
 //
@@ -60,10 +60,9 @@ void runLayer(benchmark::State &state, int64_t timesteps, bool stateful) {
       return state.SkipWithError(done.error().message().c_str());
   double steps = double(state.iterations()) * timesteps;
   using benchmark::Counter;
-  state.counters["step"] =
-      Counter(steps, Counter::kIsRate | Counter::kInvert);
-  state.counters["FLOP/s"] = Counter(
-      steps * 6 * batch * units * (features + units), Counter::kIsRate);
+  state.counters["step"] = Counter(steps, Counter::kIsRate | Counter::kInvert);
+  state.counters["FLOP/s"] =
+      Counter(steps * 6 * batch * units * (features + units), Counter::kIsRate);
 }
 
 void sequence(benchmark::State &state) { runLayer(state, 32, false); }

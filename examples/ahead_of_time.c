@@ -20,8 +20,8 @@ int main(void) {
   int i;
   if (!stream)
     return 1;
-  printf("%zu bytes for a stream of at most %d frames a call\n",
-         sizeof(memory), FRAMES);
+  printf("%zu bytes for a stream of at most %d frames a call\n", sizeof(memory),
+         FRAMES);
   for (i = 0; i < FRAMES * FEATURES; ++i)
     features[i] = (float)(i % 7 - 3) / 3;
   if (rnnoise_run(stream, FRAMES, features, gains, speech))

@@ -1,4 +1,4 @@
-//===- characters.cpp - text, a character at a time -------------------------===//
+//===- characters.cpp - text, a character at a time -----------------------===//
 //
 // Embedding, GRU, Dense: a character goes in, what the next one may be comes
 // out, and the state of the GRU goes out and in again, owned by this program.
@@ -6,8 +6,8 @@
 //
 //   example-characters MODEL PROMPT [TEMPERATURE [SEED]]
 //
-// With temperature 0 (the default) the likeliest character comes next, with more
-// a random one.
+// With temperature 0 (the default) the likeliest character comes next, with
+// more a random one.
 //
 //===----------------------------------------------------------------------===//
 

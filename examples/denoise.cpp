@@ -1,8 +1,9 @@
-//===- denoise.cpp - a noisy recording in, a clean one out ------------------===//
+//===- denoise.cpp - a noisy recording in, a clean one out ----------------===//
 //
-// A streaming speech enhancer as an ONNX model (test/golden/models/gtcrn). Every
-// 16 ms the spectrum of the last 512 samples goes in and the spectrum of the
-// clean sound comes out; what the network remembers goes in and out beside it.
+// A streaming speech enhancer as an ONNX model (test/golden/models/gtcrn).
+// Every 16 ms the spectrum of the last 512 samples goes in and the spectrum of
+// the clean sound comes out; what the network remembers goes in and out beside
+// it.
 //
 //   example-denoise MODEL NOISY.wav CLEAN.wav [EXPECTED.wav]
 //
@@ -24,8 +25,8 @@ static int fail(const std::string &message) {
   return 1;
 }
 
-/// The discrete Fourier transform of `n` values, a power of two, `stride` apart;
-/// with sign 1 the inverse one, times n.
+/// The discrete Fourier transform of `n` values, a power of two, `stride`
+/// apart; with sign 1 the inverse one, times n.
 static void fourier(const std::complex<float> *in, std::complex<float> *out,
                     size_t n, size_t stride, float sign) {
   if (n == 1) {
@@ -71,7 +72,8 @@ int main(int argc, char **argv) {
     in.emplace_back(inputs.back().data(), gru::DType::f32, tensor.dims);
     out.emplace_back(outputs.back().data(), gru::DType::f32, tensor.dims);
   }
-  if (inputs.size() != program->outputs().size() || inputs[0].size() != 2 * bins)
+  if (inputs.size() != program->outputs().size() ||
+      inputs[0].size() != 2 * bins)
     return fail(std::string(argv[1]) + ": is not a model of this kind");
 
   std::vector<float> hann(window);
@@ -111,8 +113,8 @@ int main(int argc, char **argv) {
   clean.erase(clean.begin(), clean.begin() + hop);
 
   double perFrame = time.count() / double(frames);
-  std::printf("%zu frames, %.0f us each: %.2f %% of the time there is\n", frames,
-              perFrame * 1e6, perFrame / 0.016 * 100);
+  std::printf("%zu frames, %.0f us each: %.2f %% of the time there is\n",
+              frames, perFrame * 1e6, perFrame / 0.016 * 100);
   if (!wav::write(argv[3], {sound.rate, {clean}}))
     return fail(std::string(argv[3]) + ": cannot write");
   if (argc > 4) {

@@ -1,9 +1,9 @@
-//===- forecast.cpp - what many sensors will read in an hour ----------------===//
+//===- forecast.cpp - what many sensors will read in an hour --------------===//
 //
 // Scores a table of sensors in batches: the last 24 readings of each go in, the
 // next one comes out. The model (test/golden/models/sensors) is a PyTorch
-// checkpoint. A program is compiled for one size of batch; the last batch, which
-// is smaller, takes a second one.
+// checkpoint. A program is compiled for one size of batch; the last batch,
+// which is smaller, takes a second one.
 //
 //   example-forecast MODEL
 //
@@ -35,8 +35,8 @@ static std::vector<float> measure(int64_t sensor, int64_t count) {
   for (int64_t hour = 0; hour < count; ++hour) {
     seed = (1103515245 * seed + 12345) % (uint64_t(1) << 31);
     drift = 0.8 * drift + 0.2 * (double(seed) / 2147483648.0 - 0.5);
-    readings.push_back(float(0.6 * wave(hour + sensor, 24) +
-                             0.2 * wave(hour, 168) + drift));
+    readings.push_back(
+        float(0.6 * wave(hour + sensor, 24) + 0.2 * wave(hour, 168) + drift));
   }
   return readings;
 }
@@ -67,9 +67,10 @@ int main(int argc, char **argv) {
     gru::Session session = program->session({.max_timesteps = hours});
     auto begin = std::chrono::steady_clock::now();
     for (; first + rows <= sensors; first += rows)
-      if (auto done = session.run({{&x[size_t(first * hours)], {rows, hours, 1}}},
-                                  {{&forecast[size_t(first)], {rows, 1}},
-                                   {state.data(), {1, rows, units}}});
+      if (auto done =
+              session.run({{&x[size_t(first * hours)], {rows, hours, 1}}},
+                          {{&forecast[size_t(first)], {rows, 1}},
+                           {state.data(), {1, rows, units}}});
           !done)
         return fail(done.error().message());
     time += std::chrono::steady_clock::now() - begin;

@@ -1,9 +1,9 @@
-//===- guitar_amp.cpp - a guitar pedal, one sample at a time ----------------===//
+//===- guitar_amp.cpp - a guitar pedal, one sample at a time --------------===//
 //
 // Plays a plucked string through a neural amplifier and writes both to a WAV
-// file: the string on the left, the amplifier on the right. Each sample is a call
-// of its own, as in a plugin that may not wait for the next one; the session keeps
-// the state of the network between calls.
+// file: the string on the left, the amplifier on the right. Each sample is a
+// call of its own, as in a plugin that may not wait for the next one; the
+// session keeps the state of the network between calls.
 //
 //   example-guitar-amp MODEL [OUT.wav]
 //

@@ -1,4 +1,4 @@
-//===- run_model.cpp - load a model file, compile it, run it ---------------===//
+//===- run_model.cpp - load a model file, compile it, run it --------------===//
 //
 // Usage: run_model MODEL [TIMESTEPS]
 //

@@ -1,4 +1,4 @@
-//===- stream.cpp - a stateful layer, frame by frame ------------------------===//
+//===- stream.cpp - a stateful layer, frame by frame ----------------------===//
 //
 // Builds a GRU layer without a file, feeds a stream to it one frame at a time,
 // and shows that the results are those of one call over all frames, bit for

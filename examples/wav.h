@@ -1,4 +1,4 @@
-//===- wav.h - WAV files of 16 bits, as far as the examples need them ---------===//
+//===- wav.h - WAV files of 16 bits, as far as the examples need them -----===//
 
 #ifndef GRU_EXAMPLES_WAV_H
 #define GRU_EXAMPLES_WAV_H
@@ -75,8 +75,8 @@ inline Sound read(const std::string &path) {
       sound.channels.resize(channels);
       for (; begin + 2 * channels <= end; begin += 2 * channels)
         for (uint32_t c = 0; c < channels; ++c)
-          sound.channels[c].push_back(
-              int16_t(number(begin + 2 * c, 2)) / 32768.f);
+          sound.channels[c].push_back(int16_t(number(begin + 2 * c, 2)) /
+                                      32768.f);
       return sound;
     }
     at = begin + size + size % 2;

@@ -1,4 +1,4 @@
-//===- BindBuffers.cpp - gives arguments and results the caller's buffers --===//
+//===- BindBuffers.cpp - gives arguments and results the caller's buffers -===//
 
 #include "dialect/GRUDeviceOps.h"
 #include "lowering/Passes.h"
@@ -58,8 +58,9 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
     mixed = nullptr;
     func.getBody().walk([&](Operation *op) { findEqualSizes(op); });
     if (mixed) {
-      mixed->emitError() << "needs an input's open size to be one that is fixed "
-                            "elsewhere, expected both fixed or both open";
+      mixed->emitError()
+          << "needs an input's open size to be one that is fixed "
+             "elsewhere, expected both fixed or both open";
       return signalPassFailure();
     }
     // Sizes that must agree are one symbol; the runtime checks that they do.
@@ -141,8 +142,8 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
           auto loop = dyn_cast<AffineDimExpr>(expr);
           if (!loop)
             continue;
-          auto [it, inserted] = loops.try_emplace(
-              loop.getPosition(), operand.get(), int64_t(dim));
+          auto [it, inserted] = loops.try_emplace(loop.getPosition(),
+                                                  operand.get(), int64_t(dim));
           if (!inserted)
             unite(it->second.first, it->second.second, operand.get(), dim);
         }
@@ -165,10 +166,9 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
           continue;
         std::optional<int64_t> symbol = symbolOfDim(operand.get(), dim);
         if (!symbol)
-          return ret.emitError()
-                 << "size of dimension " << dim << " of result #"
-                 << operand.getOperandNumber()
-                 << " does not follow from the inputs";
+          return ret.emitError() << "size of dimension " << dim
+                                 << " of result #" << operand.getOperandNumber()
+                                 << " does not follow from the inputs";
         shapes.back()[dim] = -1 - *symbol;
       }
     }
@@ -201,7 +201,8 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
       return symbolOfSize(
           alloc.getDynamicSizes()[alloc.getType().getDynamicDimIndex(dim)]);
     OpBuilder b(op);
-    FailureOr<OpFoldResult> size = reifyDimOfResult(b, op, result.getResultNumber(), dim);
+    FailureOr<OpFoldResult> size =
+        reifyDimOfResult(b, op, result.getResultNumber(), dim);
     if (failed(size))
       return std::nullopt;
     return symbolOfSize(dyn_cast<Value>(*size));
@@ -210,7 +211,8 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
   std::optional<int64_t> symbolOfSize(Value size) {
     Operation *op = size ? size.getDefiningOp() : nullptr;
     if (auto dim = dyn_cast_or_null<ShapedDimOpInterface>(op))
-      if (std::optional<int64_t> index = getConstantIntValue(dim.getDimension()))
+      if (std::optional<int64_t> index =
+              getConstantIntValue(dim.getDimension()))
         return symbolOfDim(dim.getShapedValue(), *index);
     return std::nullopt;
   }
@@ -253,9 +255,9 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
               func.getResultAttrOfType<IntegerAttr>(number, kStateAttr)) {
         buffer = stateBuffers.lookup(state.getInt());
         if (!buffer)
-          return func.emitError() << "result #" << number << " is state "
-                                  << state.getInt()
-                                  << ", which no argument carries";
+          return func.emitError()
+                 << "result #" << number << " is state " << state.getInt()
+                 << ", which no argument carries";
       } else {
         auto type = cast<RankedTensorType>(operand.get().getType());
         auto name = func.getResultAttrOfType<StringAttr>(number, kNameAttr);
@@ -268,8 +270,7 @@ struct BindBuffersPass : gru::impl::BindBuffersPassBase<BindBuffersPass> {
             {attributes.getNamedAttr(kNameAttr, name),
              attributes.getNamedAttr(kOutputAttr, attributes.getUnitAttr()),
              attributes.getNamedAttr(
-                 kDimsAttr,
-                 attributes.getDenseI64ArrayAttr(shapes[number]))}));
+                 kDimsAttr, attributes.getDenseI64ArrayAttr(shapes[number]))}));
       }
       auto write = bufferization::MaterializeInDestinationOp::create(
           b, ret.getLoc(), Type(), operand.get(), buffer);

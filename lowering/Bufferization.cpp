@@ -1,4 +1,4 @@
-//===- Bufferization.cpp - bufferisation of the sequence level -------------===//
+//===- Bufferization.cpp - bufferisation of the sequence level ------------===//
 
 #include "lowering/Bufferization.h"
 

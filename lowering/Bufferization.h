@@ -1,4 +1,4 @@
-//===- Bufferization.h - bufferisation of the sequence level ------*- C++ -*-===//
+//===- Bufferization.h - bufferisation of the sequence level ----*- C++ -*-===//
 
 #ifndef GRU_LOWERING_BUFFERIZATION_H
 #define GRU_LOWERING_BUFFERIZATION_H

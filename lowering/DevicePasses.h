@@ -1,4 +1,4 @@
-//===- DevicePasses.h - choosing backends, and the device targets -*- C++ -*-===//
+//===- DevicePasses.h - choosing backends, and the device targets ---------===//
 
 #ifndef GRU_LOWERING_DEVICEPASSES_H
 #define GRU_LOWERING_DEVICEPASSES_H

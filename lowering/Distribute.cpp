@@ -1,4 +1,4 @@
-//===- Distribute.cpp - gives the work of a kernel to a team ---------------===//
+//===- Distribute.cpp - gives the work of a kernel to a team --------------===//
 //
 // The protocol is struct gru_team in runtime/include/gru/plan.h.
 //
@@ -28,8 +28,7 @@ namespace {
 using Phase = SmallVector<Operation *>;
 
 bool holdsParallel(Operation *op) {
-  return op
-      ->walk([](scf::ParallelOp) { return WalkResult::interrupt(); })
+  return op->walk([](scf::ParallelOp) { return WalkResult::interrupt(); })
       .wasInterrupted();
 }
 
@@ -82,7 +81,8 @@ public:
   ArrayRef<Phase> get() const { return list; }
 
 private:
-  /// A phase is a loop of its own, so what it computes stays in it or in memory.
+  /// A phase is a loop of its own, so what it computes stays in it or in
+  /// memory.
   Operation *findEscape(Block &block) {
     for (const Phase &phase : list)
       for (Operation *op : phase)
@@ -112,8 +112,9 @@ struct DistributePass : gru::impl::DistributePassBase<DistributePass> {
     }
     Phases phases;
     if (Operation *escape = phases.collect(func.getBody().front())) {
-      escape->emitRemark() << "threads: is needed by all of them, so the program "
-                              "runs on one";
+      escape->emitRemark()
+          << "threads: is needed by all of them, so the program "
+             "runs on one";
       return runAlone(func);
     }
     if (!isWorthSharing(countProducts(func)))
@@ -178,22 +179,20 @@ private:
     Type i64 = b.getI64Type();
     Value zero = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(0));
     Value parts =
-        parallel
-            ? arith::IndexCastOp::create(b, loc, i64,
-                                         parallel.getUpperBound()[0])
-                  .getResult()
-            : arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(1));
+        parallel ? arith::IndexCastOp::create(b, loc, i64,
+                                              parallel.getUpperBound()[0])
+                       .getResult()
+                 : arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(1));
     auto type = LLVM::LLVMFunctionType::get(
         i64, {team.getType(), member.getType(), i64});
     auto loop = scf::WhileOp::create(
         b, loc, TypeRange{i64}, ValueRange{},
         [&](OpBuilder &b, Location loc, ValueRange) {
           Value part = LLVM::CallOp::create(
-                           b, loc, type,
-                           ValueRange{next, team, member, parts})
+                           b, loc, type, ValueRange{next, team, member, parts})
                            .getResult();
-          Value more = arith::CmpIOp::create(
-              b, loc, arith::CmpIPredicate::sge, part, zero);
+          Value more = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge,
+                                             part, zero);
           scf::ConditionOp::create(b, loc, more, part);
         },
         [](OpBuilder &b, Location loc, ValueRange) {
@@ -206,8 +205,8 @@ private:
       return;
     }
     b.setInsertionPointToStart(&body);
-    Value index =
-        arith::IndexCastOp::create(b, loc, b.getIndexType(), body.getArgument(0));
+    Value index = arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                             body.getArgument(0));
     Block &old = *parallel.getBody();
     old.getArgument(0).replaceAllUsesWith(index);
     body.getOperations().splice(std::prev(body.end()), old.getOperations(),

@@ -1,4 +1,4 @@
-//===- EliminateEmptyTensors.cpp - results are computed where they belong --===//
+//===- EliminateEmptyTensors.cpp - results are computed where they belong -===//
 
 #include "lowering/Passes.h"
 

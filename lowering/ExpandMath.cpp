@@ -1,4 +1,4 @@
-//===- ExpandMath.cpp - the passes from activations to arithmetic ----------===//
+//===- ExpandMath.cpp - the passes from activations to arithmetic ---------===//
 
 #include "lowering/Passes.h"
 #include "lowering/common/Activations.h"
@@ -48,14 +48,14 @@ struct ApproximateMathPass
     config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled)
         .enableFolding(false)
         .enableConstantCSE(false);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
-                                     config)))
+    if (failed(
+            applyPatternsGreedily(getOperation(), std::move(patterns), config)))
       signalPassFailure();
   }
 };
 
-/// Upstream's passes match patterns against every operation, and mostly there is
-/// none to expand.
+/// Upstream's passes match patterns against every operation, and mostly there
+/// is none to expand.
 struct ExpandArithmeticPass
     : gru::impl::ExpandArithmeticPassBase<ExpandArithmeticPass> {
   using ExpandArithmeticPassBase::ExpandArithmeticPassBase;

@@ -1,4 +1,4 @@
-//===- FuseElementwise.cpp - elementwise operations in a row become one ----===//
+//===- FuseElementwise.cpp - elementwise operations in a row become one ---===//
 
 #include "lowering/Passes.h"
 

@@ -1,4 +1,4 @@
-//===- Legalize.cpp - reduces layers to what the lowerings know ------------===//
+//===- Legalize.cpp - reduces layers to what the lowerings know -----------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -62,8 +62,8 @@ struct LengthsToMask : OpRewritePattern<GRUOp> {
     SmallVector<OpFoldResult> sizes{
         tensor::getMixedSize(rewriter, loc, op.getInput(), 0),
         tensor::getMixedSize(rewriter, loc, op.getInput(), 1)};
-    Value empty = tensor::EmptyOp::create(rewriter, loc, sizes,
-                                          rewriter.getI1Type());
+    Value empty =
+        tensor::EmptyOp::create(rewriter, loc, sizes, rewriter.getI1Type());
     MLIRContext *context = rewriter.getContext();
     AffineMap lengths = AffineMap::get(
         2, 0, {rewriter.getAffineDimExpr(op.getBatchDim())}, context);
@@ -75,8 +75,7 @@ struct LengthsToMask : OpRewritePattern<GRUOp> {
         SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
         [&](OpBuilder &b, Location loc, ValueRange args) {
           Value t = linalg::IndexOp::create(b, loc, timeDim);
-          Value t32 =
-              arith::IndexCastOp::create(b, loc, b.getI32Type(), t);
+          Value t32 = arith::IndexCastOp::create(b, loc, b.getI32Type(), t);
           Value valid = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                               t32, args[0]);
           linalg::YieldOp::create(b, loc, valid);

@@ -1,11 +1,11 @@
-//===- LowerAccesses.cpp - loads and stores become pointers and offsets ----===//
+//===- LowerAccesses.cpp - loads and stores become pointers and offsets ---===//
 //
-// The general way to LLVM makes of each access to a buffer a chain of constants,
-// extractions from a descriptor, products and sums, which LLVM then cleans up.
-// On kernels made of accesses that is half of what reaches LLVM. Here the base
-// of a buffer is one pointer, which advances where an index is defined (outside
-// of all loops that the index does not depend on), and what is constant is one
-// offset at the access.
+// The general way to LLVM makes of each access to a buffer a chain of
+// constants, extractions from a descriptor, products and sums, which LLVM then
+// cleans up. On kernels made of accesses that is half of what reaches LLVM.
+// Here the base of a buffer is one pointer, which advances where an index is
+// defined (outside of all loops that the index does not depend on), and what is
+// constant is one offset at the access.
 //
 //===----------------------------------------------------------------------===//
 
@@ -43,8 +43,7 @@ struct Buffer {
   SmallVector<OpFoldResult> strides;
 };
 
-struct LowerAccessesPass
-    : gru::impl::LowerAccessesPassBase<LowerAccessesPass> {
+struct LowerAccessesPass : gru::impl::LowerAccessesPassBase<LowerAccessesPass> {
   using LowerAccessesPassBase::LowerAccessesPassBase;
 
   void runOnOperation() override {
@@ -77,12 +76,10 @@ struct LowerAccessesPass
           })
           .Case<vector::MaskedLoadOp>([&](auto load) { lowerMasked(load); })
           .Case<vector::MaskedStoreOp>([&](auto store) { lowerMasked(store); })
-          .Case<memref::PrefetchOp>([&](auto prefetch) {
-            lowerPrefetch(prefetch);
-          })
-          .Case<UnrealizedConversionCastOp>([&](auto cast) {
-            lowerAddress(cast);
-          });
+          .Case<memref::PrefetchOp>(
+              [&](auto prefetch) { lowerPrefetch(prefetch); })
+          .Case<UnrealizedConversionCastOp>(
+              [&](auto cast) { lowerAddress(cast); });
     eraseUnused();
     lowerLeftViews();
   }
@@ -90,19 +87,20 @@ struct LowerAccessesPass
 private:
   /// Upstream's passes look at every operation, and mostly nothing is left.
   void lowerLeftViews() {
-    bool left = getOperation()
-                    .walk([](Operation *op) {
-                      // Pointers are views, too.
-                      bool isView =
-                          isa<ViewLikeOpInterface,
-                              memref::ExtractStridedMetadataOp>(op) &&
-                          !isa<LLVM::GEPOp>(op);
-                      return isView || isa_and_nonnull<affine::AffineDialect>(
-                                           op->getDialect())
-                                 ? WalkResult::interrupt()
-                                 : WalkResult::advance();
-                    })
-                    .wasInterrupted();
+    bool left =
+        getOperation()
+            .walk([](Operation *op) {
+              // Pointers are views, too.
+              bool isView =
+                  isa<ViewLikeOpInterface, memref::ExtractStridedMetadataOp>(
+                      op) &&
+                  !isa<LLVM::GEPOp>(op);
+              return isView || isa_and_nonnull<affine::AffineDialect>(
+                                   op->getDialect())
+                         ? WalkResult::interrupt()
+                         : WalkResult::advance();
+            })
+            .wasInterrupted();
     if (!left)
       return;
     OpPassManager views(func::FuncOp::getOperationName());
@@ -201,8 +199,8 @@ private:
     if (!address)
       return;
     OpBuilder b(prefetch);
-    LLVM::Prefetch::create(b, prefetch.getLoc(), address,
-                           prefetch.getIsWrite(), prefetch.getLocalityHint(),
+    LLVM::Prefetch::create(b, prefetch.getLoc(), address, prefetch.getIsWrite(),
+                           prefetch.getLocalityHint(),
                            prefetch.getIsDataCache());
     prefetch.erase();
   }
@@ -230,8 +228,8 @@ private:
       auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, memref);
       Value start = LLVM::IntToPtrOp::create(
           b, loc, cast.getResult(0).getType(),
-          integer(memref::ExtractAlignedPointerAsIndexOp::create(b, loc,
-                                                                 memref)));
+          integer(
+              memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref)));
       address = makePointer(b, start, type.getElementType(),
                             integer(metadata.getOffset()));
     }
@@ -239,12 +237,12 @@ private:
     cast.erase();
   }
 
-  /// Vectors too are only aligned as their elements, unless somebody knows more.
+  /// Vectors too are only aligned as their elements, unless somebody knows
+  /// more.
   template <typename Op> static unsigned getAlignment(Op op, Value memref) {
     if (std::optional<uint64_t> alignment = op.getAlignment())
       return *alignment;
-    unsigned bits =
-        cast<MemRefType>(memref.getType()).getElementTypeBitWidth();
+    unsigned bits = cast<MemRefType>(memref.getType()).getElementTypeBitWidth();
     return llvm::divideCeil(bits, 8);
   }
 
@@ -361,9 +359,9 @@ private:
     MemRefType type = view.getType();
     OpBuilder b(view);
     Buffer buffer;
-    buffer.pointer =
-        advance(source->pointer, b.getI8Type(),
-                {getAsOpFoldResult(view.getByteShift())}, source->strides, view);
+    buffer.pointer = advance(source->pointer, b.getI8Type(),
+                             {getAsOpFoldResult(view.getByteShift())},
+                             source->strides, view);
     OpFoldResult stride = b.getI64IntegerAttr(1);
     SmallVector<OpFoldResult> sizes =
         getMixedValues(type.getShape(), view.getSizes(), b);
@@ -376,14 +374,14 @@ private:
 
   std::optional<Buffer> ofSubview(memref::SubViewOp view) {
     std::optional<Buffer> source = getBuffer(view.getSource());
-    if (!source || llvm::any_of(view.getMixedStrides(), [](OpFoldResult stride) {
+    if (!source ||
+        llvm::any_of(view.getMixedStrides(), [](OpFoldResult stride) {
           return !getConstantIntValue(stride);
         }))
       return std::nullopt;
     Buffer buffer;
-    buffer.pointer =
-        advance(source->pointer, view.getType().getElementType(),
-                view.getMixedOffsets(), source->strides, view);
+    buffer.pointer = advance(source->pointer, view.getType().getElementType(),
+                             view.getMixedOffsets(), source->strides, view);
     llvm::SmallBitVector dropped = view.getDroppedDims();
     for (auto [dim, stride] : llvm::enumerate(view.getMixedStrides()))
       if (!dropped.test(dim))
@@ -443,8 +441,8 @@ private:
     if (!integer) {
       OpBuilder b(&getContext());
       b.setInsertionPointAfterValue(index);
-      integer = arith::IndexCastOp::create(b, index.getLoc(), b.getI64Type(),
-                                           index);
+      integer =
+          arith::IndexCastOp::create(b, index.getLoc(), b.getI64Type(), index);
     }
     return integer;
   }
@@ -517,15 +515,13 @@ private:
     if (std::optional<int64_t> constant = getConstantIntValue(stride)) {
       setInsertionPointAfter(b, {pointer, integer});
       // The product is part of the address computation of an array.
-      Type row = *constant == 1
-                     ? element
-                     : LLVM::LLVMArrayType::get(element, *constant);
+      Type row = *constant == 1 ? element
+                                : LLVM::LLVMArrayType::get(element, *constant);
       return result = makePointer(b, pointer, row, integer);
     }
     Value factor = getInteger(cast<Value>(stride));
     setInsertionPointAfter(b, {integer, factor});
-    Value product =
-        arith::MulIOp::create(b, pointer.getLoc(), integer, factor);
+    Value product = arith::MulIOp::create(b, pointer.getLoc(), integer, factor);
     setInsertionPointAfter(b, {pointer, product});
     return result = makePointer(b, pointer, element, product);
   }
@@ -542,8 +538,8 @@ private:
     getOperation().walk([&](Operation *op) {
       if (isa<memref::ViewOp, memref::SubViewOp, memref::ExpandShapeOp,
               memref::CollapseShapeOp, memref::CastOp,
-              UnrealizedConversionCastOp, LLVM::InsertValueOp,
-              LLVM::PoisonOp>(op))
+              UnrealizedConversionCastOp, LLVM::InsertValueOp, LLVM::PoisonOp>(
+              op))
         candidates.push_back(op);
     });
     for (Operation *op : llvm::reverse(candidates))

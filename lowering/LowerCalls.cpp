@@ -1,4 +1,4 @@
-//===- LowerCalls.cpp - buffers as arguments of private functions ----------===//
+//===- LowerCalls.cpp - buffers as arguments of private functions ---------===//
 
 #include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
@@ -45,8 +45,8 @@ private:
         old.replaceAllUsesWith(body.addArgument(old.getType(), loc));
         continue;
       }
-      Value address = body.addArgument(
-          LLVM::LLVMPointerType::get(&getContext()), loc);
+      Value address =
+          body.addArgument(LLVM::LLVMPointerType::get(&getContext()), loc);
       SmallVector<Value> sizes;
       for (int64_t size : type.getShape())
         if (ShapedType::isDynamic(size))
@@ -77,10 +77,10 @@ private:
         operands.push_back(operand);
         continue;
       }
-      operands.push_back(UnrealizedConversionCastOp::create(
-                             b, loc, LLVM::LLVMPointerType::get(&getContext()),
-                             operand)
-                             .getResult(0));
+      operands.push_back(
+          UnrealizedConversionCastOp::create(
+              b, loc, LLVM::LLVMPointerType::get(&getContext()), operand)
+              .getResult(0));
       for (int64_t dim = 0; dim < type.getRank(); ++dim)
         if (type.isDynamicDim(dim))
           operands.push_back(memref::DimOp::create(b, loc, operand, dim));

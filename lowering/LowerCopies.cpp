@@ -1,4 +1,4 @@
-//===- LowerCopies.cpp - copies between buffers as vector loops ------------===//
+//===- LowerCopies.cpp - copies between buffers as vector loops -----------===//
 
 #include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
@@ -74,8 +74,8 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
     for (int64_t dim = 0; dim <= axis; ++dim)
       sizes.push_back(sizeOf(b, loc, source, dim));
     int64_t bytes = element.getIntOrFloatBitWidth() / 8;
-    bool vectors = axis >= 0 && bytes > 0 && isContiguous(source) &&
-                   isContiguous(target);
+    bool vectors =
+        axis >= 0 && bytes > 0 && isContiguous(source) && isContiguous(target);
     auto scalarCopy = [&](OpBuilder &b, Location loc, ValueRange i) {
       Value x = memref::LoadOp::create(b, loc, source, i);
       memref::StoreOp::create(b, loc, x, target, i);
@@ -98,7 +98,8 @@ struct LowerCopiesPass : gru::impl::LowerCopiesPassBase<LowerCopiesPass> {
       if (!ShapedType::isDynamic(staticLength) &&
           staticLength <= kStraightVectors * lanes) {
         // The last ones are as wide as what is left, halved: a state of 8 that
-        // was stored as one vector is loaded as one, without waiting for memory.
+        // was stored as one vector is loaded as one, without waiting for
+        // memory.
         for (int64_t j = 0, count; j < staticLength; j += count) {
           count = std::min<int64_t>(
               lanes, llvm::bit_floor(uint64_t(staticLength - j)));

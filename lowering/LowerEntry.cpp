@@ -1,4 +1,4 @@
-//===- LowerEntry.cpp - the calling convention of a kernel -----------------===//
+//===- LowerEntry.cpp - the calling convention of a kernel ----------------===//
 //
 // The struct and the meaning of its fields stand in runtime/include/gru/plan.h.
 //
@@ -33,7 +33,8 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
       return;
     for (auto other : func->getParentOfType<ModuleOp>().getOps<func::FuncOp>())
       if (other != func && !other.isPrivate()) {
-        func.emitError() << "is not the module's only public function, expected one";
+        func.emitError()
+            << "is not the module's only public function, expected one";
         return signalPassFailure();
       }
     if (func.getNumResults() != 0) {
@@ -56,15 +57,14 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
     body.addArgument(attributes.getI32Type(), loc);
 
     auto field = [&](CallField which) -> Value {
-      Value address = LLVM::GEPOp::create(
-          b, loc, pointer, callType, call,
-          ArrayRef<LLVM::GEPArg>{0, int32_t(which)});
+      Value address =
+          LLVM::GEPOp::create(b, loc, pointer, callType, call,
+                              ArrayRef<LLVM::GEPArg>{0, int32_t(which)});
       return LLVM::LoadOp::create(b, loc, pointer, address);
     };
     auto element = [&](Value array, Type type, int64_t index) -> Value {
-      Value address =
-          LLVM::GEPOp::create(b, loc, pointer, type, array,
-                              ArrayRef<LLVM::GEPArg>{int32_t(index)});
+      Value address = LLVM::GEPOp::create(
+          b, loc, pointer, type, array, ArrayRef<LLVM::GEPArg>{int32_t(index)});
       return LLVM::LoadOp::create(b, loc, type, address);
     };
     auto byteOffset = [&](Value base, int64_t bytes) -> Value {
@@ -100,10 +100,10 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         address = field(Device);
       } else if (attrs.contains(kStateAttr)) {
         address = byteOffset(state, stateBytes);
-        states.push_back(describe(attrs, type, shape,
-                                  {attributes.getNamedAttr(
-                                      "offset", attributes.getI64IntegerAttr(
-                                                    stateBytes))}));
+        states.push_back(
+            describe(attrs, type, shape,
+                     {attributes.getNamedAttr(
+                         "offset", attributes.getI64IntegerAttr(stateBytes))}));
         stateBytes = llvm::alignTo(
             stateBytes + type.getNumElements() *
                              llvm::divideCeil(type.getElementTypeBitWidth(), 8),
@@ -161,10 +161,10 @@ struct LowerEntryPass : gru::impl::LowerEntryPassBase<LowerEntryPass> {
         attributes.getNamedAttr("scratch", array(kScratchRegionsAttr)),
         attributes.getNamedAttr("parts", array(kDevicePartsAttr)),
     });
-    for (StringRef name : {StringRef("gru.weights"), StringRef("gru.weights_bytes"),
-                           StringRef(kPackProgramAttr), StringRef(kSymbolsAttr),
-                           StringRef(kScratchRegionsAttr),
-                           StringRef(kDevicePartsAttr)})
+    for (StringRef name :
+         {StringRef("gru.weights"), StringRef("gru.weights_bytes"),
+          StringRef(kPackProgramAttr), StringRef(kSymbolsAttr),
+          StringRef(kScratchRegionsAttr), StringRef(kDevicePartsAttr)})
       func->removeAttr(name);
     body.eraseArguments(0, numOld);
     func.removeArgAttrsAttr();

@@ -1,4 +1,4 @@
-//===- NarrowWeights.cpp - weights of fewer bytes than they are used with --===//
+//===- NarrowWeights.cpp - weights of fewer bytes than they are used with -===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -18,8 +18,9 @@ struct NarrowWeightsPass : gru::impl::NarrowWeightsPassBase<NarrowWeightsPass> {
   void runOnOperation() override {
     getOperation().walk([](PackOp op) {
       if (isMatrixOfModel(op) && llvm::all_of(op->getUsers(), waitsForWeights))
-        op.getResult().setType(cast<RankedTensorType>(op.getResult().getType())
-                                   .clone(Builder(op.getContext()).getBF16Type()));
+        op.getResult().setType(
+            cast<RankedTensorType>(op.getResult().getType())
+                .clone(Builder(op.getContext()).getBF16Type()));
     });
   }
 
@@ -36,8 +37,8 @@ private:
            type.getElementType().isF32();
   }
 
-  /// A product of many rows uses what it has loaded many times, and would widen it
-  /// as often.
+  /// A product of many rows uses what it has loaded many times, and would widen
+  /// it as often.
   static bool waitsForWeights(Operation *user) {
     if (isa<RecurOp>(user))
       return true;

@@ -1,4 +1,4 @@
-//===- Passes.h - passes from gru layers to code ------------------*- C++ -*-===//
+//===- Passes.h - passes from gru layers to code ----------------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_PASSES_H
 #define GRU_LOWERING_PASSES_H

@@ -1,4 +1,4 @@
-//===- Pipelines.cpp - every pipeline of the project -----------------------===//
+//===- Pipelines.cpp - every pipeline of the project ----------------------===//
 //
 // A table of contents: what each target does, phase by phase.
 //
@@ -54,9 +54,12 @@ using namespace mlir;
 using namespace gru;
 
 static constexpr std::pair<StringLiteral, Phase> phases[] = {
-    {"specialize", Phase::Specialize}, {"legalize", Phase::Legalize},
-    {"sequence", Phase::Sequence},     {"buffers", Phase::Buffers},
-    {"loops", Phase::Loops},           {"vector", Phase::Vector},
+    {"specialize", Phase::Specialize},
+    {"legalize", Phase::Legalize},
+    {"sequence", Phase::Sequence},
+    {"buffers", Phase::Buffers},
+    {"loops", Phase::Loops},
+    {"vector", Phase::Vector},
     {"llvm", Phase::LLVM}};
 
 std::optional<Phase> gru::parsePhase(StringRef name) {
@@ -75,8 +78,8 @@ StringRef gru::phaseNames() {
 //===----------------------------------------------------------------------===//
 
 static void cleanUp(OpPassManager &pm) {
-  // There are no branches yet, so no blocks to be simplified either, which would
-  // be a third of the work.
+  // There are no branches yet, so no blocks to be simplified either, which
+  // would be a third of the work.
   GreedyRewriteConfig config;
   config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass(config));
@@ -170,11 +173,10 @@ static void loops(OpPassManager &pm, const PipelineOptions &options) {
   if (options.target.threads > 1 && options.clock.empty())
     pm.addNestedPass<func::FuncOp>(
         createRunSideBySidePass({options.target.threads}));
-  // On cpu each block of rows is asked for by itself. Threads would have to agree
-  // on what they find in the mask.
+  // On cpu each block of rows is asked for by itself. Threads would have to
+  // agree on what they find in the mask.
   ConvertRecurToLoopsPassOptions pass;
-  pass.skipMasked =
-      options.backend == "halide" && options.target.threads == 1;
+  pass.skipMasked = options.backend == "halide" && options.target.threads == 1;
   pm.addNestedPass<func::FuncOp>(createConvertRecurToLoopsPass(pass));
 }
 
@@ -215,7 +217,8 @@ static void finish(OpPassManager &pm, const PipelineOptions &options,
   pm.addPass(createLowerCallsPass());
   pm.addNestedPass<func::FuncOp>(createLowerEntryPass());
   if (options.target.threads > 1)
-    pm.addNestedPass<func::FuncOp>(createDistributePass({options.target.threads}));
+    pm.addNestedPass<func::FuncOp>(
+        createDistributePass({options.target.threads}));
 }
 
 static void convertToLLVM(OpPassManager &pm) {
@@ -325,8 +328,7 @@ struct TextualOptions : PassPipelineOptions<TextualOptions> {
                             llvm::cl::init(0)};
   Option<int64_t> width{*this, "width", llvm::cl::desc("units per block"),
                         llvm::cl::init(0)};
-  Option<int64_t> rows{*this, "rows",
-                       llvm::cl::desc("rows computed together"),
+  Option<int64_t> rows{*this, "rows", llvm::cl::desc("rows computed together"),
                        llvm::cl::init(0)};
   Option<int64_t> vectorBytes{*this, "vector-bytes",
                               llvm::cl::desc("bytes of a vector register"),
@@ -392,11 +394,12 @@ void gru::registerPassesAndPipelines() {
 }
 
 void gru::registerCompilerDialects(DialectRegistry &registry) {
-  registry.insert<GRUDialect, affine::AffineDialect, arith::ArithDialect,
-                  bufferization::BufferizationDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, linalg::LinalgDialect, LLVM::LLVMDialect,
-                  math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
-                  tensor::TensorDialect, ub::UBDialect, vector::VectorDialect>();
+  registry
+      .insert<GRUDialect, affine::AffineDialect, arith::ArithDialect,
+              bufferization::BufferizationDialect, cf::ControlFlowDialect,
+              func::FuncDialect, linalg::LinalgDialect, LLVM::LLVMDialect,
+              math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
+              tensor::TensorDialect, ub::UBDialect, vector::VectorDialect>();
   registerBufferizableOpInterfaceModels(registry);
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   linalg::registerBufferizableOpInterfaceExternalModels(registry);

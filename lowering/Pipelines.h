@@ -1,4 +1,4 @@
-//===- Pipelines.h - every pipeline of the project ----------------*- C++ -*-===//
+//===- Pipelines.h - every pipeline of the project --------------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_PIPELINES_H
 #define GRU_LOWERING_PIPELINES_H
@@ -17,7 +17,15 @@ namespace gru {
 
 /// Phases of the cpu pipeline, in order. After each the program can be printed,
 /// or handed to the reference lowering (see PipelineOptions::stopAfter).
-enum class Phase { Specialize, Legalize, Sequence, Buffers, Loops, Vector, LLVM };
+enum class Phase {
+  Specialize,
+  Legalize,
+  Sequence,
+  Buffers,
+  Loops,
+  Vector,
+  LLVM
+};
 
 /// "specialize", "legalize", ..., or nothing.
 std::optional<Phase> parsePhase(llvm::StringRef name);
@@ -26,17 +34,18 @@ llvm::StringRef phaseNames();
 
 struct PipelineOptions {
   std::string backend = "cpu";
-  std::string requireBackend; ///< not empty: of every recurrent layer
+  std::string requireBackend;    ///< not empty: of every recurrent layer
   DeviceProblems deviceProblems; ///< of auto; for messages
   TargetDescription target;
-  int64_t batch = 0;     ///< 0: as in the program
-  int64_t timesteps = 0; ///< 0: as in the program
-  int64_t width = 0;     ///< units per block; 0: the cost model chooses
-  int64_t rows = 0;      ///< rows computed together; 0: the cost model chooses
+  int64_t batch = 0;      ///< 0: as in the program
+  int64_t timesteps = 0;  ///< 0: as in the program
+  int64_t width = 0;      ///< units per block; 0: the cost model chooses
+  int64_t rows = 0;       ///< rows computed together; 0: the cost model chooses
   std::string weightType; ///< cpu: bf16 or int8, as float32 kernels are stored
   bool f64Outputs = false; ///< reference only: outputs in float64
-  bool allowTF32 = false; ///< cudnn and gpu only
-  std::string clock; ///< LLVM's intrinsic that layers are timed with; empty: not
+  bool allowTF32 = false;  ///< cudnn and gpu only
+  std::string
+      clock; ///< LLVM's intrinsic that layers are timed with; empty: not
   std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.

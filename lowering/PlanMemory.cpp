@@ -1,4 +1,4 @@
-//===- PlanMemory.cpp - places all allocations in one block ----------------===//
+//===- PlanMemory.cpp - places all allocations in one block ---------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -25,7 +25,7 @@ using Monomial = SmallVector<int64_t, 3>;
 
 struct Buffer {
   memref::AllocOp alloc;
-  int64_t bytes; ///< Per unit of the monomial, rounded up to 64.
+  int64_t bytes;        ///< Per unit of the monomial, rounded up to 64.
   unsigned first, last; ///< Top-level operations between which it is alive.
   int64_t offset = 0;   ///< Per unit of the monomial.
 };
@@ -61,8 +61,8 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
         return alloc.emitError() << "has a size that only a run knows, in a "
                                     "function that is called";
       unsigned index = func.getNumArguments();
-      if (failed(func.insertArgument(index, alloc.getType(), {},
-                                     alloc.getLoc())))
+      if (failed(
+              func.insertArgument(index, alloc.getType(), {}, alloc.getLoc())))
         return failure();
       alloc.replaceAllUsesWith(func.getArgument(index));
       for (func::CallOp call : calls) {
@@ -150,10 +150,9 @@ struct PlanMemoryPass : gru::impl::PlanMemoryPassBase<PlanMemoryPass> {
             at, loc, base,
             arith::MulIOp::create(at, loc, units,
                                   indexConstant(at, loc, buffer.offset)));
-        Value view = memref::ViewOp::create(at, buffer.alloc.getLoc(),
-                                            buffer.alloc.getType(), scratch,
-                                            offset,
-                                            buffer.alloc.getDynamicSizes());
+        Value view = memref::ViewOp::create(
+            at, buffer.alloc.getLoc(), buffer.alloc.getType(), scratch, offset,
+            buffer.alloc.getDynamicSizes());
         buffer.alloc.replaceAllUsesWith(view);
         ++numBuffers;
       }

@@ -1,4 +1,4 @@
-//===- RandomToLoops.cpp - draws numbers with a counter-based generator ----===//
+//===- RandomToLoops.cpp - draws numbers with a counter-based generator ---===//
 //
 // Philox4x32-10: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel
 // Random Numbers: As Easy as 1, 2, 3", SC 2011, section 3.2. One round of the
@@ -11,12 +11,12 @@
 // and k0 += W0, k1 += W1 between two of the ten rounds. runtime/Random.h is the
 // same in C++; tests hold them together.
 //
-// Normal numbers follow G. E. P. Box, M. E. Muller, "A Note on the Generation of
-// Random Normal Deviates", Annals of Mathematical Statistics 29 (1958). Their
-// logarithm, cosine and sine are series here, not calls or the polynomials of
-// ApproximateMath.cpp, whose last bits depend on the machine: a sum of products
-// that are rounded one by one is the same everywhere. What is cut off is below
-// 1e-11 of the number, which is then rounded to float32.
+// Normal numbers follow G. E. P. Box, M. E. Muller, "A Note on the Generation
+// of Random Normal Deviates", Annals of Mathematical Statistics 29 (1958).
+// Their logarithm, cosine and sine are series here, not calls or the
+// polynomials of ApproximateMath.cpp, whose last bits depend on the machine: a
+// sum of products that are rounded one by one is the same everywhere. What is
+// cut off is below 1e-11 of the number, which is then rounded to float32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -45,8 +45,9 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-/// Counters that are computed together, and the elements that they make: part of
-/// the definition of both operations, whatever the width of a vector register.
+/// Counters that are computed together, and the elements that they make: part
+/// of the definition of both operations, whatever the width of a vector
+/// register.
 constexpr int64_t kLanes = 16, kWords = 4, kGroup = kLanes * kWords;
 
 using Words = std::array<Value, kWords>;
@@ -73,8 +74,7 @@ public:
 
   Words round(const Words &x, Value k0, Value k1) {
     auto product = [&](uint32_t factor, Value value) {
-      auto op =
-          arith::MulUIExtendedOp::create(b, loc, value, splat(factor));
+      auto op = arith::MulUIExtendedOp::create(b, loc, value, splat(factor));
       return std::pair<Value, Value>{op.getHigh(), op.getLow()};
     };
     auto [high0, low0] = product(0xD2511F53u, x[0]);
@@ -108,8 +108,8 @@ public:
   BoxMuller(OpBuilder &b, Location loc)
       : b(b), loc(loc), words(VectorType::get({kLanes}, b.getI32Type())),
         longs(VectorType::get({kLanes}, b.getI64Type())),
-        doubles(VectorType::get({kLanes}, b.getF64Type())),
-        f(b, loc, doubles) {}
+        doubles(VectorType::get({kLanes}, b.getF64Type())), f(b, loc, doubles) {
+  }
 
   Words run(const Words &bits) {
     Words result;
@@ -142,8 +142,8 @@ private:
   Value logarithm(Value word) {
     // 2 word + 1, an exact number m 2^e with m in [1, 2), over 2^33.
     Value wide = arith::ExtUIOp::create(b, loc, longs, word);
-    wide = arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, wide, wide),
-                                 splat(longs, 1));
+    wide = arith::AddIOp::create(
+        b, loc, arith::AddIOp::create(b, loc, wide, wide), splat(longs, 1));
     Value bits = arith::BitcastOp::create(
         b, loc, longs, arith::UIToFPOp::create(b, loc, doubles, wide));
     Value e = arith::ShRUIOp::create(b, loc, bits, splat(longs, 52));
@@ -173,16 +173,15 @@ private:
         arith::AddIOp::create(b, loc, word, splat(words, uint32_t(1) << 29)),
         splat(words, 30));
     Value rest = arith::SubIOp::create(
-        b, loc, word,
-        arith::ShLIOp::create(b, loc, quarter, splat(words, 30)));
+        b, loc, word, arith::ShLIOp::create(b, loc, quarter, splat(words, 30)));
     Value t = f.mul(arith::SIToFPOp::create(b, loc, doubles, rest),
                     2 * llvm::numbers::pi * 0x1p-32);
     Value square = f.mul(t, t);
     Value sine = f.mul(t, series(square, {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040,
                                           1.0 / 362880, -1.0 / 39916800}));
-    Value cosine = series(square, {1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720,
-                                   1.0 / 40320, -1.0 / 3628800,
-                                   1.0 / 479001600});
+    Value cosine =
+        series(square, {1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320,
+                        -1.0 / 3628800, 1.0 / 479001600});
     auto test = [&](Value number, uint32_t bit) -> Value {
       return arith::CmpIOp::create(
           b, loc, arith::CmpIPredicate::ne,
@@ -205,8 +204,8 @@ private:
 };
 
 /// The elements that a group's words make, of the operation's element type.
-Words makeElements(OpBuilder &b, Location loc, DropoutMaskOp op, VectorType type,
-                   const Words &bits) {
+Words makeElements(OpBuilder &b, Location loc, DropoutMaskOp op,
+                   VectorType type, const Words &bits) {
   Philox philox(b, loc);
   Value kept = floatConstant(b, loc, type, op.getScale().convertToDouble());
   Value dropped = floatConstant(b, loc, type, 0);
@@ -294,8 +293,7 @@ template <typename Op> struct DrawToLoops : OpRewritePattern<Op> {
     Value lanes = philox.lanes();
     Value numGroups = arith::DivUIOp::create(
         b, loc,
-        arith::AddIOp::create(b, loc, count,
-                              indexConstant(b, loc, kGroup - 1)),
+        arith::AddIOp::create(b, loc, count, indexConstant(b, loc, kGroup - 1)),
         indexConstant(b, loc, kGroup));
     forEach(b, loc, numGroups, [&](OpBuilder &b, Location loc, Value group) {
       Philox philox(b, loc);
@@ -303,23 +301,22 @@ template <typename Op> struct DrawToLoops : OpRewritePattern<Op> {
         return philox.broadcast(
             arith::IndexCastOp::create(b, loc, b.getI32Type(), index));
       };
-      Value counter = arith::MulIOp::create(b, loc, group,
-                                            indexConstant(b, loc, kLanes));
-      Words bits = philox.run(
-          {arith::AddIOp::create(b, loc, lane0(counter), lanes), stream, draw0,
-           draw1},
-          key0, key1);
+      Value counter =
+          arith::MulIOp::create(b, loc, group, indexConstant(b, loc, kLanes));
+      Words bits =
+          philox.run({arith::AddIOp::create(b, loc, lane0(counter), lanes),
+                      stream, draw0, draw1},
+                     key0, key1);
       Words elements = makeElements(b, loc, op, vector, bits);
       for (int64_t word = 0; word < kWords; ++word) {
         Value first = arith::AddIOp::create(
             b, loc,
-            arith::MulIOp::create(b, loc, group,
-                                  indexConstant(b, loc, kGroup)),
+            arith::MulIOp::create(b, loc, group, indexConstant(b, loc, kGroup)),
             indexConstant(b, loc, word * kLanes));
         // Below zero behind the end; sizes beyond 2^31 do not fit a session.
         Value left = lane0(arith::SubIOp::create(b, loc, count, first));
-        Value exists = arith::CmpIOp::create(
-            b, loc, arith::CmpIPredicate::slt, lanes, left);
+        Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                             lanes, left);
         vector::MaskedStoreOp::create(b, loc, flat, ValueRange{first}, exists,
                                       elements[word]);
       }
@@ -329,8 +326,7 @@ template <typename Op> struct DrawToLoops : OpRewritePattern<Op> {
   }
 };
 
-struct RandomToLoopsPass
-    : gru::impl::RandomToLoopsPassBase<RandomToLoopsPass> {
+struct RandomToLoopsPass : gru::impl::RandomToLoopsPassBase<RandomToLoopsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<DrawToLoops<DropoutMaskOp>, DrawToLoops<RandomNormalOp>>(

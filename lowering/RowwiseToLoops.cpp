@@ -1,4 +1,4 @@
-//===- RowwiseToLoops.cpp - softmax and its like over whole tensors --------===//
+//===- RowwiseToLoops.cpp - softmax and its like over whole tensors -------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"

@@ -1,4 +1,4 @@
-//===- ShareKernels.cpp - equal operations become calls of one function ----===//
+//===- ShareKernels.cpp - equal operations become calls of one function ---===//
 //
 // Most of a compilation is proportional to the code that is made, and networks
 // repeat themselves: the blocks of an encoder, the layers of a stack. What is
@@ -133,9 +133,9 @@ private:
   /// States of the program have more room than their types say.
   static bool isState(Value buffer) {
     auto argument = dyn_cast<BlockArgument>(buffer);
-    auto func = argument ? dyn_cast<func::FuncOp>(
-                               argument.getOwner()->getParentOp())
-                         : func::FuncOp();
+    auto func = argument
+                    ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
+                    : func::FuncOp();
     return func && func.getArgAttr(argument.getArgNumber(), kStateAttr);
   }
 
@@ -172,14 +172,14 @@ private:
            a.op->getNumOperands() == b.op->getNumOperands() &&
            llvm::all_of(llvm::zip(a.op->getOperands(), b.op->getOperands()),
                         areBothEqual) &&
-           llvm::all_of(
-               llvm::zip(a.op->getRegions(), b.op->getRegions()),
-               [&](auto regions) {
-                 return OperationEquivalence::isRegionEquivalentTo(
-                     &std::get<0>(regions), &std::get<1>(regions), areEqual,
-                     [&](Value x, Value y) { partner[x] = y; },
-                     OperationEquivalence::IgnoreLocations);
-               });
+           llvm::all_of(llvm::zip(a.op->getRegions(), b.op->getRegions()),
+                        [&](auto regions) {
+                          return OperationEquivalence::isRegionEquivalentTo(
+                              &std::get<0>(regions), &std::get<1>(regions),
+                              areEqual,
+                              [&](Value x, Value y) { partner[x] = y; },
+                              OperationEquivalence::IgnoreLocations);
+                        });
   }
 
   //===--- What is worth a call -------------------------------------------===//
@@ -197,11 +197,9 @@ private:
   static int64_t countWork(Operation *op) {
     if (auto recur = dyn_cast<RecurOp>(op)) {
       auto [timeSource, timeDim] = recur.getTimeDim();
-      int64_t time =
-          cast<ShapedType>(timeSource.getType()).getDimSize(timeDim);
-      int64_t weights = recur.getInputKernel()
-                            ? countElements(recur.getInputKernel())
-                            : 0;
+      int64_t time = cast<ShapedType>(timeSource.getType()).getDimSize(timeDim);
+      int64_t weights =
+          recur.getInputKernel() ? countElements(recur.getInputKernel()) : 0;
       for (Value kernel : recur.getKernels())
         weights += countElements(kernel);
       return weights * recur.getBatch() *
@@ -225,10 +223,10 @@ private:
   static int64_t getCodeSize(Operation *op) {
     int64_t size = 0;
     for (Operation &each : op->getRegion(0).front().without_terminator())
-      size += isa<ActivationOp>(each) ||
-                      isa<math::MathDialect>(each.getDialect())
-                  ? 16
-                  : 1;
+      size +=
+          isa<ActivationOp>(each) || isa<math::MathDialect>(each.getDialect())
+              ? 16
+              : 1;
     return size;
   }
 
@@ -248,7 +246,8 @@ private:
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
       if (linalgOp.getNumReductionLoops() == 0 && getCodeSize(op) < 4)
         return false;
-    // Nor is what has one row, which may be nothing at all (a copy onto itself).
+    // Nor is what has one row, which may be nothing at all (a copy onto
+    // itself).
     if (auto copy = dyn_cast<memref::CopyOp>(op))
       if (copy.getSource() == copy.getTarget() || isOneRow(copy))
         return false;
@@ -287,9 +286,8 @@ private:
     auto func = func::FuncOp::create(b, candidate.op->getLoc(), "gru_shared",
                                      b.getFunctionType(types, {}));
     func.setPrivate();
-    func->setAttr("llvm.linkage",
-                  LLVM::LinkageAttr::get(&getContext(),
-                                         LLVM::Linkage::Internal));
+    func->setAttr("llvm.linkage", LLVM::LinkageAttr::get(
+                                      &getContext(), LLVM::Linkage::Internal));
     SymbolTable(getOperation()).insert(func, Block::iterator(caller));
     b.setInsertionPointToStart(func.addEntryBlock());
     IRMapping mapping;

@@ -1,4 +1,4 @@
-//===- Specialize.cpp - fixes batch and timesteps --------------------------===//
+//===- Specialize.cpp - fixes batch and timesteps -------------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -57,8 +57,7 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         shape[dim] = size;
         return true;
       };
-      auto batchDim =
-          func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
+      auto batchDim = func.getArgAttrOfType<IntegerAttr>(number, kBatchDimAttr);
       if (!fix(batchDim ? batchDim.getInt() : 0, batch, "batch") ||
           (!isState && !batchDim && isSequence(type) &&
            !fix(1, timesteps, "timesteps")))
@@ -78,8 +77,8 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
         SmallVector<Type> types;
         if (succeeded(infer.inferReturnTypes(
                 op->getContext(), op->getLoc(), op->getOperands(),
-                op->getDiscardableAttrDictionary(),
-                op->getPropertiesStorage(), op->getRegions(), types)))
+                op->getDiscardableAttrDictionary(), op->getPropertiesStorage(),
+                op->getRegions(), types)))
           for (auto [result, type] : llvm::zip(op->getResults(), types))
             refine(result, type);
         return;
@@ -114,8 +113,8 @@ struct SpecializePass : gru::impl::SpecializePassBase<SpecializePass> {
       if (it == oldTypes.end())
         continue;
       OpBuilder b(op);
-      operand.set(tensor::CastOp::create(b, op->getLoc(), it->second,
-                                         operand.get()));
+      operand.set(
+          tensor::CastOp::create(b, op->getLoc(), it->second, operand.get()));
     }
   }
 

@@ -1,4 +1,4 @@
-//===- TensorOpsToLinalg.cpp - activations and reversals to linalg ---------===//
+//===- TensorOpsToLinalg.cpp - activations and reversals to linalg --------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"

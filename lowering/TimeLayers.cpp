@@ -1,4 +1,4 @@
-//===- TimeLayers.cpp - how long each layer takes, as outputs --------------===//
+//===- TimeLayers.cpp - how long each layer takes, as outputs -------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -187,8 +187,7 @@ struct TimeLayersPass : gru::impl::TimeLayersPassBase<TimeLayersPass> {
         row.work = counter.add(row.work, counter.count(op));
       operations.clear();
     };
-    for (Operation &op :
-         llvm::make_early_inc_range(func.getBody().front())) {
+    for (Operation &op : llvm::make_early_inc_range(func.getBody().front())) {
       if (!isWork(op))
         continue;
       std::string next = getLayerName(&op);
@@ -214,8 +213,7 @@ struct TimeLayersPass : gru::impl::TimeLayersPassBase<TimeLayersPass> {
 
 private:
   static bool isWork(Operation &op) {
-    return (!isMemoryEffectFree(&op) ||
-            op.hasTrait<OpTrait::IsTerminator>()) &&
+    return (!isMemoryEffectFree(&op) || op.hasTrait<OpTrait::IsTerminator>()) &&
            !isa<ViewLikeOpInterface, memref::AllocOp, memref::AllocaOp>(op);
   }
 
@@ -232,12 +230,13 @@ private:
     auto type = MemRefType::get({4}, b.getI64Type());
     unsigned index = func.getNumArguments();
     auto attributes = b.getDictionaryAttr(
-        {b.getNamedAttr(kNameAttr, b.getStringAttr(Twine(kProfilePrefix) + name)),
+        {b.getNamedAttr(kNameAttr,
+                        b.getStringAttr(Twine(kProfilePrefix) + name)),
          b.getNamedAttr(kOutputAttr, b.getUnitAttr()),
          b.getNamedAttr(kDimsAttr, b.getDenseI64ArrayAttr({4}))});
     (void)func.insertArgument(index, type, attributes, loc);
-    for (auto [i, value] : llvm::enumerate(
-             SmallVector<Value>{ticks, work.flops, work.bytes, work.distinctBytes}))
+    for (auto [i, value] : llvm::enumerate(SmallVector<Value>{
+             ticks, work.flops, work.bytes, work.distinctBytes}))
       memref::StoreOp::create(b, loc, value, func.getArgument(index),
                               indexConstant(b, loc, i));
   }

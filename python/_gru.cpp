@@ -1,8 +1,8 @@
-//===- _gru.cpp - the C++ interface for Python ------------------------------===//
+//===- _gru.cpp - the C++ interface for Python ----------------------------===//
 //
 // The least that gru/__init__.py needs: arrays come as anything that speaks
-// DLPack or the buffer protocol, dense, in memory of the host or of a CUDA device.
-// The interpreter's lock is released while compiling and running.
+// DLPack or the buffer protocol, dense, in memory of the host or of a CUDA
+// device. The interpreter's lock is released while compiling and running.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,7 +42,8 @@ constexpr std::pair<gru::DType, nb::dlpack::dtype> kTypes[] = {
     // NumPy has no bfloat16: such arrays come as their bits.
     {gru::DType::bf16, {uint8_t(nb::dlpack::dtype_code::UInt), 16, 1}}};
 
-/// Programs for devices take the first device's memory, too; what is elsewhere none.
+/// Programs for devices take the first device's memory, too; what is elsewhere
+/// none.
 template <typename A> void checkDevice(const A &array) {
   int device = array.device_type();
   bool onHost = device == nb::device::cpu::value ||
@@ -50,8 +51,9 @@ template <typename A> void checkDevice(const A &array) {
   bool onDevice = device == nb::device::cuda::value ||
                   device == nb::device::cuda_managed::value;
   if (!onHost && !(onDevice && array.device_id() == 0))
-    throw nb::type_error("array: is on a device other than the CPU and the first "
-                         "CUDA device");
+    throw nb::type_error(
+        "array: is on a device other than the CPU and the first "
+        "CUDA device");
 }
 
 template <typename A> gru::TensorView view(const A &array, bool readOnly) {
@@ -71,7 +73,8 @@ template <typename A> gru::TensorView view(const A &array, bool readOnly) {
 }
 
 template <typename A>
-std::vector<gru::TensorView> views(const std::vector<A> &arrays, bool readOnly) {
+std::vector<gru::TensorView> views(const std::vector<A> &arrays,
+                                   bool readOnly) {
   std::vector<gru::TensorView> result;
   for (const A &array : arrays)
     result.push_back(view(array, readOnly));
@@ -79,7 +82,8 @@ std::vector<gru::TensorView> views(const std::vector<A> &arrays, bool readOnly) 
 }
 
 /// (name, dtype, shape); -1: open.
-template <typename Tensor> nb::list describe(const std::vector<Tensor> &tensors) {
+template <typename Tensor>
+nb::list describe(const std::vector<Tensor> &tensors) {
   nb::list result;
   for (const Tensor &tensor : tensors)
     result.append(nb::make_tuple(tensor.name, gru::dtypeName(tensor.dtype),
@@ -170,9 +174,9 @@ nb::list initialState(const gru::Model &model, const std::string &layer,
   nb::list result;
   for (const gru::InitialState &state :
        take(model.get_initial_state(layer, options)))
-    result.append(nb::make_tuple(gru::dtypeName(state.dtype),
-                                 nb::tuple(nb::cast(state.dims)),
-                                 toBytes(state.data.data(), state.data.size())));
+    result.append(nb::make_tuple(
+        gru::dtypeName(state.dtype), nb::tuple(nb::cast(state.dims)),
+        toBytes(state.data.data(), state.data.size())));
   return result;
 }
 
@@ -204,8 +208,9 @@ nb::object masks(const gru::Result<gru::Masks> &result) {
     throw nb::value_error(result.error().message().c_str());
   if (!result->count)
     return nb::none();
-  return nb::make_tuple(result->count, nb::tuple(nb::cast(result->dims)),
-                        toBytes(result->data.data(), result->data.size_bytes()));
+  return nb::make_tuple(
+      result->count, nb::tuple(nb::cast(result->dims)),
+      toBytes(result->data.data(), result->data.size_bytes()));
 }
 
 } // namespace
@@ -223,10 +228,11 @@ NB_MODULE(_gru, m) {
       .def("time_dim", &gru::Model::time_dim)
       .def("needs_timesteps", &gru::Model::needs_timesteps)
       .def("layers", &gru::Model::layers)
-      .def("attribute",
-           [](gru::Model &m, const std::string &layer, const std::string &name) {
-             return take(m.attribute(layer, name));
-           })
+      .def(
+          "attribute",
+          [](gru::Model &m, const std::string &layer, const std::string &name) {
+            return take(m.attribute(layer, name));
+          })
       .def("initial_state", &initialState, nb::arg(), nb::arg().none(),
            nb::arg(), nb::arg())
       .def("weights", [](gru::Model &m) { return describe(m.weights()); })

@@ -1,4 +1,4 @@
-//===- CellDropout.cpp - the dropout masks of a Keras cell -----------------===//
+//===- CellDropout.cpp - the dropout masks of a Keras cell ----------------===//
 
 #include "Error.h"
 #include "Random.h"
@@ -50,8 +50,7 @@ gru_status KeptMask::get(uint64_t seed, const int64_t *dims, uint32_t rank,
     return fail(GRU_INVALID_ARGUMENT, name, ": rank is ", rank,
                 " or dims is null, expected at most ", GRU_MAX_RANK);
   if (count < 1)
-    return fail(GRU_INVALID_ARGUMENT, name,
-                ": count is 0, expected 1 or more");
+    return fail(GRU_INVALID_ARGUMENT, name, ": count is 0, expected 1 or more");
   // With more elements the generator would repeat itself.
   constexpr uint64_t most = uint64_t(1) << 34;
   uint64_t size = count;
@@ -104,8 +103,7 @@ gru_status gru_cell_dropout_create(const gru_cell_dropout_options *given,
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_cell_dropout_create: options is null");
   gru_cell_dropout_options options;
-  if (gru_status status =
-          readVersioned(given, "cell dropout options", options))
+  if (gru_status status = readVersioned(given, "cell dropout options", options))
     return status;
   if (std::isnan(options.dropout) || std::isnan(options.recurrent_dropout))
     return fail(GRU_INVALID_ARGUMENT,
@@ -135,8 +133,7 @@ gru_status gru_cell_dropout_get_mask(gru_cell_dropout *cell,
 gru_status gru_cell_dropout_get_recurrent_mask(gru_cell_dropout *cell,
                                                const int64_t *dims,
                                                uint32_t rank, int32_t training,
-                                               size_t count,
-                                               gru_masks *masks) {
+                                               size_t count, gru_masks *masks) {
   if (!cell || !masks)
     return fail(GRU_INVALID_ARGUMENT,
                 "recurrent_dropout: cell or masks is null");

@@ -37,8 +37,8 @@ inline constexpr uint64_t alignUp(uint64_t bytes) {
 }
 
 /// Blocks from here on ask for pages of this size where the system has them:
-/// with pages of 4 KB the weights of a layer of 1024 units are 3000 of them, more
-/// than a processor remembers the places of.
+/// with pages of 4 KB the weights of a layer of 1024 units are 3000 of them,
+/// more than a processor remembers the places of.
 inline constexpr uint64_t kLargePage = uint64_t(1) << 21;
 
 /// The C library's memory, in large pages if it fills some.
@@ -102,8 +102,8 @@ private:
   uint64_t size = 0;
 };
 
-/// Makes an object of the library's own in the allocator's memory; null if there
-/// is none.
+/// Makes an object of the library's own in the allocator's memory; null if
+/// there is none.
 template <typename T> T *create(const gru_allocator &allocator) {
   static_assert(alignof(T) <= kAlignment);
   void *place = allocateMemory(allocator, alignUp(sizeof(T)));

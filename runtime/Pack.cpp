@@ -152,8 +152,7 @@ RowFunction rowFunctionFor(gru_dtype src, gru_dtype dst, bool accumulate) {
 
 /// Calls body(source, destination, scale), all in elements, for each choice of
 /// indices in which dimension 1 is 0.
-template <typename Body>
-void forColumns(const gru_plan_pack &pack, Body body) {
+template <typename Body> void forColumns(const gru_plan_pack &pack, Body body) {
   int64_t index[GRU_MAX_RANK] = {};
   while (true) {
     int64_t src = 0, dst = 0, scale = 0;
@@ -175,13 +174,15 @@ void forColumns(const gru_plan_pack &pack, Body body) {
 constexpr int64_t kGroup = 4;
 
 /// Groups of quantized bytes along dimension 1, with the one in front.
-int64_t countGroups(int64_t extent) { return 1 + (extent + kGroup - 1) / kGroup; }
+int64_t countGroups(int64_t extent) {
+  return 1 + (extent + kGroup - 1) / kGroup;
+}
 
 void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
   const char *from = static_cast<const char *>(weight);
   auto *to = static_cast<int8_t *>(blob) + pack.dst_offset;
-  auto *scales = reinterpret_cast<float *>(static_cast<char *>(blob) +
-                                           pack.scale_offset);
+  auto *scales =
+      reinterpret_cast<float *>(static_cast<char *>(blob) + pack.scale_offset);
   forColumns(pack, [&](int64_t src, int64_t dst, int64_t scaleAt) {
     auto read = [&](int64_t k) {
       float value;
@@ -200,8 +201,8 @@ void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
     for (int64_t k = 0; k < pack.extents[1]; ++k) {
       // Not a number, and what a scale of zero leaves, are zero bytes.
       double quotient = scale > 0 ? double(read(k)) / scale : 0;
-      auto byte = int8_t(std::nearbyint(std::clamp(
-          quotient == quotient ? quotient : 0, -127.0, 127.0)));
+      auto byte = int8_t(std::nearbyint(
+          std::clamp(quotient == quotient ? quotient : 0, -127.0, 127.0)));
       to[dst + (1 + k / kGroup) * pack.dst_strides[1] + k % kGroup] = byte;
       sum += byte;
     }

@@ -281,7 +281,8 @@ gru_status Plan::checkParts() const {
     for (uint64_t w = 0; w < count; ++w) {
       uint64_t begin = offset64[part.first_offset + w];
       uint64_t bytes = gru_dtype_size(part.dtype) * 3;
-      uint64_t cell = w / part.weights_per_cell, kind = w % part.weights_per_cell;
+      uint64_t cell = w / part.weights_per_cell,
+               kind = w % part.weights_per_cell;
       uint64_t rows = kind == 1   ? part.units
                       : kind == 2 ? (part.flags & GRU_PART_RESET_AFTER ? 2 : 1)
                       : cell < part.directions ? part.features

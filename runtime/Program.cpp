@@ -79,9 +79,8 @@ gru_status takePackedWeights(gru_program &program) {
 gru_status open(gru_program &program, std::span<const gru_weight> weights) {
   if (!program.artifact.kernel)
     return fail(GRU_INVALID_ARGUMENT, "artifact: kernel is null");
-  if (gru_status status =
-          program.plan.read(program.artifact.plan, program.artifact.plan_size,
-                            program.allocator))
+  if (gru_status status = program.plan.read(
+          program.artifact.plan, program.artifact.plan_size, program.allocator))
     return status;
   if (weights.empty() && program.artifact.packed_weights)
     return takePackedWeights(program);
@@ -280,9 +279,8 @@ gru_status gru_program_open(const gru_artifact *artifact,
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_program_open: weights is null, expected ", num_weights);
   gru_artifact read;
-  if (gru_status status =
-          readVersioned(artifact, "artifact", read,
-                        offsetof(gru_artifact, packed_weights)))
+  if (gru_status status = readVersioned(artifact, "artifact", read,
+                                        offsetof(gru_artifact, packed_weights)))
     return status;
   return openInto(read, {weights, num_weights}, program);
 }
@@ -295,13 +293,15 @@ gru_status gru_program_with_weights(gru_program *program,
                 "gru_program_with_weights: swapped is null");
   *swapped = nullptr;
   if (!program || (num_weights != 0 && !weights))
-    return fail(GRU_INVALID_ARGUMENT, "gru_program_with_weights: ",
-                program ? "weights" : "program", " is null");
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_program_with_weights: ", program ? "weights" : "program",
+                " is null");
   // The kernel is the old program's, and lives as long as somebody needs it.
   gru_artifact artifact = program->artifact;
   artifact.plan = &program->plan.header();
   artifact.plan_size = program->plan.header().size;
-  artifact.allocator = program->allocator.allocate ? &program->allocator : nullptr;
+  artifact.allocator =
+      program->allocator.allocate ? &program->allocator : nullptr;
   artifact.packed_weights = nullptr;
   artifact.packed_weights_size = 0;
   artifact.release = [](void *context) {

@@ -27,8 +27,8 @@ namespace gru::runtime {
                                     int64_t *dims);
 
 /// Whether a tensor of the caller has the type and the static dimensions that
-/// the plan gives it. `kind` and `name` say which one in the message, and a first
-/// dimension of `batch` is spoken of as the batch.
+/// the plan gives it. `kind` and `name` say which one in the message, and a
+/// first dimension of `batch` is spoken of as the batch.
 [[nodiscard]] gru_status checkBuffer(const char *kind, const char *name,
                                      const gru_plan_tensor &expected,
                                      gru_dtype dtype, uint32_t rank,

@@ -3,7 +3,8 @@
 // Philox4x32-10, a counter-based generator: a number is a function of its key
 // and its place, so masks are the same on every machine, for every number of
 // threads and in whatever order they are made. J. K. Salmon, M. A. Moraes,
-// R. O. Dror, D. E. Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+// R. O. Dror, D. E. Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC
+// 2011.
 //
 //===----------------------------------------------------------------------===//
 

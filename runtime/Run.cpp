@@ -104,8 +104,8 @@ gru_status bind(gru_session &session, std::span<const gru_buffer> inputs,
   return GRU_OK;
 }
 
-/// Code on the host would crash on memory of a device. Only what is bound anew is
-/// looked at: asking the driver is nothing for each run of a stream.
+/// Code on the host would crash on memory of a device. Only what is bound anew
+/// is looked at: asking the driver is nothing for each run of a stream.
 gru_status checkPlaces(const gru_session &session) {
   if (!session.isOnDevice)
     return GRU_OK;
@@ -114,10 +114,11 @@ gru_status checkPlaces(const gru_session &session) {
                    const void *const *addresses) -> gru_status {
     for (size_t i = 0; i < tensors.size(); ++i)
       if (session.isOnDevice(addresses[i]))
-        return fail(GRU_INVALID_ARGUMENT, kind, " '", plan.name(tensors[i]),
-                    "': lies in a device's memory, but the program was compiled "
-                    "for the CPU; copy it to the host, or compile for 'cudnn', "
-                    "'gpu' or 'auto'");
+        return fail(
+            GRU_INVALID_ARGUMENT, kind, " '", plan.name(tensors[i]),
+            "': lies in a device's memory, but the program was compiled "
+            "for the CPU; copy it to the host, or compile for 'cudnn', "
+            "'gpu' or 'auto'");
     return GRU_OK;
   };
   if (gru_status status = check("input", plan.inputs(), session.in))
@@ -184,8 +185,8 @@ inline bool refill(const gru_buffer *buffer, size_t count, const Bound *bound,
 /// Streams run the same shapes again and again, and for a small network the
 /// checks cost as much as the step: a processor sees some two hundred
 /// instructions ahead, and what is in between keeps the next step from being
-/// begun behind this one. True if everything but the addresses is as in the last
-/// run and these are right too; what is wrong is for bind to say.
+/// begun behind this one. True if everything but the addresses is as in the
+/// last run and these are right too; what is wrong is for bind to say.
 inline bool bindAgain(gru_session &session, const gru_buffer *inputs,
                       size_t numInputs, const gru_buffer *outputs,
                       size_t numOutputs) {
@@ -245,8 +246,7 @@ void runMember(void *argument, uint32_t member) {
 #ifdef __clang__
 __attribute__((no_sanitize("function")))
 #endif
-static inline gru_status
-runBound(gru_session &session) {
+static inline gru_status runBound(gru_session &session) {
   if (session.team)
     return runTeam(session);
   if (session.device)
@@ -278,8 +278,8 @@ gru_status gru_session_run(gru_session *session, const gru_buffer *inputs,
   if (!session)
     return fail(GRU_INVALID_ARGUMENT, "gru_session_run: session is null");
   if (!bindAgain(*session, inputs, num_inputs, outputs, num_outputs))
-    if (gru_status status = bindAnew(*session, {inputs, num_inputs},
-                                     {outputs, num_outputs}))
+    if (gru_status status =
+            bindAnew(*session, {inputs, num_inputs}, {outputs, num_outputs}))
       return status;
   return runBound(*session);
 }

@@ -22,8 +22,8 @@ gru_status makeDevice(const gru_session &session, const gru_program &program,
   if (gru_status status = gru_program_scratch_bytes(
           &program, session.maxTimesteps, &seen.scratchBytes))
     return status;
-  if (gru_status status = cuda::createDevice(program.plan, seen,
-                                             session.maxTimesteps, device))
+  if (gru_status status =
+          cuda::createDevice(program.plan, seen, session.maxTimesteps, device))
     return status;
   return session.stream ? device->setStream(session.stream) : GRU_OK;
 }
@@ -46,8 +46,7 @@ gru_status prepareTeam(gru_session &session, uint32_t size,
   if (pool || size == 1)
     return GRU_OK;
   session.workers = create<Workers>(session.allocator);
-  if (!session.workers ||
-      !session.workers->create(size - 1, session.allocator))
+  if (!session.workers || !session.workers->create(size - 1, session.allocator))
     return fail(GRU_OUT_OF_MEMORY, "session: cannot create ", size - 1,
                 " threads");
   return GRU_OK;
@@ -155,8 +154,9 @@ void gru_session_destroy(gru_session *session) {
 
 gru_status gru_session_set_program(gru_session *session, gru_program *program) {
   if (!session || !program)
-    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_program: ",
-                session ? "program" : "session", " is null");
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_program: ", session ? "program" : "session",
+                " is null");
   const gru_program &old = *session->program;
   const gru_plan_header &plan = program->plan.header();
   if (program->artifact.kernel != old.artifact.kernel ||
@@ -182,12 +182,14 @@ gru_program *gru_session_program(const gru_session *session) {
 }
 
 uint64_t gru_session_num_mask_fallbacks(const gru_session *session) {
-  return session && session->device ? session->device->getNumMaskFallbacks() : 0;
+  return session && session->device ? session->device->getNumMaskFallbacks()
+                                    : 0;
 }
 
 gru_status gru_session_set_stream(gru_session *session, void *stream) {
   if (!session)
-    return fail(GRU_INVALID_ARGUMENT, "gru_session_set_stream: session is null");
+    return fail(GRU_INVALID_ARGUMENT,
+                "gru_session_set_stream: session is null");
   if (!session->device)
     return fail(GRU_INVALID_ARGUMENT,
                 "gru_session_set_stream: the program has no parts on a device");

@@ -14,8 +14,7 @@
 namespace gru::runtime {
 
 /// The state that seeds and counts dropout masks; it belongs to no layer.
-inline bool isDropoutKey(const Plan &plan,
-                         const gru_plan_tensor &state) {
+inline bool isDropoutKey(const Plan &plan, const gru_plan_tensor &state) {
   return state.dtype == GRU_I64 && state.rank == 1 && state.dims[0] == 3 &&
          !std::strcmp(plan.name(state), "dropout_key");
 }
@@ -54,10 +53,10 @@ struct gru_session {
   size_t numInputs = 0, numOutputs = 0;
   uint64_t scratchOffset = 0;
   gru_call call{}; ///< Stays the same from run to run; the tables do not.
-  gru::runtime::Block boundTensors; ///< Inputs, then outputs.
+  gru::runtime::Block boundTensors;     ///< Inputs, then outputs.
   gru::runtime::Bound *bound = nullptr; ///< In there.
-  bool hasBound = false; ///< Whether a run has been checked.
-  void *stream = nullptr; ///< Of the caller's, for the device.
+  bool hasBound = false;                ///< Whether a run has been checked.
+  void *stream = nullptr;               ///< Of the caller's, for the device.
   /// Where the plan has parts.
   std::unique_ptr<gru::runtime::cuda::Device> device;
   gru::runtime::Team *team = nullptr; ///< Null: one thread.

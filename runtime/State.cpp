@@ -94,9 +94,10 @@ gru_status gru_session_reset_states_to(gru_session *session,
   const Plan &plan = session->program->plan;
   size_t numStates = numLayerStates(*session);
   if (num_values != numStates)
-    return fail(GRU_INVALID_ARGUMENT, "reset_states: wrong number of values, "
-                "found ", num_values, ", expected ", numStates,
-                ", one per state");
+    return fail(GRU_INVALID_ARGUMENT,
+                "reset_states: wrong number of values, "
+                "found ",
+                num_values, ", expected ", numStates, ", one per state");
   if (!values)
     return fail(GRU_INVALID_ARGUMENT, "reset_states: values is null");
   // All are checked before any is copied.
@@ -109,15 +110,15 @@ gru_status gru_session_reset_states_to(gru_session *session,
           return status;
     return GRU_OK;
   };
-  if (gru_status status = forStates([&](const gru_plan_tensor &state,
-                                        const gru_buffer &value) {
-        const char *name = plan.name(state);
-        if (gru_status status =
-                checkBuffer("reset_states: state", name, state, value.dtype,
-                            value.rank, value.dims))
-          return status;
-        return checkData("reset_states: state", name, value, bytes);
-      }))
+  if (gru_status status =
+          forStates([&](const gru_plan_tensor &state, const gru_buffer &value) {
+            const char *name = plan.name(state);
+            if (gru_status status =
+                    checkBuffer("reset_states: state", name, state, value.dtype,
+                                value.rank, value.dims))
+              return status;
+            return checkData("reset_states: state", name, value, bytes);
+          }))
     return status;
   return forStates([&](const gru_plan_tensor &state, const gru_buffer &value) {
     if (staticBytes(state, bytes))

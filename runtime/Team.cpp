@@ -107,8 +107,8 @@ int64_t Team::takeOfOthers(uint32_t self, uint32_t phase, uint32_t parts) {
 }
 
 int64_t Team::take(uint32_t owner, uint32_t phase, uint32_t parts) {
-  // Rounded up, so that what has one part is the caller's. Most phases have a part
-  // for each, and to divide takes as long as to ask another core.
+  // Rounded up, so that what has one part is the caller's. Most phases have a
+  // part for each, and to divide takes as long as to ask another core.
   auto firstOf = [&](uint64_t m) {
     return parts == numMembers
                ? uint32_t(m)

@@ -2,10 +2,10 @@
 //
 // A kernel is a row of phases, a phase a number of parts. Each part belongs to
 // one member, so that a part's weights stay in that core's caches from step to
-// step; but who has none left takes what others have not begun. So nothing waits
-// for a member that has not come yet, or not come at all: its parts are done by
-// the others, and it finds nothing to do. What has to be waited for is a part that
-// somebody has begun.
+// step; but who has none left takes what others have not begun. So nothing
+// waits for a member that has not come yet, or not come at all: its parts are
+// done by the others, and it finds nothing to do. What has to be waited for is
+// a part that somebody has begun.
 //
 //===----------------------------------------------------------------------===//
 
@@ -39,8 +39,8 @@ public:
   uint32_t size() const { return numMembers; }
 
 private:
-  /// A count that belongs to a phase: from another phase's it does not go on but
-  /// starts from zero. Phases are compared as a clock's hands are.
+  /// A count that belongs to a phase: from another phase's it does not go on
+  /// but starts from zero. Phases are compared as a clock's hands are.
   static uint64_t pack(uint32_t phase, uint32_t count) {
     return uint64_t(phase) << 32 | count;
   }
@@ -59,10 +59,10 @@ private:
     std::atomic<uint64_t> cursor;
     // The rest only this member uses.
     alignas(kAlignment) Place place;
-    uint32_t done;    ///< Parts finished in this phase and not yet counted.
+    uint32_t done; ///< Parts finished in this phase and not yet counted.
     bool isInPhase;
-    bool hasHelped;   ///< In this phase.
-    bool isNeeded;    ///< Has helped in the last phase.
+    bool hasHelped; ///< In this phase.
+    bool isNeeded;  ///< Has helped in the last phase.
   };
 
   static int64_t getNext(gru_team *team, int32_t member, int64_t parts);
@@ -106,8 +106,8 @@ public:
   /// Once. Threads besides the caller's. False if the system has none left.
   [[nodiscard]] bool create(uint32_t count, const gru_allocator &allocator);
 
-  /// Calls task(argument, member) for 0 on this thread and for 1 to count on the
-  /// others, except those that come only when 0 has returned.
+  /// Calls task(argument, member) for 0 on this thread and for 1 to count on
+  /// the others, except those that come only when 0 has returned.
   void run(void (*task)(void *argument, uint32_t member), void *argument);
 
 private:
@@ -119,9 +119,9 @@ private:
   uint32_t numWorkers = 0;
   void (*task)(void *, uint32_t) = nullptr;
   void *argument = nullptr;
-  /// The run's number, whether members may enter it, and how many are inside: one
-  /// word, since each that two cores write costs a step a tenth of a microsecond.
-  /// Its changes are what sleepers look at.
+  /// The run's number, whether members may enter it, and how many are inside:
+  /// one word, since each that two cores write costs a step a tenth of a
+  /// microsecond. Its changes are what sleepers look at.
   static constexpr uint32_t kRun = 1u << 16, kOpen = 1u << 15;
   alignas(kAlignment) std::atomic<uint32_t> state{0};
   bool isOver = false;

@@ -1,4 +1,4 @@
-//===- Training.cpp - calls of a session with training=True -----------------===//
+//===- Training.cpp - calls of a session with training=True ---------------===//
 //
 // A program is compiled for inference or for training. A session of the first
 // takes a program of the second beside its own, with scratch memory of its own,
@@ -18,8 +18,8 @@
 
 using namespace gru::runtime;
 
-/// Whether the two tensors are of one name, type and shape. Symbols are numbered
-/// in the order of the inputs, which are compared first.
+/// Whether the two tensors are of one name, type and shape. Symbols are
+/// numbered in the order of the inputs, which are compared first.
 static bool isSame(const Plan &planOfA, const gru_plan_tensor &a,
                    const Plan &planOfB, const gru_plan_tensor &b) {
   return a.dtype == b.dtype && a.rank == b.rank &&
@@ -27,8 +27,8 @@ static bool isSame(const Plan &planOfA, const gru_plan_tensor &a,
          !std::strcmp(planOfA.name(a), planOfB.name(b));
 }
 
-/// Whether `training` takes, gives and keeps what `plan` does, apart from the key
-/// of the masks.
+/// Whether `training` takes, gives and keeps what `plan` does, apart from the
+/// key of the masks.
 static gru_status checkSame(const Plan &plan, const Plan &training) {
   auto check = [&](const char *kind, std::span<const gru_plan_tensor> own,
                    std::span<const gru_plan_tensor> other) -> gru_status {

@@ -1,4 +1,4 @@
-//===- Artifact.cpp - plan and weights of an object ------------------------===//
+//===- Artifact.cpp - plan and weights of an object -----------------------===//
 
 #include "compiler/aot/Artifact.h"
 
@@ -67,10 +67,9 @@ static std::string withoutPackProgram(const runtime::Plan &plan) {
   return bytes;
 }
 
-llvm::Expected<Artifact>
-Artifact::create(const llvm::Module &module,
-                 llvm::ArrayRef<WeightTensor> weights,
-                 ArtifactOptions options) {
+llvm::Expected<Artifact> Artifact::create(const llvm::Module &module,
+                                          llvm::ArrayRef<WeightTensor> weights,
+                                          ArtifactOptions options) {
   if (!module.getTargetTriple().isArch64Bit())
     return llvm::createStringError("mtriple: is " +
                                    module.getTargetTriple().str() +

@@ -1,8 +1,8 @@
-//===- Artifact.h - a model compiled ahead of time ----------------*- C++ -*-===//
+//===- Artifact.h - a model compiled ahead of time --------------*- C++ -*-===//
 //
-// An object file that needs nothing but, rarely, a function of libc or libm: the
-// kernel, the packed weights, and functions that C calls. docs/aot.md says what
-// a host sees.
+// An object file that needs nothing but, rarely, a function of libc or libm:
+// the kernel, the packed weights, and functions that C calls. docs/aot.md says
+// what a host sees.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,8 +33,8 @@ class Artifact {
 public:
   /// Reads the plan of a module from translateModule and packs the weights.
   /// Without `weights` (MLIR text has none) the weights are external and the
-  /// pack program is carried. Errors: a weight that does not fit, a target whose
-  /// pointers do not have 64 bits.
+  /// pack program is carried. Errors: a weight that does not fit, a target
+  /// whose pointers do not have 64 bits.
   static llvm::Expected<Artifact> create(const llvm::Module &module,
                                          llvm::ArrayRef<WeightTensor> weights,
                                          ArtifactOptions options);

@@ -1,8 +1,8 @@
-//===- EntryPoints.cpp - the functions that C calls ------------------------===//
+//===- EntryPoints.cpp - the functions that C calls -----------------------===//
 //
-// A stream's memory is a head, the state and the scratch. The functions are made
-// here rather than written in the header, so that a shared library has them too
-// and a host's compiler settings do not reach them.
+// A stream's memory is a head, the state and the scratch. The functions are
+// made here rather than written in the header, so that a shared library has
+// them too and a host's compiler settings do not reach them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -152,9 +152,8 @@ private:
     if (takes)
       returnIf(misaligned(function->getArg(types.size() - 1)), null);
     if (hasSymbols)
-      returnIf(b.CreateICmpUGE(
-                   b.CreateSub(timesteps, b.getInt64(1)),
-                   b.getInt64(artifact.getLargestTimesteps())),
+      returnIf(b.CreateICmpUGE(b.CreateSub(timesteps, b.getInt64(1)),
+                               b.getInt64(artifact.getLargestTimesteps())),
                null);
     Value *bytes = streamBytes(timesteps);
     returnIf(b.CreateICmpULT(size, bytes), null);
@@ -198,13 +197,13 @@ private:
     Value *out = table(pointer, 1 + numSymbols + numIn, numOut);
     // The fields of gru_call.
     Value *null = ConstantPointerNull::get(pointer);
-    SmallVector<Value *> fields{in,
-                                out,
-                                b.CreateLoad(pointer,
-                                             headField(stream, Weights)),
-                                offset(stream, Artifact::kStateOffset),
-                                offset(stream, artifact.getScratchOffset()),
-                                dims};
+    SmallVector<Value *> fields{
+        in,
+        out,
+        b.CreateLoad(pointer, headField(stream, Weights)),
+        offset(stream, Artifact::kStateOffset),
+        offset(stream, artifact.getScratchOffset()),
+        dims};
     fields.resize(sizeof(gru_call) / sizeof(void *), null);
     Value *call = b.CreateAlloca(ArrayType::get(pointer, fields.size()));
     for (auto [i, field] : llvm::enumerate(fields))
@@ -264,8 +263,8 @@ private:
     b.CreateRetVoid();
   }
 
-  /// const gru_artifact NAME_artifact, for the runtime. A program for a device has
-  /// nothing else: only the runtime can give it one.
+  /// const gru_artifact NAME_artifact, for the runtime. A program for a device
+  /// has nothing else: only the runtime can give it one.
   void addArtifact(bool shared) {
     Constant *null = ConstantPointerNull::get(pointer);
     uint64_t bytes = artifact.getPlan().header().weights_bytes;
@@ -281,10 +280,10 @@ private:
                           b.getInt64(weights ? bytes : 0),
                           null};
     Constant *value = ConstantStruct::getAnon(fields);
-    auto *global = new GlobalVariable(module, value->getType(),
-                                      /*isConstant=*/true,
-                                      GlobalValue::ExternalLinkage, value,
-                                      artifact.getName() + "_artifact");
+    auto *global =
+        new GlobalVariable(module, value->getType(),
+                           /*isConstant=*/true, GlobalValue::ExternalLinkage,
+                           value, artifact.getName() + "_artifact");
     if (shared)
       GlobalAlias::create("gru_shared_artifact", global);
   }

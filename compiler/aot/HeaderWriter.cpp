@@ -1,4 +1,4 @@
-//===- HeaderWriter.cpp - what C includes ----------------------------------===//
+//===- HeaderWriter.cpp - what C includes ---------------------------------===//
 
 #include "compiler/aot/Artifact.h"
 
@@ -60,9 +60,9 @@ public:
     for (const llvm::Function &function : module)
       if (function.hasFnAttribute("target-cpu"))
         cpu = function.getFnAttribute("target-cpu").getValueAsString();
-    os << "/* " << name << ".h: "
-       << inComment(artifact.getOptions().source) << ", compiled by gru-opt for "
-       << module.getTargetTriple().str() << (cpu.empty() ? "" : ", cpu ") << cpu
+    os << "/* " << name << ".h: " << inComment(artifact.getOptions().source)
+       << ", compiled by gru-opt for " << module.getTargetTriple().str()
+       << (cpu.empty() ? "" : ", cpu ") << cpu
        << ".\n   Made by a program; do not edit. */\n\n"
        << "#ifndef GRU_MODEL_" << upper << "_H\n#define GRU_MODEL_" << upper
        << "_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
@@ -102,14 +102,13 @@ private:
     std::vector<uint64_t> scratch = coefficients;
     scratch[0] -= artifact.getScratchOffset();
     StringRef parameter = hasSymbols() ? "(timesteps)" : "";
-    os << "/* A stream's memory in bytes, aligned to " << upper
-       << "_ALIGNMENT";
+    os << "/* A stream's memory in bytes, aligned to " << upper << "_ALIGNMENT";
     if (hasSymbols())
       os << ", if no run has more than that\n   many timesteps";
     os << ": its state, the scratch of a run and a few bytes more. */\n"
        << "#define " << upper << "_ALIGNMENT " << runtime::kAlignment << "\n"
-       << "#define " << upper << "_STATE_BYTES "
-       << plan.header().state_bytes << "\n"
+       << "#define " << upper << "_STATE_BYTES " << plan.header().state_bytes
+       << "\n"
        << "#define " << upper << "_SCRATCH_BYTES" << parameter << " ("
        << polynomial(scratch) << ")\n"
        << "#define " << upper << "_BYTES" << parameter << " ("
@@ -174,8 +173,8 @@ private:
     os << "/* Makes a stream in the caller's memory, with zeros as state. It "
           "stays valid as\n   long as the memory does, and needs no end.";
     if (external)
-      os << " `weights` are " << upper
-         << "_WEIGHTS_BYTES,\n   aligned to " << upper
+      os << " `weights` are " << upper << "_WEIGHTS_BYTES,\n   aligned to "
+         << upper
          << "_ALIGNMENT, and stay the caller's: the file that\n   "
             "--emit=weights writes, or what gru_pack_weights makes of "
          << name << "_artifact.";
@@ -213,18 +212,16 @@ private:
        << "_STATE_BYTES to copy out, or back in between runs.";
     for (const gru_plan_tensor &tensor : plan.states())
       os << "\n     byte " << tensor.offset << ": "
-         << inComment(plan.name(tensor)) << ", "
-         << gru_dtype_name(tensor.dtype) << " " << shape(tensor);
+         << inComment(plan.name(tensor)) << ", " << gru_dtype_name(tensor.dtype)
+         << " " << shape(tensor);
     os << " */\nvoid *" << name << "_state(" << name << " *stream);\n\n";
 
     if (takes)
-      os << "/* Takes other weights from the next run on: "
-         << upper << "_WEIGHTS_BYTES, aligned,\n   in the form of the model's "
+      os << "/* Takes other weights from the next run on: " << upper
+         << "_WEIGHTS_BYTES, aligned,\n   in the form of the model's "
             "own (gru_pack_weights with "
-         << name
-         << "_artifact). They stay\n   the caller's. */\nvoid " << name
-         << "_set_weights(" << name
-         << " *stream, const void *weights);\n\n";
+         << name << "_artifact). They stay\n   the caller's. */\nvoid " << name
+         << "_set_weights(" << name << " *stream, const void *weights);\n\n";
 
     os << "/* For gru_program_open of gru/runtime.h; most programs need no "
           "runtime. */\n"

@@ -1,4 +1,4 @@
-//===- ObjectFile.cpp - code, its symbols, and the link --------------------===//
+//===- ObjectFile.cpp - code, its symbols, and the link -------------------===//
 
 #include "compiler/aot/Artifact.h"
 #include "compiler/jit/Compiler.h"
@@ -55,8 +55,8 @@ llvm::Error gru::emitObject(llvm::Module &module, llvm::TargetMachine &machine,
     if (machine.getTargetTriple().isOSWindows())
       function.setUWTableKind(llvm::UWTableKind::Async);
   }
-  if (llvm::Error error = emitCode(
-          module, machine, llvm::CodeGenFileType::ObjectFile, object))
+  if (llvm::Error error =
+          emitCode(module, machine, llvm::CodeGenFileType::ObjectFile, object))
     return error;
   llvm::Expected<std::vector<std::string>> undefined =
       findUndefined({llvm::StringRef(object.data(), object.size()), "object"});

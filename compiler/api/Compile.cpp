@@ -1,4 +1,4 @@
-//===- Compile.cpp - gru_compile -------------------------------------------===//
+//===- Compile.cpp - gru_compile ------------------------------------------===//
 
 #include "compiler/api/Target.h"
 #include "compiler/jit/DiskCache.h"
@@ -46,7 +46,8 @@ gru_status gru::makeTarget(const gru_model &model,
     return fail(GRU_UNSUPPORTED, llvm::toString(backend.takeError()));
   target.backend = *backend;
   target.requireBackend = text(options.require_backend);
-  if (std::string asked = text(options.target); asked.empty() || asked == "auto")
+  if (std::string asked = text(options.target);
+      asked.empty() || asked == "auto")
     target.deviceProblems = getDeviceProblems();
   target.cpu = text(options.mcpu);
   if (llvm::StringRef layer = model.source->getLayerWithoutBatch();
@@ -67,31 +68,29 @@ gru_status gru::makeTarget(const gru_model &model,
   target.rows = options.block_rows;
   target.profile = options.profile != 0;
   if (target.profile && target.threads > 1)
-    return fail(GRU_INVALID_ARGUMENT,
-                "profile: found ", target.threads,
+    return fail(GRU_INVALID_ARGUMENT, "profile: found ", target.threads,
                 " threads, expected 1, since layers of several overlap");
   target.activities = options.activities != 0;
   target.allowTF32 = options.allow_tf32 != 0;
   target.halideSchedule = text(options.halide_schedule);
   target.f64Outputs = options.f64_outputs && target.backend == "reference";
-  target.stopAfter = target.backend == "reference" ? text(options.stop_after)
-                                                   : std::string();
+  target.stopAfter =
+      target.backend == "reference" ? text(options.stop_after) : std::string();
   if (options.num_masks && !options.masks)
     return fail(GRU_INVALID_ARGUMENT, "masks: is null");
   target.training = options.training != 0;
   for (size_t i = 0; i < options.num_masks; ++i) {
     const gru_tensor_info &mask = options.masks[i];
     if (!mask.name || mask.rank > GRU_MAX_RANK)
-      return fail(GRU_INVALID_ARGUMENT,
-                  "masks[" + std::to_string(i) + "]: has no name, or rank " +
-                      std::to_string(mask.rank));
+      return fail(GRU_INVALID_ARGUMENT, "masks[" + std::to_string(i) +
+                                            "]: has no name, or rank " +
+                                            std::to_string(mask.rank));
     target.masks.push_back({mask.name, {mask.dims, mask.dims + mask.rank}});
   }
   return GRU_OK;
 }
 
-gru_status gru_compile(const gru_model *model,
-                       const gru_compile_options *given,
+gru_status gru_compile(const gru_model *model, const gru_compile_options *given,
                        gru_program **program) {
   if (!program)
     return fail(GRU_INVALID_ARGUMENT, "program: is null");
@@ -114,8 +113,8 @@ gru_status gru_compile(const gru_model *model,
     observer.remark = [&](llvm::StringRef text) {
       options.on_remark(options.context, text.str().c_str());
     };
-  std::string directory = options.cache_dir ? options.cache_dir
-                                            : DiskCache::getDefaultDirectory();
+  std::string directory =
+      options.cache_dir ? options.cache_dir : DiskCache::getDefaultDirectory();
   keepTuningIn(directory);
   llvm::Expected<std::shared_ptr<const Kernel>> kernel =
       getKernel(*model->source, target, directory, observer);
@@ -136,10 +135,12 @@ gru_status gru_compile(const gru_model *model,
   // The program keeps its kernel loaded.
   using Holder = std::shared_ptr<const Kernel>;
   auto holder = std::make_unique<Holder>(*kernel);
-  artifact.release = [](void *context) { delete static_cast<Holder *>(context); };
+  artifact.release = [](void *context) {
+    delete static_cast<Holder *>(context);
+  };
   artifact.context = holder.get();
-  gru_status status = gru_program_open(&artifact, weights.data(),
-                                       weights.size(), program);
+  gru_status status =
+      gru_program_open(&artifact, weights.data(), weights.size(), program);
   if (status == GRU_OK && target.threads > 1 &&
       gru_program_threads(*program) == 1 && observer.remark)
     observer.remark("threads: one is used, " + whyOneThread(target.backend));

@@ -1,4 +1,4 @@
-//===- Model.cpp - models of the C interface -------------------------------===//
+//===- Model.cpp - models of the C interface ------------------------------===//
 
 #include "compiler/api/Model.h"
 
@@ -12,9 +12,8 @@
 using namespace gru;
 using runtime::fail;
 
-static gru_status
-finish(llvm::Expected<std::unique_ptr<ModelSource>> source, gru_status status,
-       gru_model **model) {
+static gru_status finish(llvm::Expected<std::unique_ptr<ModelSource>> source,
+                         gru_status status, gru_model **model) {
   if (!source)
     return fail(status, llvm::toString(source.takeError()));
   *model = new gru_model{std::move(*source)};
@@ -110,9 +109,9 @@ static llvm::json::Object makeConfig(const gru_gru_options &options) {
   return config;
 }
 
-gru_status gru_model_build_gru(const gru_gru_options *given,
-                               int64_t features, const gru_weight *weights,
-                               size_t num_weights, gru_model **model) {
+gru_status gru_model_build_gru(const gru_gru_options *given, int64_t features,
+                               const gru_weight *weights, size_t num_weights,
+                               gru_model **model) {
   if (!model)
     return fail(GRU_INVALID_ARGUMENT, "model: is null");
   *model = nullptr;
@@ -131,22 +130,22 @@ gru_status gru_model_build_gru(const gru_gru_options *given,
       return fail(GRU_INVALID_ARGUMENT, where + ": name, dims or data is null");
     where = std::string("weight '") + weight.name + "'";
     if (weight.dtype < GRU_F32 || weight.dtype > GRU_BF16)
-      return fail(GRU_INVALID_ARGUMENT,
-                  where + ": dtype is " + gru_dtype_name(weight.dtype) +
-                      ", expected f32, f64, f16 or bf16");
+      return fail(GRU_INVALID_ARGUMENT, where + ": dtype is " +
+                                            gru_dtype_name(weight.dtype) +
+                                            ", expected f32, f64, f16 or bf16");
     if (weight.rank > GRU_MAX_RANK)
-      return fail(GRU_INVALID_ARGUMENT,
-                  where + ": rank is " + std::to_string(weight.rank) +
-                      ", expected 1 or 2");
+      return fail(GRU_INVALID_ARGUMENT, where + ": rank is " +
+                                            std::to_string(weight.rank) +
+                                            ", expected 1 or 2");
     WeightTensor tensor;
     tensor.name = weight.name;
     tensor.dtype = static_cast<WeightType>(weight.dtype);
     size_t elements = 1;
     for (uint32_t d = 0; d < weight.rank; ++d) {
       if (weight.dims[d] < 0 || weight.dims[d] > (int64_t(1) << 31))
-        return fail(GRU_INVALID_ARGUMENT,
-                    where + ": dimension " + std::to_string(d) + " is " +
-                        std::to_string(weight.dims[d]));
+        return fail(GRU_INVALID_ARGUMENT, where + ": dimension " +
+                                              std::to_string(d) + " is " +
+                                              std::to_string(weight.dims[d]));
       tensor.shape.push_back(weight.dims[d]);
       elements *= weight.dims[d];
     }

@@ -1,4 +1,4 @@
-//===- Model.h - what a gru_model is ------------------------------*- C++ -*-===//
+//===- Model.h - what a gru_model is ----------------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_API_MODEL_H
 #define GRU_COMPILER_API_MODEL_H

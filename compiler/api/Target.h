@@ -1,4 +1,4 @@
-//===- Target.h - what gru_compile_options ask for ---------------*- C++ -*-===//
+//===- Target.h - what gru_compile_options ask for --------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_API_TARGET_H
 #define GRU_COMPILER_API_TARGET_H

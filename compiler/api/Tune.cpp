@@ -1,4 +1,4 @@
-//===- Tune.cpp - blocks that are tried instead of computed ----------------===//
+//===- Tune.cpp - blocks that are tried instead of computed ---------------===//
 
 #include "compiler/api/Tune.h"
 
@@ -61,7 +61,8 @@ gru::tune(const gru_model &model, gru_compile_options &options,
       log << "the cost model's blocks\n";
   };
   for (Candidate &candidate : candidates) {
-    Expected<double> nanoseconds = measureOne(model, options, candidate, measure);
+    Expected<double> nanoseconds =
+        measureOne(model, options, candidate, measure);
     if (!nanoseconds)
       return nanoseconds.takeError();
     candidate.nanoseconds = *nanoseconds;

@@ -1,4 +1,4 @@
-//===- Tune.h - blocks that are tried instead of computed --------*- C++ -*-===//
+//===- Tune.h - blocks that are tried instead of computed -------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_API_TUNE_H
 #define GRU_COMPILER_API_TUNE_H
@@ -12,10 +12,11 @@
 
 namespace gru {
 
-/// Compiles the model with other register blocks than the cost model's, measures
-/// each and puts the fastest into `options`. If it is not the cost model's, its
-/// kernel is kept in the cache in the place of that. `measure` gives nanoseconds;
-/// it is asked twice for what looks fastest. A line for each goes to `log`.
+/// Compiles the model with other register blocks than the cost model's,
+/// measures each and puts the fastest into `options`. If it is not the cost
+/// model's, its kernel is kept in the cache in the place of that. `measure`
+/// gives nanoseconds; it is asked twice for what looks fastest. A line for each
+/// goes to `log`.
 llvm::Error
 tune(const gru_model &model, gru_compile_options &options,
      llvm::function_ref<llvm::Expected<double>(gru_program *)> measure,

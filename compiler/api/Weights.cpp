@@ -50,8 +50,7 @@ gru_status gru_model_draw_weight(const gru_model *model, size_t index,
                                  uint64_t seed, void *values, size_t size) {
   const WeightTensor *weight;
   const WeightRules *rules;
-  if (gru_status status =
-          findRules(model, index, values, size, weight, rules))
+  if (gru_status status = findRules(model, index, values, size, weight, rules))
     return status;
   llvm::Expected<std::vector<double>> drawn = rules->initializer->draw(
       rules->initialShape, keras::getWeightSeed(weight->name, seed));
@@ -65,8 +64,7 @@ gru_status gru_model_constrain_weight(const gru_model *model, size_t index,
                                       void *values, size_t size) {
   const WeightTensor *weight;
   const WeightRules *rules;
-  if (gru_status status =
-          findRules(model, index, values, size, weight, rules))
+  if (gru_status status = findRules(model, index, values, size, weight, rules))
     return status;
   if (!rules->constraint)
     return GRU_OK;

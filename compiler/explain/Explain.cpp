@@ -1,4 +1,4 @@
-//===- Explain.cpp - which backend, and why --------------------------------===//
+//===- Explain.cpp - which backend, and why -------------------------------===//
 
 #include "compiler/explain/Explain.h"
 
@@ -49,8 +49,7 @@ static std::vector<LayerRow> collect(ModuleOp module,
     row.kerasReasons = getKerasCudnnReasons(layer);
     row.conditions = getCudnnConditions(layer);
     row.maskDecides = areMasksDecidedPerCall(layer);
-    row.choice =
-        chooseBackend(layer, options.target, options.deviceProblems);
+    row.choice = chooseBackend(layer, options.target, options.deviceProblems);
     int64_t units = layer.getUnits(), features = layer.getFeatures();
     auto input = cast<ShapedType>(layer->getOperand(0).getType());
     int64_t batch = std::max<int64_t>(options.batch, 1);
@@ -115,8 +114,8 @@ void gru::explainAsText(ModuleOp module, const ExplainOptions &options,
     }
     os << "  Keras would " << kerasAnswer(row) << "\n";
     writeConditions(row.conditions, os);
-    os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights",
-                        row.flops, row.bytes);
+    os << llvm::formatv("  per step: {0} FLOP, {1} bytes of weights", row.flops,
+                        row.bytes);
     if (row.boundNanoseconds)
       os << llvm::formatv(", at least {0:f0} ns", *row.boundNanoseconds);
     os << "\n";
@@ -132,11 +131,12 @@ static void writeCandidate(llvm::json::OStream &json,
       for (const Refusal &refusal : candidate.refusals)
         json.value(refusal.condition);
     });
-    json.attribute("fix", llvm::join(llvm::map_range(candidate.refusals,
-                                                     [](const Refusal &refusal) {
-                                                       return refusal.fix;
-                                                     }),
-                                     "; "));
+    json.attribute("fix",
+                   llvm::join(llvm::map_range(candidate.refusals,
+                                              [](const Refusal &refusal) {
+                                                return refusal.fix;
+                                              }),
+                              "; "));
   });
 }
 

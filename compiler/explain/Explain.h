@@ -1,4 +1,4 @@
-//===- Explain.h - which backend, and why -------------------------*- C++ -*-===//
+//===- Explain.h - which backend, and why -----------------------*- C++ -*-===//
 //
 // One row per recurrent layer of an imported module. docs/debugging.md shows
 // the forms.
@@ -17,9 +17,9 @@
 namespace gru {
 
 struct ExplainOptions {
-  std::string target = "auto"; ///< What was asked for.
+  std::string target = "auto";   ///< What was asked for.
   DeviceProblems deviceProblems; ///< Of this machine; auto minds them.
-  int64_t batch = 0;           ///< What FLOP counts are for; 0: one row.
+  int64_t batch = 0;             ///< What FLOP counts are for; 0: one row.
 };
 
 void explainAsText(mlir::ModuleOp module, const ExplainOptions &options,

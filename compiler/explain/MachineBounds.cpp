@@ -1,4 +1,4 @@
-//===- MachineBounds.cpp - the least time that work can take ---------------===//
+//===- MachineBounds.cpp - the least time that work can take --------------===//
 
 #include "compiler/explain/MachineBounds.h"
 
@@ -91,7 +91,8 @@ static Loops chooseLoops() {
 }
 
 /// Nanoseconds of the fastest of many passes over about so many milliseconds.
-template <typename Pass> static double timeFastest(double milliseconds, Pass pass) {
+template <typename Pass>
+static double timeFastest(double milliseconds, Pass pass) {
   using Clock = std::chrono::steady_clock;
   auto since = [](Clock::time_point begin) {
     return std::chrono::duration<double, std::nano>(Clock::now() - begin)
@@ -118,8 +119,8 @@ MachineBounds MachineBounds::measure() {
 
   constexpr uint64_t smallest = 16 << 10, largest = uint64_t(256) << 20;
   std::vector<uint64_t> sizes;
-  for (int name : {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE,
-                   _SC_LEVEL3_CACHE_SIZE}) {
+  for (int name :
+       {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE}) {
     long size = sysconf(name);
     // Not every system tells, and a virtual one may tell anything.
     if (size >= long(smallest) &&

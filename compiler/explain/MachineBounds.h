@@ -1,4 +1,4 @@
-//===- MachineBounds.h - the least time that work can take --------*- C++ -*-===//
+//===- MachineBounds.h - the least time that work can take ------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_EXPLAIN_MACHINEBOUNDS_H
 #define GRU_COMPILER_EXPLAIN_MACHINEBOUNDS_H
@@ -23,8 +23,8 @@ struct MachineBounds {
   double gigaflops = 0;
   std::vector<Level> levels;
 
-  /// The least nanoseconds for so many operations and for reading so many bytes,
-  /// which lie in the level that holds `workingSet` bytes.
+  /// The least nanoseconds for so many operations and for reading so many
+  /// bytes, which lie in the level that holds `workingSet` bytes.
   double getNanoseconds(double flops, double bytes, uint64_t workingSet) const;
 
   /// Takes about a fifth of a second on one core. Other work on the machine

@@ -1,4 +1,4 @@
-//===- GateOrder.cpp - weights of other frameworks in Keras's form ---------===//
+//===- GateOrder.cpp - weights of other frameworks in Keras's form --------===//
 
 #include "compiler/import/GateOrder.h"
 

@@ -1,4 +1,4 @@
-//===- GateOrder.h - weights of other frameworks in Keras's form -*- C++ -*-===//
+//===- GateOrder.h - weights of other frameworks in Keras's form ----------===//
 //
 // The one place that knows how the frameworks order a GRU's gates and lay out
 // its weights. With H units, K inputs of a matrix (features, or units for the
@@ -10,8 +10,8 @@
 //   | Keras     | [K, 3H] | z, r, h | [2, 3H]: input, recurrent (reset_after) |
 //   | ONNX      | [3H, K] | z, r, h | [6H]: input, then recurrent             |
 //   | PyTorch   | [3H, K] | r, z, h | [3H] and [3H]: input and recurrent      |
-//   | CuDNNGRU  | [K, 3H] by its shape, but each gate's [K, H] holds the        |
-//   |           |         | transposed [H, K]; z, r, h; biases [6H]           |
+//   | CuDNNGRU  | [K, 3H] by its shape, but each gate's [K, H] holds the | | |
+//   | transposed [H, K]; z, r, h; biases [6H]           |
 //
 // PyTorch's h' = (1 - z) n + z h and Keras's z h + (1 - z) hh are the same.
 //
@@ -27,7 +27,8 @@ namespace gru {
 /// The order in which a framework keeps the gates.
 enum class GateOrder { zrh, rzh };
 
-/// [3H, K] with the gates by rows in `order` -> Keras's [K, 3H]. The name stays.
+/// [3H, K] with the gates by rows in `order` -> Keras's [K, 3H]. The name
+/// stays.
 WeightTensor toKerasMatrix(const WeightTensor &rows, GateOrder order);
 
 /// Two biases [3H] of the same type in `order` -> Keras's [2, 3H] for

@@ -1,4 +1,4 @@
-//===- ModelSource.cpp - recognises the format of a model ------------------===//
+//===- ModelSource.cpp - recognises the format of a model -----------------===//
 
 #include "compiler/import/ModelSource.h"
 
@@ -209,9 +209,10 @@ gru::openModel(StringRef path, StringRef weightsPath,
     return torch::openWeights(path, bytes, callArguments);
   if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
     if (!weightsPath.empty())
-      return importError(path, "an ONNX model holds its weights, but others were "
-                               "given: '" +
-                                   weightsPath + "'");
+      return importError(path,
+                         "an ONNX model holds its weights, but others were "
+                         "given: '" +
+                             weightsPath + "'");
     return onnx::openOnnx(path, bytes);
   }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())

@@ -72,8 +72,8 @@ struct WeightRules {
   std::vector<int64_t> initialShape;
 };
 
-/// A layer of a model, or a direction or cell inside one, as its attributes tell
-/// it.
+/// A layer of a model, or a direction or cell inside one, as its attributes
+/// tell it.
 struct LayerSpec {
   /// "gru", "bidirectional/forward", "rnn/cell0"
   std::string name;
@@ -126,8 +126,8 @@ struct ImportOptions {
   bool training = false;
   /// Give what activity regularisers look at as further outputs.
   bool activities = false;
-  /// With `training`: these masks are further inputs of the module, behind those
-  /// of the model and in the order in which its layers use them.
+  /// With `training`: these masks are further inputs of the module, behind
+  /// those of the model and in the order in which its layers use them.
   std::vector<MaskSpec> masks = {};
 };
 
@@ -160,8 +160,9 @@ public:
   /// True where no weights were given, so that initialisers drew them.
   bool hasInitialWeights() const { return initialWeights; }
 
-  /// The dimensions of an input that are batch and time; -1 where there is none:
-  /// time for what is no sequence, batch in an unbatched call of PyTorch's.
+  /// The dimensions of an input that are batch and time; -1 where there is
+  /// none: time for what is no sequence, batch in an unbatched call of
+  /// PyTorch's.
   virtual int64_t getBatchDim(const TensorSpec &input) const;
   virtual int64_t getTimeDim(const TensorSpec &input) const;
   /// The batch to compile for where nobody asks for one: the model's own, else
@@ -200,8 +201,8 @@ protected:
 /// come from an .npz file, by the names kernel, recurrent_kernel, bias
 /// (cell0_kernel, ... for several cells). A layer has the input x, and of the
 /// call arguments mask and initial_state (initial_state_0, ...) those that
-/// `callArguments` names; a cell has x and state (state_0, ...), and the outputs
-/// output and new_state (new_state_0, ...).
+/// `callArguments` names; a cell has x and state (state_0, ...), and the
+/// outputs output and new_state (new_state_0, ...).
 llvm::Expected<std::unique_ptr<ModelSource>>
 openModel(llvm::StringRef path, llvm::StringRef weightsPath = "",
           llvm::ArrayRef<std::string> callArguments = {});

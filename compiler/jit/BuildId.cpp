@@ -1,4 +1,4 @@
-//===- BuildId.cpp - which compiler this is --------------------------------===//
+//===- BuildId.cpp - which compiler this is -------------------------------===//
 
 #include "compiler/jit/BuildId.h"
 
@@ -43,7 +43,7 @@ static ArrayRef<uint8_t> findId(const uint8_t *notes, size_t size) {
 static int visit(dl_phdr_info *info, size_t, void *argument) {
   auto &module = *static_cast<Module *>(argument);
   ArrayRef<ElfW(Phdr)> segments(info->dlpi_phdr, info->dlpi_phnum);
-  bool holds = any_of(segments, [&](const ElfW(Phdr) &segment) {
+  bool holds = any_of(segments, [&](const ElfW(Phdr) & segment) {
     return segment.p_type == PT_LOAD &&
            module.address - (info->dlpi_addr + segment.p_vaddr) <
                segment.p_memsz;
@@ -53,9 +53,9 @@ static int visit(dl_phdr_info *info, size_t, void *argument) {
   module.path = info->dlpi_name;
   for (const ElfW(Phdr) &segment : segments)
     if (segment.p_type == PT_NOTE && module.id.empty())
-      module.id = findId(reinterpret_cast<const uint8_t *>(info->dlpi_addr +
-                                                           segment.p_vaddr),
-                         segment.p_memsz);
+      module.id = findId(
+          reinterpret_cast<const uint8_t *>(info->dlpi_addr + segment.p_vaddr),
+          segment.p_memsz);
   return 1;
 }
 

@@ -1,4 +1,4 @@
-//===- BuildId.h - which compiler this is -------------------------*- C++ -*-===//
+//===- BuildId.h - which compiler this is -----------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_BUILDID_H
 #define GRU_COMPILER_JIT_BUILDID_H

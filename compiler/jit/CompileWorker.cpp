@@ -1,4 +1,4 @@
-//===- CompileWorker.cpp - what one thread compiles with -------------------===//
+//===- CompileWorker.cpp - what one thread compiles with ------------------===//
 
 #include "compiler/jit/CompileWorker.h"
 
@@ -127,8 +127,7 @@ CompileWorker::compile(ModuleOp module, const CompileTarget &target,
     auto now = std::chrono::steady_clock::now();
     if (observer.phase)
       observer.phase(
-          name,
-          std::chrono::duration<double, std::milli>(now - begin).count());
+          name, std::chrono::duration<double, std::milli>(now - begin).count());
     begin = now;
   };
   llvm::Expected<llvm::TargetMachine *> machine = getMachine(target);

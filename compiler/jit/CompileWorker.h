@@ -1,4 +1,4 @@
-//===- CompileWorker.h - what one thread compiles with ------------*- C++ -*-===//
+//===- CompileWorker.h - what one thread compiles with ----------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_COMPILEWORKER_H
 #define GRU_COMPILER_JIT_COMPILEWORKER_H
@@ -10,9 +10,9 @@
 
 namespace gru {
 
-/// An MLIR context with its dialects, the passes that lower, and a target machine.
-/// All are slow to make and serve one thread at a time, so those that are not in
-/// use wait in a pool.
+/// An MLIR context with its dialects, the passes that lower, and a target
+/// machine. All are slow to make and serve one thread at a time, so those that
+/// are not in use wait in a pool.
 class CompileWorker {
 public:
   /// One from the pool, or a new one. Thread-safe.

@@ -1,4 +1,4 @@
-//===- Compiler.cpp - from a model's IR to machine code --------------------===//
+//===- Compiler.cpp - from a model's IR to machine code -------------------===//
 
 #include "compiler/jit/Compiler.h"
 
@@ -46,9 +46,9 @@ llvm::Expected<std::string> gru::resolveTarget(StringRef target,
                                      ? runtime::cuda::cudnnProblem()
                                      : runtime::cuda::deviceProblem();
     if (forThisMachine && !problem.empty())
-      return llvm::createStringError("target: is '" + target +
-                                     "', which this machine cannot run: " +
-                                     problem + "; use auto or cpu");
+      return llvm::createStringError(
+          "target: is '" + target +
+          "', which this machine cannot run: " + problem + "; use auto or cpu");
     return target.str();
   }
   if (target == "halide") {
@@ -78,8 +78,9 @@ llvm::Expected<std::string> gru::resolveTarget(StringRef target,
   return target.str();
 }
 
-/// Where macOS is named without a version, objects would not say which system they
-/// are for, and its linker asks: the first that is not too old to build for.
+/// Where macOS is named without a version, objects would not say which system
+/// they are for, and its linker asks: the first that is not too old to build
+/// for.
 static llvm::Triple withVersion(llvm::Triple triple) {
   if (triple.isMacOSX() && triple.getOSMajorVersion() == 0)
     triple.setOSName(triple.isAArch64() ? "macosx11.0" : "macosx10.13");
@@ -87,8 +88,7 @@ static llvm::Triple withVersion(llvm::Triple triple) {
 }
 
 Machine gru::getMachine(const CompileTarget &target) {
-  if (!target.triple.empty() ||
-      (!target.cpu.empty() && target.cpu != "native"))
+  if (!target.triple.empty() || (!target.cpu.empty() && target.cpu != "native"))
     return {withVersion(llvm::Triple(target.triple.empty()
                                          ? llvm::sys::getProcessTriple()
                                          : target.triple)),
@@ -110,8 +110,8 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gru::createTargetMachine(const CompileTarget &target) {
   static std::once_flag initialised;
   std::call_once(initialised, [] {
-    // Only those that kernels are made for: all others would be half of a
-    // library that LLVM is linked into.
+  // Only those that kernels are made for: all others would be half of a
+  // library that LLVM is linked into.
 #define GRU_INITIALIZE(NAME)                                                   \
   LLVMInitialize##NAME##TargetInfo();                                          \
   LLVMInitialize##NAME##Target();                                              \
@@ -134,8 +134,8 @@ gru::createTargetMachine(const CompileTarget &target) {
     return llvm::createStringError("mcpu: '" + cpu + "' is no CPU of " +
                                    triple.str());
   std::unique_ptr<llvm::TargetMachine> machine(llvmTarget->createTargetMachine(
-      triple, cpu, features, llvm::TargetOptions(),
-      llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+      llvm::CodeModel::Small,
       // Higher levels cost time and gain nothing on code that is vectors
       // already (docs/decisions/0004-compile-time.md).
       llvm::CodeGenOptLevel::Less));
@@ -282,10 +282,12 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
           return function.hasFnAttribute(llvm::Attribute::AlwaysInline);
         }))
       passes.addPass(llvm::AlwaysInlinerPass());
-    // The IR is vector code already: clean up addresses and descriptors, no more.
+    // The IR is vector code already: clean up addresses and descriptors, no
+    // more.
     llvm::cantFail(builder.parsePassPipeline(
-        passes, "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
-                "loop-mssa(licm),early-cse)"));
+        passes,
+        "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+        "loop-mssa(licm),early-cse)"));
     return passes;
   });
 }
@@ -319,8 +321,8 @@ gru::translateModule(ModuleOp module, llvm::LLVMContext &context,
   result->setTargetTriple(machine.getTargetTriple());
   result->setDataLayout(machine.createDataLayout());
   if (!plan.empty()) {
-    llvm::Constant *bytes = llvm::ConstantDataArray::getString(
-        context, plan, /*AddNull=*/false);
+    llvm::Constant *bytes =
+        llvm::ConstantDataArray::getString(context, plan, /*AddNull=*/false);
     auto *global = new llvm::GlobalVariable(
         *result, bytes->getType(), /*isConstant=*/true,
         llvm::GlobalValue::ExternalLinkage, bytes, "gru_plan");

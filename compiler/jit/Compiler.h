@@ -1,4 +1,4 @@
-//===- Compiler.h - from a model's IR to machine code -------------*- C++ -*-===//
+//===- Compiler.h - from a model's IR to machine code -----------*- C++ -*-===//
 //
 // The phases of a compilation, one function each; CompileWorker runs them.
 //
@@ -30,22 +30,22 @@ struct CompileTarget {
   /// A backend; cudnn leaves to gpu and cpu, gpu and halide to cpu, what they
   /// refuse.
   std::string backend = "cpu";
-  std::string requireBackend; ///< not empty: of every recurrent layer
+  std::string requireBackend;    ///< not empty: of every recurrent layer
   DeviceProblems deviceProblems; ///< of auto; for messages
-  std::string triple;          ///< empty: this machine
-  std::string cpu;             ///< empty: this machine's
-  int64_t batch = 0;           ///< 0: as in the model
-  int64_t timesteps = 0;       ///< 0: dynamic
-  int64_t width = 0, rows = 0; ///< 0: the cost model chooses
-  int64_t threads = 1;         ///< members of a team that share a run
-  std::string weightType; ///< bf16, int8: float32 kernels are stored so
+  std::string triple;            ///< empty: this machine
+  std::string cpu;               ///< empty: this machine's
+  int64_t batch = 0;             ///< 0: as in the model
+  int64_t timesteps = 0;         ///< 0: dynamic
+  int64_t width = 0, rows = 0;   ///< 0: the cost model chooses
+  int64_t threads = 1;           ///< members of a team that share a run
+  std::string weightType;        ///< bf16, int8: float32 kernels are stored so
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;
   std::vector<MaskSpec> masks = {}; ///< with training: given, not drawn
   bool activities = false;          ///< see ImportOptions
-  bool allowTF32 = false; ///< of cuDNN and cuBLAS
-  bool profile = false; ///< layers are timed: see gru-time-layers
+  bool allowTF32 = false;           ///< of cuDNN and cuBLAS
+  bool profile = false;             ///< layers are timed: see gru-time-layers
   std::string halideSchedule; ///< text of a file (lowering/halide/Schedule.h)
 };
 
@@ -56,9 +56,10 @@ using PhaseObserver =
 /// Asked once per process.
 DeviceProblems getDeviceProblems();
 
-/// The backend that a target's name stands for: auto (or "") is cudnn where this
-/// machine can run it, gpu where it has a device but no cuDNN, else cpu. Errors: an unknown name; one that this
-/// machine cannot run, unless `forThisMachine` is false.
+/// The backend that a target's name stands for: auto (or "") is cudnn where
+/// this machine can run it, gpu where it has a device but no cuDNN, else cpu.
+/// Errors: an unknown name; one that this machine cannot run, unless
+/// `forThisMachine` is false.
 llvm::Expected<std::string> resolveTarget(llvm::StringRef target,
                                           bool forThisMachine);
 /// The machine that a target stands for, with the host's features where it is

@@ -1,4 +1,4 @@
-//===- DiskCache.cpp - compiled kernels across processes -------------------===//
+//===- DiskCache.cpp - compiled kernels across processes ------------------===//
 
 #include "compiler/jit/DiskCache.h"
 
@@ -73,9 +73,9 @@ std::optional<KernelEntry> DiskCache::read(StringRef key) const {
   if (!fs::status(*file, status) && isTrusted(status)) {
     // Volatile: read, not mapped, so that a file cut short by somebody cannot
     // raise a signal here.
-    auto buffer = MemoryBuffer::getOpenFile(
-        *file, path, status.getSize(), /*RequiresNullTerminator=*/false,
-        /*IsVolatile=*/true);
+    auto buffer = MemoryBuffer::getOpenFile(*file, path, status.getSize(),
+                                            /*RequiresNullTerminator=*/false,
+                                            /*IsVolatile=*/true);
     if (buffer)
       entry = readEntry(key, (*buffer)->getBuffer());
     if (entry)
@@ -96,18 +96,17 @@ static Error cacheError(StringRef path, std::error_code problem) {
 
 Error DiskCache::writeFile(StringRef path, StringRef bytes) const {
   // Others have no business with the code that we will run.
-  if (std::error_code problem =
-          fs::create_directories(directory, /*IgnoreExisting=*/true,
-                                 fs::perms::owner_all))
+  if (std::error_code problem = fs::create_directories(
+          directory, /*IgnoreExisting=*/true, fs::perms::owner_all))
     return cacheError(directory, problem);
   int file;
   SmallString<128> temporary;
   // Not fs::TempFile, which installs signal handlers in the host. A process
   // that is killed here leaves a file that pruning removes.
   std::string model = getPath("writing-%%%%%%%%%%%%");
-  if (std::error_code problem = fs::createUniqueFile(
-          model, file, temporary, fs::OF_None,
-          fs::perms::owner_read | fs::perms::owner_write))
+  if (std::error_code problem =
+          fs::createUniqueFile(model, file, temporary, fs::OF_None,
+                               fs::perms::owner_read | fs::perms::owner_write))
     return cacheError(path, problem);
   raw_fd_ostream os(file, /*shouldClose=*/true, /*unbuffered=*/true);
   os << bytes;

@@ -1,4 +1,4 @@
-//===- DiskCache.h - compiled kernels across processes ------------*- C++ -*-===//
+//===- DiskCache.h - compiled kernels across processes ----------*- C++ -*-===//
 //
 // A folder with one file per kernel. Any number of threads, processes and
 // versions of the compiler may use it at once: an entry is written under

@@ -1,4 +1,4 @@
-//===- KernelCache.cpp - compiled kernels, by what they were made of -------===//
+//===- KernelCache.cpp - compiled kernels, by what they were made of ------===//
 
 #include "compiler/jit/KernelCache.h"
 

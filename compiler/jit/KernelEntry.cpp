@@ -1,4 +1,4 @@
-//===- KernelEntry.cpp - a compiled kernel as bytes ------------------------===//
+//===- KernelEntry.cpp - a compiled kernel as bytes -----------------------===//
 //
 // An entry is: magic, the key, the target, the plan, the object, each with its
 // length in front, and a checksum of all before it. Numbers are those of this
@@ -56,8 +56,7 @@ std::optional<KernelEntry> gru::readEntry(StringRef key, StringRef bytes) {
     return std::nullopt;
   StringRef checksum = bytes.take_back(sizeof(uint64_t));
   bytes = bytes.drop_back(sizeof(uint64_t));
-  if (takeNumber(checksum) != xxh3_64bits(bytes) ||
-      !bytes.consume_front(magic))
+  if (takeNumber(checksum) != xxh3_64bits(bytes) || !bytes.consume_front(magic))
     return std::nullopt;
   std::optional<StringRef> found = takeString(bytes);
   if (!found || (!key.empty() && *found != key))

@@ -1,4 +1,4 @@
-//===- KernelEntry.h - a compiled kernel as bytes -----------------*- C++ -*-===//
+//===- KernelEntry.h - a compiled kernel as bytes ---------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_KERNELENTRY_H
 #define GRU_COMPILER_JIT_KERNELENTRY_H

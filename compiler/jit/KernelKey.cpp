@@ -1,4 +1,4 @@
-//===- KernelKey.cpp - what makes two kernels the same ---------------------===//
+//===- KernelKey.cpp - what makes two kernels the same --------------------===//
 
 #include "compiler/jit/KernelKey.h"
 
@@ -29,10 +29,10 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   for (StringRef text : {backend, requireBackend, triple, cpu, weightType,
                          stopAfter, halideSchedule})
     os << text << '\0';
-  for (int64_t number : {batch, timesteps, width, rows, threads,
-                         int64_t(f64Outputs), int64_t(training),
-                         int64_t(activities), int64_t(allowTF32),
-                         int64_t(profile)})
+  for (int64_t number :
+       {batch, timesteps, width, rows, threads, int64_t(f64Outputs),
+        int64_t(training), int64_t(activities), int64_t(allowTF32),
+        int64_t(profile)})
     os << number << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';
@@ -93,8 +93,8 @@ static void takeNames(func::FuncOp function, TensorNames &names) {
   for (unsigned i = 0, e = function.getNumResults(); i != e; ++i) {
     auto attributes = function.getResultAttrDict(i);
     if (!attributes || !attributes.contains(kStateAttr))
-      function.setResultAttrs(
-          i, takeName(attributes, kNameAttr, names.outputs));
+      function.setResultAttrs(i,
+                              takeName(attributes, kNameAttr, names.outputs));
   }
 }
 

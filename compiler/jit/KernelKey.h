@@ -1,4 +1,4 @@
-//===- KernelKey.h - what makes two kernels the same --------------*- C++ -*-===//
+//===- KernelKey.h - what makes two kernels the same ------------*- C++ -*-===//
 //
 // Two keys find a kernel. That of the source is made from a model's structure
 // without any MLIR, so that a warm start is quick. That of the module is made

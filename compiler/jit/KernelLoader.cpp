@@ -1,4 +1,4 @@
-//===- KernelLoader.cpp - machine code into this process -------------------===//
+//===- KernelLoader.cpp - machine code into this process ------------------===//
 //
 // A kernel is one small object without debug info, thread-local storage or
 // constructors, linked once and dropped whole. RuntimeDyld does that in a fifth
@@ -29,10 +29,11 @@ public:
             return symbol.name == name;
           });
       if (function == getKernelSymbols().end())
-        return onResolved(createStringError(
-            "the kernel calls '" + name + "', which kernels may not"));
+        return onResolved(createStringError("the kernel calls '" + name +
+                                            "', which kernels may not"));
       result[name] = JITEvaluatedSymbol(
-          static_cast<JITTargetAddress>(reinterpret_cast<uintptr_t>(function->address)),
+          static_cast<JITTargetAddress>(
+              reinterpret_cast<uintptr_t>(function->address)),
           JITSymbolFlags::Exported);
     }
     onResolved(std::move(result));
@@ -73,7 +74,7 @@ Expected<std::shared_ptr<const LoadedCode>> LoadedCode::load(StringRef object) {
   JITEvaluatedSymbol symbol = linker.getSymbol("gru_kernel");
   if (!symbol)
     return createStringError("link: the object does not define gru_kernel");
-  code->entry = reinterpret_cast<gru_kernel>(
-      static_cast<uintptr_t>(symbol.getAddress()));
+  code->entry =
+      reinterpret_cast<gru_kernel>(static_cast<uintptr_t>(symbol.getAddress()));
   return std::shared_ptr<const LoadedCode>(std::move(code));
 }

@@ -1,4 +1,4 @@
-//===- KernelLoader.h - machine code into this process ------------*- C++ -*-===//
+//===- KernelLoader.h - machine code into this process ----------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_KERNELLOADER_H
 #define GRU_COMPILER_JIT_KERNELLOADER_H

@@ -1,4 +1,4 @@
-//===- KernelSymbols.cpp - the functions that kernels may call -------------===//
+//===- KernelSymbols.cpp - the functions that kernels may call ------------===//
 
 #include "compiler/jit/KernelSymbols.h"
 
@@ -9,7 +9,10 @@ using namespace gru;
 
 llvm::ArrayRef<KernelSymbol> gru::getKernelSymbols() {
   using D1 = double (*)(double);
-#define GRU_MATH(name) {#name, reinterpret_cast<void *>(D1(std::name))}
+#define GRU_MATH(name)                                                         \
+  {                                                                            \
+    #name, reinterpret_cast<void *>(D1(std::name))                             \
+  }
   static const KernelSymbol symbols[] = {
       {"memcpy", reinterpret_cast<void *>(std::memcpy)},
       {"memmove", reinterpret_cast<void *>(std::memmove)},

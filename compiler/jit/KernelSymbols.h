@@ -1,4 +1,4 @@
-//===- KernelSymbols.h - the functions that kernels may call ------*- C++ -*-===//
+//===- KernelSymbols.h - the functions that kernels may call ----*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_KERNELSYMBOLS_H
 #define GRU_COMPILER_JIT_KERNELSYMBOLS_H

@@ -1,4 +1,4 @@
-//===- OnceCache.h - results that are made once -------------------*- C++ -*-===//
+//===- OnceCache.h - results that are made once -----------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_ONCECACHE_H
 #define GRU_COMPILER_JIT_ONCECACHE_H

@@ -1,4 +1,4 @@
-//===- PlanWriter.cpp - the plan as bytes ----------------------------------===//
+//===- PlanWriter.cpp - the plan as bytes ---------------------------------===//
 
 #include "compiler/jit/PlanWriter.h"
 
@@ -133,8 +133,7 @@ private:
       record.src_dtype = dtype(weightTypes[record.weight]);
       Type element = dict.getAs<TypeAttr>("type").getValue();
       record.dst_dtype = element.isInteger(8) ? GRU_I8 : dtype(element);
-      record.mode =
-          dict.contains("accumulate") ? GRU_PACK_ADD : GRU_PACK_STORE;
+      record.mode = dict.contains("accumulate") ? GRU_PACK_ADD : GRU_PACK_STORE;
       if (auto strides = dict.getAs<DenseI64ArrayAttr>("scale_strides")) {
         record.mode = GRU_PACK_QUANTIZE;
         record.scale_offset = number(dict, "scale_offset");

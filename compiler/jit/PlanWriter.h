@@ -1,4 +1,4 @@
-//===- PlanWriter.h - the plan as bytes ---------------------------*- C++ -*-===//
+//===- PlanWriter.h - the plan as bytes -------------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_JIT_PLANWRITER_H
 #define GRU_COMPILER_JIT_PLANWRITER_H

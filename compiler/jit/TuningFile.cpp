@@ -1,4 +1,4 @@
-//===- TuningFile.cpp - what was measured on devices, across processes -----===//
+//===- TuningFile.cpp - what was measured on devices, across processes ----===//
 
 #include "compiler/jit/TuningFile.h"
 
@@ -14,8 +14,8 @@
 using namespace llvm;
 
 namespace {
-/// A JSON object of numbers. It is read anew each time, which happens once for each
-/// kind of layer in a process, so that others' measurements count.
+/// A JSON object of numbers. It is read anew each time, which happens once for
+/// each kind of layer in a process, so that others' measurements count.
 class TuningFile {
 public:
   explicit TuningFile(StringRef directory) : directory(directory) {}
@@ -61,7 +61,8 @@ void gru::keepTuningIn(StringRef directory) {
   std::lock_guard lock(mutex);
   if (current ? current->getDirectory() == directory : directory.empty())
     return;
-  auto next = directory.empty() ? nullptr : std::make_unique<TuningFile>(directory);
+  auto next =
+      directory.empty() ? nullptr : std::make_unique<TuningFile>(directory);
   gru_tuning_store store{};
   store.struct_size = sizeof(store);
   store.find = [](void *context, const char *key) {

@@ -114,7 +114,8 @@ Expected<Initializer> Initializer::parse(const json::Value &value) {
   if (result.kind == Kind::varianceScaling) {
     if (!(result.a > 0))
       return createStringError("is " + result.name + " with scale " +
-                               numberText(result.a) + ", expected a positive number");
+                               numberText(result.a) +
+                               ", expected a positive number");
     if (mode != "fan_in" && mode != "fan_out" && mode != "fan_avg")
       return createStringError("is " + result.name + " with mode '" + mode +
                                "', expected fan_in, fan_out or fan_avg");

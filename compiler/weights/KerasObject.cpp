@@ -41,8 +41,9 @@ Expected<KerasObject> KerasObject::parse(const json::Value &value,
   } else if (const json::Object *object = value.getAsObject()) {
     std::optional<StringRef> className = object->getString("class_name");
     if (!className)
-      return createStringError("is " + jsonText(value) +
-                               ", expected a name or an object with class_name");
+      return createStringError(
+          "is " + jsonText(value) +
+          ", expected a name or an object with class_name");
     result.name = className->str();
     module = object->getString("module").value_or("");
     registered = object->getString("registered_name").value_or("");

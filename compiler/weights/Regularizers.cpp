@@ -57,7 +57,8 @@ Expected<Regularizer> Regularizer::parse(const json::Value &value,
   case L1L2: {
     // The class has zeros as its defaults, the name means 0.01 in Keras's
     // documentation and in Keras 2.
-    double otherwise = result.name == "l1_l2" && object->isBareName() ? 0.01 : 0;
+    double otherwise =
+        result.name == "l1_l2" && object->isBareName() ? 0.01 : 0;
     error = readFactor("l1", otherwise, result.l1);
     if (!error)
       error = readFactor("l2", otherwise, result.l2);
@@ -85,8 +86,8 @@ Expected<Regularizer> Regularizer::parse(const json::Value &value,
   return result;
 }
 
-/// Sum of |cos| of the angles between all pairs of `count` vectors; element k of
-/// vector i is values[i * stride + k * step].
+/// Sum of |cos| of the angles between all pairs of `count` vectors; element k
+/// of vector i is values[i * stride + k * step].
 static double sumCosines(ArrayRef<double> values, int64_t count, int64_t stride,
                          int64_t length, int64_t step) {
   constexpr double epsilon = 1e-7;
@@ -132,8 +133,7 @@ Expected<double> Regularizer::evaluate(ArrayRef<double> values,
   case Kind::orthogonalColumns: {
     if (shape.size() != 2)
       return createStringError("is " + name + " on a tensor with " +
-                               Twine(shape.size()) +
-                               " dimensions, expected 2");
+                               Twine(shape.size()) + " dimensions, expected 2");
     int64_t rows = shape[0], columns = shape[1];
     bool byRows = kind == Kind::orthogonalRows;
     int64_t count = byRows ? rows : columns;

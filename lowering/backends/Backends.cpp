@@ -1,4 +1,4 @@
-//===- Backends.cpp - what each backend accepts ----------------------------===//
+//===- Backends.cpp - what each backend accepts ---------------------------===//
 
 #include "lowering/backends/Backends.h"
 
@@ -108,8 +108,8 @@ static bool isComputed(Value weight) {
          func.getArgAttr(argument.getArgNumber(), kStateAttr);
 }
 
-/// What neither device has: computed weights, and operands that only training or
-/// ONNX graphs with resets use.
+/// What neither device has: computed weights, and operands that only training
+/// or ONNX graphs with resets use.
 template <typename LayerOp>
 static void askForOperands(LayerOp op, Questions &ask) {
   ask.require(!isComputed(op.getKernel()) &&
@@ -128,10 +128,11 @@ static void askForDevice(RecurrentOpInterface layer, Questions &ask) {
   askForOperands(gru, ask);
   ask.require(!gru.getReset(), "states are reset inside the sequence",
               "call the layer once for each part of the sequence");
-  ask.require(!(gru.getUnroll() && gru.getGoBackwards() &&
-                gru.getZeroOutputForMask() && gru.getMask()),
-              "an unrolled backward layer zeroes outputs by the unreversed mask",
-              "set unroll=False");
+  ask.require(
+      !(gru.getUnroll() && gru.getGoBackwards() && gru.getZeroOutputForMask() &&
+        gru.getMask()),
+      "an unrolled backward layer zeroes outputs by the unreversed mask",
+      "set unroll=False");
 }
 
 static bool isClipped(RecurrentOpInterface layer) {
@@ -200,17 +201,19 @@ gru::getCudnnConditions(RecurrentOpInterface layer) {
   llvm::SmallVector<CudnnCondition> conditions;
   auto add = [&](StringRef condition, const Twine &found, bool keras, bool ours,
                  StringRef fix) {
-    conditions.push_back({condition, found.str(), Answer(keras), Answer(ours),
-                          fix});
+    conditions.push_back(
+        {condition, found.str(), Answer(keras), Answer(ours), fix});
   };
   auto pythonBool = [](bool value) { return value ? "True" : "False"; };
-  bool isTanh = layer.getCandidateActivation().getKind() == ActivationKind::tanh;
+  bool isTanh =
+      layer.getCandidateActivation().getKind() == ActivationKind::tanh;
   add("activation='tanh'", text(layer.getCandidateActivation()), isTanh, isTanh,
       "set activation='tanh' and train again");
   bool isSigmoid =
       layer.getGateActivation().getKind() == ActivationKind::sigmoid;
   add("recurrent_activation='sigmoid'", text(layer.getGateActivation()),
-      isSigmoid, isSigmoid, "set recurrent_activation='sigmoid' and train again");
+      isSigmoid, isSigmoid,
+      "set recurrent_activation='sigmoid' and train again");
   bool hasRate = gru && !gru.getRecurrentDropout().isZero();
   // Only training draws masks.
   bool isDropped = gru && gru.getRecurrentDropoutMask();
@@ -225,7 +228,7 @@ gru::getCudnnConditions(RecurrentOpInterface layer) {
       "set reset_after=True and train again");
   bool isWrapped = gru && gru->hasAttr(kTimeDistributedAttr);
   add("an outermost layer",
-      !gru               ? "a cell"
+      !gru                ? "a cell"
       : gru.getFromCell() ? "RNN(GRUCell)"
       : isWrapped         ? "inside TimeDistributed"
                           : "outermost",
@@ -248,11 +251,12 @@ BackendChoice gru::chooseBackend(RecurrentOpInterface layer, StringRef target,
                                  const DeviceProblems &problems) {
   BackendChoice choice;
   bool cuda = target == "halide-cuda";
-  choice.candidates = {{"cudnn", askCudnn(layer)},
-                       {"gpu", askGPU(layer)},
-                       {cuda ? "halide-cuda" : "halide", askHalide(layer, cuda)},
-                       {"cpu", {}},
-                       {"reference", {}}};
+  choice.candidates = {
+      {"cudnn", askCudnn(layer)},
+      {"gpu", askGPU(layer)},
+      {cuda ? "halide-cuda" : "halide", askHalide(layer, cuda)},
+      {"cpu", {}},
+      {"reference", {}}};
   // The first one allowed; cpu and what stands before it are fallen back to in
   // this order.
   StringRef first = target == "auto" ? "cudnn" : target;
@@ -274,9 +278,8 @@ BackendChoice gru::chooseBackend(RecurrentOpInterface layer, StringRef target,
     reached |= candidate.backend == first;
     // Halide is taken by those who ask for it; the yardstick too, which is a
     // hundred times slower.
-    bool onlyAsked =
-        StringRef(candidate.backend).starts_with("halide") ||
-        candidate.backend == "reference";
+    bool onlyAsked = StringRef(candidate.backend).starts_with("halide") ||
+                     candidate.backend == "reference";
     if (reached && candidate.isAccepted() &&
         (!onlyAsked || candidate.backend == first)) {
       choice.chosen = candidate.backend;

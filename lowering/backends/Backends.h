@@ -1,4 +1,4 @@
-//===- Backends.h - which backend takes a layer, and why not -----*- C++ -*-===//
+//===- Backends.h - which backend takes a layer, and why not ----*- C++ -*-===//
 //
 // Every backend accepts a recurrent layer as it was imported or refuses it with
 // reasons. The choice is made on layer operations, before any rewrite hides
@@ -47,8 +47,8 @@ struct BackendChoice {
 /// are data and looked at by each run (`areMasksDecidedPerCall`).
 llvm::SmallVector<std::string> getKerasCudnnReasons(RecurrentOpInterface layer);
 
-/// One of the conditions under which Keras takes cuDNN, and what becomes of it under
-/// cuDNN's real limits.
+/// One of the conditions under which Keras takes cuDNN, and what becomes of it
+/// under cuDNN's real limits.
 struct CudnnCondition {
   enum Answer { No, Yes, PerCall };
   llvm::StringRef condition; ///< In Keras's terms, as it is met.
@@ -64,9 +64,9 @@ getCudnnConditions(RecurrentOpInterface layer);
 /// Whether a run's masks can still refuse cuDNN: they must be right-padded.
 bool areMasksDecidedPerCall(RecurrentOpInterface layer);
 
-/// Asks every backend about a layer. `target` is what was asked for: the name of
-/// a backend, or auto. Only auto minds `problems`, since a program for another
-/// machine may be compiled on this one.
+/// Asks every backend about a layer. `target` is what was asked for: the name
+/// of a backend, or auto. Only auto minds `problems`, since a program for
+/// another machine may be compiled on this one.
 BackendChoice chooseBackend(RecurrentOpInterface layer, llvm::StringRef target,
                             const DeviceProblems &problems);
 

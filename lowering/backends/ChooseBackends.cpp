@@ -1,4 +1,4 @@
-//===- ChooseBackends.cpp - records which backend takes each layer ---------===//
+//===- ChooseBackends.cpp - records which backend takes each layer --------===//
 
 #include "lowering/DevicePasses.h"
 #include "lowering/backends/Backends.h"
@@ -43,17 +43,18 @@ struct ChooseBackendsPass
                           << choice[target].refusals.front().condition
                           << ", so " << choice.chosen << " is used";
     if (choice.chosen == "gpu" && layer.getUnits() > kMaxUnitsInRegisters)
-      layer->emitRemark() << "gpu: recurrent weights stay in registers for up to "
-                          << kMaxUnitsInRegisters << " units, found "
-                          << layer.getUnits()
-                          << "; they are in shared memory where they fit";
+      layer->emitRemark()
+          << "gpu: recurrent weights stay in registers for up to "
+          << kMaxUnitsInRegisters << " units, found " << layer.getUnits()
+          << "; they are in shared memory where they fit";
     if (choice.chosen == "cudnn" && target == "cudnn" &&
         areMasksDecidedPerCall(layer))
       layer->emitRemark()
           << "cudnn: takes the calls whose mask is right-padded, "
           << (requireBackend == "cudnn"
                   ? "which is required"
-                  : (chooseBackend(layer, "gpu", {}).chosen + " the others").str());
+                  : (chooseBackend(layer, "gpu", {}).chosen + " the others")
+                        .str());
   }
 
   LogicalResult refuse(RecurrentOpInterface layer,

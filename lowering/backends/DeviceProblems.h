@@ -1,4 +1,4 @@
-//===- DeviceProblems.h - why a machine has no device -------------*- C++ -*-===//
+//===- DeviceProblems.h - why a machine has no device -----------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_BACKENDS_DEVICEPROBLEMS_H
 #define GRU_LOWERING_BACKENDS_DEVICEPROBLEMS_H

@@ -165,9 +165,9 @@ private:
     return select(greater(x, pole), y, notInside);
   }
 
-  /// inside, except that it is `end` where |x| >= bound. `inside` may be anything
-  /// there: that is cheaper than keeping x in bounds, for which all that follows
-  /// would wait. NaN stays inside.
+  /// inside, except that it is `end` where |x| >= bound. `inside` may be
+  /// anything there: that is cheaper than keeping x in bounds, for which all
+  /// that follows would wait. NaN stays inside.
   Value within(Value x, double bound, Value inside, Value end) {
     return select(compare(arith::CmpFPredicate::ULT, abs(x), constant(bound)),
                   inside, end);
@@ -180,8 +180,8 @@ private:
   }
   /// 1 + e^-x for |x| < sigmoidBound; garbage outside, NaN for NaN.
   Value onePlusExpNeg(Value x);
-  /// Below -sigmoidBound e^-x would need the exponent 2^128, and sigmoid is below
-  /// 2^-126; above sigmoidBound its scale would be no float.
+  /// Below -sigmoidBound e^-x would need the exponent 2^128, and sigmoid is
+  /// below 2^-126; above sigmoidBound its scale would be no float.
   static constexpr float sigmoidBound = 0x1.618p+6f;
 
   Type intType;

@@ -1,4 +1,4 @@
-//===- Buffers.cpp - buffers, loops and rows in lowerings ------------------===//
+//===- Buffers.cpp - buffers, loops and rows in lowerings -----------------===//
 
 #include "lowering/common/Buffers.h"
 #include "lowering/common/Activations.h"

@@ -1,4 +1,4 @@
-//===- Buffers.h - buffers, loops and rows in lowerings -----------*- C++ -*-===//
+//===- Buffers.h - buffers, loops and rows in lowerings ---------*- C++ -*-===//
 //
 // Small builders that several lowerings share.
 //
@@ -59,10 +59,11 @@ mlir::Value dropDim(mlir::OpBuilder &b, mlir::Location loc, mlir::Value buffer,
 mlir::Value rowOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value buffer,
                   mlir::ValueRange indices);
 
-/// The operation that fills `buffer` with a number right before `op` adds to it,
-/// where nothing else can tell whether it has: then `op` may start from the
+/// The operation that fills `buffer` with a number right before `op` adds to
+/// it, where nothing else can tell whether it has: then `op` may start from the
 /// number itself. The buffer is an allocation or an argument of a private
-/// function, whose arguments gru-share-kernels keeps apart. Null if there is none.
+/// function, whose arguments gru-share-kernels keeps apart. Null if there is
+/// none.
 mlir::linalg::FillOp findOwnFill(mlir::Operation *op, mlir::Value buffer);
 
 /// Applies a row-wise activation in place to every row (last axis) of a buffer.

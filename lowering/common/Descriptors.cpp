@@ -1,4 +1,4 @@
-//===- Descriptors.cpp - buffers around addresses --------------------------===//
+//===- Descriptors.cpp - buffers around addresses -------------------------===//
 
 #include "lowering/common/Descriptors.h"
 

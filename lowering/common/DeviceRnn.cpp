@@ -1,4 +1,4 @@
-//===- DeviceRnn.cpp - building gru.device_rnn from layers -----------------===//
+//===- DeviceRnn.cpp - building gru.device_rnn from layers ----------------===//
 
 #include "lowering/common/DeviceRnn.h"
 
@@ -38,9 +38,9 @@ DeviceRnnBuilder::DeviceRnnBuilder(llvm::StringRef library,
   numStates = addKind(false, [](GRUOp op) { return op.getState(); });
 }
 
-SmallVector<Value>
-DeviceRnnBuilder::createDestinations(OpBuilder &b, Location loc,
-                                     bool ofBranches) const {
+SmallVector<Value> DeviceRnnBuilder::createDestinations(OpBuilder &b,
+                                                        Location loc,
+                                                        bool ofBranches) const {
   GRUOp first = cells.front().layer;
   SmallVector<Value> destinations;
   for (const DeviceRnnResult &result : results) {
@@ -78,9 +78,8 @@ DeviceRnnBuilder::create(OpBuilder &b, Location loc,
   UnitAttr yes = b.getUnitAttr(), no;
   int64_t directions = bidirectional ? 2 : 1;
   auto op = DeviceRnnOp::create(
-      b, loc, TypeRange(ValueRange(destinations)),
-      b.getStringAttr(library), first.getInput(),
-      weights, initialStates, last.getMask(),
+      b, loc, TypeRange(ValueRange(destinations)), b.getStringAttr(library),
+      first.getInput(), weights, initialStates, last.getMask(),
       destinations.take_front(numSequences),
       destinations.slice(numSequences, numLasts),
       destinations.take_back(numStates),
@@ -118,16 +117,16 @@ Value gru::emitIsRightPadded(OpBuilder &b, Location loc, Value mask,
   OpBuilder inRow = OpBuilder::atBlockBegin(rows.getBody());
   // ok, and whether the step before was true.
   auto steps = scf::ForOp::create(
-      inRow, loc, zero, time, one,
-      ValueRange{rows.getRegionIterArg(0), yes},
+      inRow, loc, zero, time, one, ValueRange{rows.getRegionIterArg(0), yes},
       [&](OpBuilder &b, Location loc, Value t, ValueRange carried) {
         SmallVector<Value> at{rows.getInductionVar(), t};
         if (timeDim == 0)
           std::swap(at[0], at[1]);
         Value step = tensor::ExtractOp::create(b, loc, mask, at);
         Value wrong = arith::XOrIOp::create(
-            b, loc, arith::OrIOp::create(b, loc, carried[1],
-                                         arith::XOrIOp::create(b, loc, step, yes)),
+            b, loc,
+            arith::OrIOp::create(b, loc, carried[1],
+                                 arith::XOrIOp::create(b, loc, step, yes)),
             yes);
         Value ok = arith::AndIOp::create(
             b, loc, carried[0], arith::XOrIOp::create(b, loc, wrong, yes));

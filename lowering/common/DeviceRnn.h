@@ -1,4 +1,4 @@
-//===- DeviceRnn.h - building gru.device_rnn from layers ---------*- C++ -*-===//
+//===- DeviceRnn.h - building gru.device_rnn from layers --------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_COMMON_DEVICERNN_H
 #define GRU_LOWERING_COMMON_DEVICERNN_H
@@ -28,8 +28,8 @@ struct DeviceRnnResult {
 /// use are not computed, except where a kind of result is all or none.
 class DeviceRnnBuilder {
 public:
-  /// `writesWhereRead`: a single backward layer's sequence, in the order of time.
-  /// `required`: no mask may keep the call from running.
+  /// `writesWhereRead`: a single backward layer's sequence, in the order of
+  /// time. `required`: no mask may keep the call from running.
   DeviceRnnBuilder(llvm::StringRef library, llvm::ArrayRef<DeviceRnnCell> cells,
                    bool bidirectional, bool writesWhereRead,
                    bool required = false);

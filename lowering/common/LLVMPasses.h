@@ -1,4 +1,4 @@
-//===- LLVMPasses.h - running passes on LLVM IR -------------------*- C++ -*-===//
+//===- LLVMPasses.h - running passes on LLVM IR -----------------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_COMMON_LLVMPASSES_H
 #define GRU_LOWERING_COMMON_LLVMPASSES_H

@@ -1,4 +1,4 @@
-//===- PackInEachRun.cpp - packs of what is not a weight -------------------===//
+//===- PackInEachRun.cpp - packs of what is not a weight ------------------===//
 
 #include "lowering/common/PackInEachRun.h"
 
@@ -38,8 +38,8 @@ void gru::packInEachRun(PackOp op) {
             b, loc, arith::MulIOp::create(b, loc, block, constant(width)),
             lane);
         // Lanes behind the last unit read it and are zero.
-        Value inside = arith::CmpIOp::create(
-            b, loc, arith::CmpIPredicate::slt, unit, constant(units));
+        Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                             unit, constant(units));
         Value existing =
             arith::MinSIOp::create(b, loc, unit, constant(units - 1));
         Value sourceGate =
@@ -47,8 +47,7 @@ void gru::packInEachRun(PackOp op) {
                 ? arith::AddIOp::create(b, loc, gate, constant(2)).getResult()
                 : gate;
         Value column = arith::AddIOp::create(
-            b, loc,
-            arith::MulIOp::create(b, loc, sourceGate, constant(units)),
+            b, loc, arith::MulIOp::create(b, loc, sourceGate, constant(units)),
             existing);
         auto read = [&](Value row) -> Value {
           SmallVector<Value> at{column};
@@ -56,7 +55,7 @@ void gru::packInEachRun(PackOp op) {
             at.insert(at.begin(), row);
           return tensor::ExtractOp::create(b, loc, op.getSource(), at);
         };
-        Value value = read(isMatrix                          ? loop(1)
+        Value value = read(isMatrix                           ? loop(1)
                            : part == PackPart::recurrent_bias ? constant(1)
                                                               : constant(0));
         Value zero = arith::ConstantOp::create(
@@ -65,8 +64,8 @@ void gru::packInEachRun(PackOp op) {
           // The recurrent bias of z and r, which only occurs in this sum.
           Value summed = arith::CmpIOp::create(
               b, loc, arith::CmpIPredicate::slt, gate, constant(2));
-          Value other = arith::SelectOp::create(b, loc, summed,
-                                                read(constant(1)), zero);
+          Value other =
+              arith::SelectOp::create(b, loc, summed, read(constant(1)), zero);
           value = arith::AddFOp::create(b, loc, value, other);
         }
         value = arith::SelectOp::create(b, loc, inside, value, zero);

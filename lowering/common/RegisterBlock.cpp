@@ -1,4 +1,4 @@
-//===- RegisterBlock.cpp - the register-blocked product --------------------===//
+//===- RegisterBlock.cpp - the register-blocked product -------------------===//
 
 #include "lowering/common/RegisterBlock.h"
 #include "dialect/GRUDialect.h"
@@ -25,7 +25,8 @@ PackedColumns::PackedColumns(Value weight, int64_t vectorBytes)
     element = Float32Type::get(type.getContext());
   int64_t elementBytes = element.getIntOrFloatBitWidth() / 8;
   // A block narrower than a register (a width given by hand) is one vector; one
-  // that is not a multiple is cut into the largest power of two that divides it.
+  // that is not a multiple is cut into the largest power of two that divides
+  // it.
   lanes = std::min(width, vectorBytes / elementBytes);
   while (width % lanes != 0)
     lanes /= 2;
@@ -65,8 +66,8 @@ static Type elementOf(Value buffer) {
   return cast<MemRefType>(buffer.getType()).getElementType();
 }
 
-Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
-                      Value buffer, ValueRange indices) {
+Value gru::loadVector(OpBuilder &b, Location loc, VectorType type, Value buffer,
+                      ValueRange indices) {
   Type element = elementOf(buffer);
   auto stored = cast<VectorType>(withElementType(type, element));
   Value value = vector::LoadOp::create(b, loc, stored, buffer, indices);
@@ -75,8 +76,8 @@ Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
   return arith::ExtFOp::create(b, loc, type, value);
 }
 
-Value gru::loadVector(OpBuilder &b, Location loc, VectorType type,
-                      Value buffer, ValueRange indices, int64_t column) {
+Value gru::loadVector(OpBuilder &b, Location loc, VectorType type, Value buffer,
+                      ValueRange indices, int64_t column) {
   SmallVector<Value> at(indices);
   at.push_back(indexConstant(b, loc, column));
   return loadVector(b, loc, type, buffer, at);
@@ -122,9 +123,9 @@ void gru::storeVector(OpBuilder &b, Location loc, Value value, Value buffer,
                           indices);
 }
 
-/// Asks for the weights of a later k. Several rows take so many instructions for
-/// one k that a processor does not see far enough ahead by itself where weights
-/// come from behind the second-level cache; a single row does.
+/// Asks for the weights of a later k. Several rows take so many instructions
+/// for one k that a processor does not see far enough ahead by itself where
+/// weights come from behind the second-level cache; a single row does.
 static void prefetchWeights(OpBuilder &b, Location loc,
                             const PackedColumns &columns, Value block,
                             Value k) {
@@ -139,12 +140,10 @@ static void prefetchWeights(OpBuilder &b, Location loc,
   Value ahead = plus(b, loc, k, llvm::divideCeil(kAhead, rowBytes));
   for (int64_t byte = 0; byte < rowBytes; byte += kLine) {
     int64_t column = byte / elementBytes;
-    Value gate =
-        indexConstant(b, loc, columns.firstGate + column / perGate);
+    Value gate = indexConstant(b, loc, columns.firstGate + column / perGate);
     memref::PrefetchOp::create(
         b, loc, columns.weight,
-        ValueRange{block, ahead, gate,
-                   indexConstant(b, loc, column % perGate)},
+        ValueRange{block, ahead, gate, indexConstant(b, loc, column % perGate)},
         /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
   }
 }
@@ -160,13 +159,13 @@ static int64_t chooseChains(const PackedColumns &columns, int64_t rows) {
   return llvm::bit_floor(uint64_t(chains));
 }
 
-/// One k: calls `multiply` for each row and each vector of weights. The left side
-/// changes with the gate only if `leftPerGate`.
-static void
-forEachProduct(const PackedColumns &columns, int64_t rows, bool leftPerGate,
-               function_ref<Value(int64_t row, int64_t gate)> left,
-               function_ref<Value(int64_t v)> weight,
-               function_ref<void(int64_t row, int64_t v, Value, Value)> multiply) {
+/// One k: calls `multiply` for each row and each vector of weights. The left
+/// side changes with the gate only if `leftPerGate`.
+static void forEachProduct(
+    const PackedColumns &columns, int64_t rows, bool leftPerGate,
+    function_ref<Value(int64_t row, int64_t gate)> left,
+    function_ref<Value(int64_t v)> weight,
+    function_ref<void(int64_t row, int64_t v, Value, Value)> multiply) {
   auto needsLeft = [&](int64_t v) {
     return v == 0 || (leftPerGate && v % columns.vectorsPerGate() == 0);
   };
@@ -246,13 +245,13 @@ SmallVector<Value> gru::emitProduct(
     }
     chains.resize(numSums * numChains);
     for (; k < columns.inner; ++k)
-      multiplyAll(b, loc, indexConstant(b, loc, k),
-                  MutableArrayRef(chains).slice(k % numChains * numSums,
-                                                numSums));
+      multiplyAll(
+          b, loc, indexConstant(b, loc, k),
+          MutableArrayRef(chains).slice(k % numChains * numSums, numSums));
     for (; numChains > 1; numChains /= 2)
       for (int64_t i = 0; i < numSums * numChains / 2; ++i)
-        chains[i] = arith::AddFOp::create(
-            b, loc, chains[i], chains[i + numSums * numChains / 2]);
+        chains[i] = arith::AddFOp::create(b, loc, chains[i],
+                                          chains[i + numSums * numChains / 2]);
     chains.resize(numSums);
     return chains;
   }
@@ -270,8 +269,8 @@ SmallVector<Value> gru::emitProduct(
   return SmallVector<Value>(loop.getResults());
 }
 
-/// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector of
-/// 4 * `lanes` bytes.
+/// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector
+/// of 4 * `lanes` bytes.
 static Value broadcastBytes(OpBuilder &b, Location loc, int64_t lanes,
                             Value buffer, ValueRange indices, Value k) {
   SmallVector<Value> at(indices);
@@ -296,8 +295,8 @@ static SmallVector<Value> emitIntegerSums(OpBuilder &b, Location loc,
   auto integers = VectorType::get({columns.lanes}, b.getI32Type());
   auto weight = [&](OpBuilder &b, Location loc, Value row, int64_t v) -> Value {
     Value gate = indexConstant(b, loc, v / columns.vectorsPerGate());
-    Value column = indexConstant(b, loc, v % columns.vectorsPerGate() * 4 *
-                                             columns.lanes);
+    Value column =
+        indexConstant(b, loc, v % columns.vectorsPerGate() * 4 * columns.lanes);
     return vector::LoadOp::create(b, loc, bytes, columns.weight,
                                   ValueRange{block, row, gate, column});
   };
@@ -334,10 +333,11 @@ static SmallVector<Value> emitIntegerSums(OpBuilder &b, Location loc,
   return SmallVector<Value>(loop.getResults());
 }
 
-SmallVector<Value>
-gru::emitByteProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
-                     Value kernelScale, Value block, const QuantizedRows &rows,
-                     ArrayRef<Value> others) {
+SmallVector<Value> gru::emitByteProduct(OpBuilder &b, Location loc,
+                                        const PackedColumns &columns,
+                                        Value kernelScale, Value block,
+                                        const QuantizedRows &rows,
+                                        ArrayRef<Value> others) {
   SmallVector<Value> sums = emitIntegerSums(b, loc, columns, block, rows);
   SmallVector<Value> result(sums.size());
   SmallVector<Value> rowScales;
@@ -348,13 +348,12 @@ gru::emitByteProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
   }
   for (int64_t gate = 0; gate < columns.gates; ++gate)
     for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-      Value scale = loadVector(b, loc, columns.vector, kernelScale,
-                               {block, indexConstant(b, loc, gate)},
-                               v * columns.lanes);
+      Value scale =
+          loadVector(b, loc, columns.vector, kernelScale,
+                     {block, indexConstant(b, loc, gate)}, v * columns.lanes);
       for (size_t row = 0; row < rows.indices.size(); ++row) {
         int64_t at = columns.position(row, gate, v);
-        Value sum =
-            arith::SIToFPOp::create(b, loc, columns.vector, sums[at]);
+        Value sum = arith::SIToFPOp::create(b, loc, columns.vector, sums[at]);
         Value both = arith::MulFOp::create(b, loc, scale, rowScales[row]);
         result[at] = vector::FMAOp::create(b, loc, sum, both, others[at]);
       }
@@ -470,8 +469,7 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
         b, loc, DenseElementsAttr::get(lanesType, ArrayRef<int32_t>(numbers)));
     Value end = indexConstant(b, loc, columns);
     Value rest = arith::IndexCastOp::create(
-        b, loc, b.getI32Type(),
-        arith::SubIOp::create(b, loc, end, at.back()));
+        b, loc, b.getI32Type(), arith::SubIOp::create(b, loc, end, at.back()));
     mask = arith::CmpIOp::create(
         b, loc, arith::CmpIPredicate::slt, lane,
         vector::BroadcastOp::create(b, loc, lanesType, rest));

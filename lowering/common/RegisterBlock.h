@@ -1,4 +1,4 @@
-//===- RegisterBlock.h - the register-blocked product -------------*- C++ -*-===//
+//===- RegisterBlock.h - the register-blocked product -----------*- C++ -*-===//
 //
 // A block of rows times a block of columns whose sums stay in registers while
 // one loop runs over the inner dimension. Steps and dense products share it.
@@ -22,9 +22,10 @@ struct PackedColumns {
   /// Of bytes, `inner` counts the rows of four of gru.quantized_pack.
   int64_t inner, gates, width, lanes;
   int64_t firstGate = 0; ///< Of the weight's gates, where some are left out.
-  /// Whether the sums of an only row may be made of several chains of additions.
-  /// How many depends on the width, which depends on the number of threads, as the
-  /// bits of a result must not: so only where work is too little for several.
+  /// Whether the sums of an only row may be made of several chains of
+  /// additions. How many depends on the width, which depends on the number of
+  /// threads, as the bits of a result must not: so only where work is too
+  /// little for several.
   bool inChains = false;
   mlir::VectorType vector;
 
@@ -45,46 +46,44 @@ struct PackedColumns {
 /// left gives a vector of equal lanes. The sum runs over ascending k, one fused
 /// multiply-add each, whatever the blocking; but see PackedColumns::inChains.
 /// Without `leftPerGate` the left side is asked for gate 0 only, for all gates.
-llvm::SmallVector<mlir::Value>
-emitProduct(mlir::OpBuilder &b, mlir::Location loc,
-            const PackedColumns &columns, mlir::Value block, int64_t rows,
-            llvm::ArrayRef<mlir::Value> accumulators, bool leftPerGate,
-            llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                           int64_t row, int64_t gate,
-                                           mlir::Value k)>
-                left);
+llvm::SmallVector<mlir::Value> emitProduct(
+    mlir::OpBuilder &b, mlir::Location loc, const PackedColumns &columns,
+    mlir::Value block, int64_t rows, llvm::ArrayRef<mlir::Value> accumulators,
+    bool leftPerGate,
+    llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
+                                   int64_t row, int64_t gate, mlir::Value k)>
+        left);
 
-/// Rows as gru.quantize_rows makes them: `bytes` [..., P] and `scale` [...], and the
-/// leading indices of each row of a block.
+/// Rows as gru.quantize_rows makes them: `bytes` [..., P] and `scale` [...],
+/// and the leading indices of each row of a block.
 struct QuantizedRows {
   mlir::Value bytes, scale;
   llvm::ArrayRef<llvm::SmallVector<mlir::Value>> indices;
 };
 
-/// others[r, g, v] + row scale * kernel_scale[block, g, v] * the product of the bytes
-/// of row r with block `block`, whose sums are exact.
+/// others[r, g, v] + row scale * kernel_scale[block, g, v] * the product of the
+/// bytes of row r with block `block`, whose sums are exact.
 llvm::SmallVector<mlir::Value>
 emitByteProduct(mlir::OpBuilder &b, mlir::Location loc,
                 const PackedColumns &columns, mlir::Value kernelScale,
                 mlir::Value block, const QuantizedRows &rows,
                 llvm::ArrayRef<mlir::Value> others);
 
-/// chooseParts for an operation that may be inside of what threads share already,
-/// where it runs on one of them.
+/// chooseParts for an operation that may be inside of what threads share
+/// already, where it runs on one of them.
 int64_t choosePartsOf(mlir::Operation *op, const TargetDescription &target,
                       int64_t blocks, int64_t products);
 
 /// Loops over the blocks of columns. With several `parts` these are the
 /// iterations of an scf.parallel, each with neighbouring blocks, which
 /// gru-distribute gives to threads; it is told of the `products`, the
-/// multiplications of all of them. `turn`, an i1 or null, says that each part is
-/// walked backwards.
-void forColumnBlocks(
-    mlir::OpBuilder &b, mlir::Location loc, int64_t numBlocks, int64_t parts,
-    int64_t products, mlir::Value turn,
-    llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
-                            mlir::Value block)>
-        body);
+/// multiplications of all of them. `turn`, an i1 or null, says that each part
+/// is walked backwards.
+void forColumnBlocks(mlir::OpBuilder &b, mlir::Location loc, int64_t numBlocks,
+                     int64_t parts, int64_t products, mlir::Value turn,
+                     llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
+                                             mlir::Value block)>
+                         body);
 
 /// Loops over [0, size) in blocks of `rows` rows, and over what is left in
 /// smaller ones. `staticSize` is negative where the size is dynamic.
@@ -114,8 +113,8 @@ mlir::Value loadVector(mlir::OpBuilder &b, mlir::Location loc,
                        mlir::VectorType type, mlir::Value buffer,
                        mlir::ValueRange indices, int64_t column);
 
-/// As loadVector, for `count` columns of which the last may be the buffer's last:
-/// what is behind them is not read, and is zero.
+/// As loadVector, for `count` columns of which the last may be the buffer's
+/// last: what is behind them is not read, and is zero.
 mlir::Value loadColumns(mlir::OpBuilder &b, mlir::Location loc,
                         mlir::VectorType type, mlir::Value buffer,
                         mlir::ValueRange indices, int64_t count);

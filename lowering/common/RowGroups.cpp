@@ -8,8 +8,7 @@ using namespace gru;
 int64_t gru::getRowsPerGroup(const PackedColumns &columns,
                              int64_t vectorBytes) {
   auto type = cast<MemRefType>(columns.weight.getType());
-  int64_t bytes =
-      columns.lanes * columns.vector.getElementTypeBitWidth() / 8;
+  int64_t bytes = columns.lanes * columns.vector.getElementTypeBitWidth() / 8;
   if (type.getDimSize(0) > 1 || columns.vectorsPerGate() > 1)
     return 1;
   return std::max<int64_t>(1, vectorBytes / bytes);
@@ -68,11 +67,11 @@ SmallVector<Value> gru::emitGroupedProduct(
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         weights.push_back(repeatRows(
             b, loc,
-            loadVector(b, loc, columns.vector, columns.weight,
-                       ValueRange{zero, plus(b, loc, k, i),
-                                  indexConstant(b, loc,
-                                                columns.firstGate + gate)},
-                       0),
+            loadVector(
+                b, loc, columns.vector, columns.weight,
+                ValueRange{zero, plus(b, loc, k, i),
+                           indexConstant(b, loc, columns.firstGate + gate)},
+                0),
             rows));
       for (int64_t group = 0; group < groups; ++group) {
         Value factor;

@@ -1,7 +1,7 @@
-//===- RowGroups.h - narrow products whose rows share registers -*- C++ -*-===//
+//===- RowGroups.h - narrow products whose rows share registers -----------===//
 //
-// A block of 4 or 8 columns fills a quarter or half of a register. So a register
-// holds as many rows of it as fit, one behind the other: a group.
+// A block of 4 or 8 columns fills a quarter or half of a register. So a
+// register holds as many rows of it as fit, one behind the other: a group.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,9 +27,10 @@ mlir::Value joinRows(mlir::OpBuilder &b, mlir::Location loc,
                      llvm::ArrayRef<mlir::Value> rows);
 
 /// emitProduct for `groups` groups of `rows` rows: accumulator g * gates + gate
-/// is a group. `left` gives the group g of columns k up to k + count, as many as
-/// a row's part of the group has lanes or fewer; what its other lanes hold is not
-/// looked at. It is asked per gate with `leftPerGate`, else for gate 0 only.
+/// is a group. `left` gives the group g of columns k up to k + count, as many
+/// as a row's part of the group has lanes or fewer; what its other lanes hold
+/// is not looked at. It is asked per gate with `leftPerGate`, else for gate 0
+/// only.
 llvm::SmallVector<mlir::Value> emitGroupedProduct(
     mlir::OpBuilder &b, mlir::Location loc, const PackedColumns &columns,
     int64_t rows, int64_t groups, llvm::ArrayRef<mlir::Value> accumulators,

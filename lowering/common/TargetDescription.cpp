@@ -1,4 +1,4 @@
-//===- TargetDescription.cpp - what the cost model knows of a CPU ----------===//
+//===- TargetDescription.cpp - what the cost model knows of a CPU ---------===//
 
 #include "lowering/common/TargetDescription.h"
 
@@ -32,22 +32,23 @@ TargetDescription TargetDescription::fromFeatures(llvm::StringRef arch,
 }
 
 Blocking gru::chooseBlocking(const TargetDescription &target,
-                             int64_t elementBytes, int64_t gates,
-                             int64_t units, int64_t batch) {
+                             int64_t elementBytes, int64_t gates, int64_t units,
+                             int64_t batch) {
   // Half types are computed in f32.
   int64_t lanes = target.getLanes(std::max<int64_t>(elementBytes, 4));
   // Panels are multiples of 64 bytes whatever the vector, so that artefacts for
   // several widths can share one blob of weights.
   int64_t panel = std::max<int64_t>(lanes, 64 / elementBytes);
   bool manyRows = batch < 0 || batch >= 4;
-  // Rows of a few units share registers instead of padding one each. Not of half
-  // types: LLVM takes masked stores of so few of them apart through library calls.
+  // Rows of a few units share registers instead of padding one each. Not of
+  // half types: LLVM takes masked stores of so few of them apart through
+  // library calls.
   if (units < panel && elementBytes >= 4)
     panel = std::max<int64_t>(4, llvm::bit_ceil(uint64_t(units)));
   // A quarter of the registers stays for weights, broadcasts and constants.
   int64_t accumulators = target.registers * 3 / 4;
-  int64_t largest = std::max<int64_t>(
-      panel, accumulators / 2 / gates * lanes / panel * panel);
+  int64_t largest = std::max<int64_t>(panel, accumulators / 2 / gates * lanes /
+                                                 panel * panel);
   // One row alone: wide blocks keep enough independent sums in flight. Several
   // rows bring that by themselves and want narrow blocks, so that the weights
   // of a block stay near while all rows pass by.
@@ -78,8 +79,8 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
 }
 
 bool gru::isWorthSharing(int64_t products) {
-  // Two microseconds of one core. Threads meet in a tenth of that, but begin and
-  // end a run in a quarter.
+  // Two microseconds of one core. Threads meet in a tenth of that, but begin
+  // and end a run in a quarter.
   return products >= 60'000;
 }
 

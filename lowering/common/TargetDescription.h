@@ -1,4 +1,4 @@
-//===- TargetDescription.h - what the cost model knows of a CPU ---*- C++ -*-===//
+//===- TargetDescription.h - what the cost model knows of a CPU -----------===//
 //
 // Blocks are chosen from a vector width and a number of registers, which follow
 // from LLVM's feature string.
@@ -52,9 +52,9 @@ constexpr int64_t kUsualTimesteps = 16;
 /// together.
 bool isWorthSharing(int64_t products);
 
-/// Into how many parts an operation of `blocks` blocks of columns is cut for the
-/// target's threads, which have come together already; 1 where it is not worth
-/// sharing. `products` are the multiplications of all blocks.
+/// Into how many parts an operation of `blocks` blocks of columns is cut for
+/// the target's threads, which have come together already; 1 where it is not
+/// worth sharing. `products` are the multiplications of all blocks.
 int64_t chooseParts(const TargetDescription &target, int64_t blocks,
                     int64_t products);
 

@@ -1,4 +1,4 @@
-//===- ConvertLayersToSequence.cpp - layers to pack, project, recur --------===//
+//===- ConvertLayersToSequence.cpp - layers to pack, project, recur -------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -51,9 +51,8 @@ Value zeros(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> sizes,
 
 Value pack(OpBuilder &b, Location loc, Value source, PackPart part,
            int64_t gates, int64_t width) {
-  return PackOp::create(
-      b, loc, source, PackPartAttr::get(b.getContext(), part),
-      b.getI64IntegerAttr(gates), b.getI64IntegerAttr(width));
+  return PackOp::create(b, loc, source, PackPartAttr::get(b.getContext(), part),
+                        b.getI64IntegerAttr(gates), b.getI64IntegerAttr(width));
 }
 
 ActAttr linearAct(OpBuilder &b) {
@@ -112,8 +111,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     auto index = [&](int64_t n) -> OpFoldResult {
       return rewriter.getIndexAttr(n);
     };
-    OpFoldResult batch = tensor::getMixedSize(rewriter, loc, op.getInput(),
-                                              op.getBatchDim());
+    OpFoldResult batch =
+        tensor::getMixedSize(rewriter, loc, op.getInput(), op.getBatchDim());
     OpFoldResult time =
         tensor::getMixedSize(rewriter, loc, op.getInput(), op.getTimeDim());
 
@@ -141,7 +140,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     auto project = [&](Value x, Value kernel, Value bias, Value init) -> Value {
       return PackedDenseOp::create(
                  rewriter, loc, TypeRange{init.getType()}, x, kernel, bias,
-                 /*row_scale=*/Value(), /*kernel_scale=*/Value(), init, linearAct(rewriter), op.getTimeMajorAttr(),
+                 /*row_scale=*/Value(), /*kernel_scale=*/Value(), init,
+                 linearAct(rewriter), op.getTimeMajorAttr(),
                  rewriter.getI64IntegerAttr(
                      projectionRows(element, inputWidth)))
           .getResult();
@@ -150,16 +150,16 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     if (!op.getDropoutMask()) {
       projection = project(op.getInput(), kernel, bias, init);
     } else if (op.getImplementation() == 2) {
-      projection = project(multiplyByMask(rewriter, loc, op, 0), kernel, bias,
-                           init);
+      projection =
+          project(multiplyByMask(rewriter, loc, op, 0), kernel, bias, init);
     } else {
       // A mask per gate means an input per gate, so there are three.
       for (int64_t gate = 0; gate < 3; ++gate) {
-        Value part = project(
-            multiplyByMask(rewriter, loc, op, gate),
-            sliceGate(rewriter, loc, kernel, gate),
-            bias ? sliceGate(rewriter, loc, bias, gate) : Value(),
-            sliceGate(rewriter, loc, projection, gate));
+        Value part =
+            project(multiplyByMask(rewriter, loc, op, gate),
+                    sliceGate(rewriter, loc, kernel, gate),
+                    bias ? sliceGate(rewriter, loc, bias, gate) : Value(),
+                    sliceGate(rewriter, loc, projection, gate));
         SmallVector<OpFoldResult> sizes =
             tensor::getMixedSizes(rewriter, loc, part);
         SmallVector<OpFoldResult> offsets(5, index(0)), strides(5, index(1));
@@ -209,8 +209,8 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     }
     // Only masks make the last output differ from the last state.
     if (masked && !op.getLast().use_empty())
-      inits.push_back(last = emptyTensor(rewriter, loc, {batch, index(units)},
-                                         element));
+      inits.push_back(
+          last = emptyTensor(rewriter, loc, {batch, index(units)}, element));
     SmallVector<Type> types;
     for (Value value : inits)
       types.push_back(value.getType());
@@ -272,26 +272,25 @@ struct DenseToPacked : OpRewritePattern<DenseOp> {
                                [](int64_t size) { return size == 1; });
     Blocking blocking =
         choose(type.getElementType(), 1, columns, oneRow ? 1 : -1);
-    Value kernel = pack(rewriter, loc, op.getKernel(), PackPart::all, 1,
-                        blocking.width);
+    Value kernel =
+        pack(rewriter, loc, op.getKernel(), PackPart::all, 1, blocking.width);
     Value bias;
     if (op.getBias())
-      bias = pack(rewriter, loc, op.getBias(), PackPart::all, 1,
-                  blocking.width);
+      bias =
+          pack(rewriter, loc, op.getBias(), PackPart::all, 1, blocking.width);
     SmallVector<OpFoldResult> sizes =
         tensor::getMixedSizes(rewriter, loc, op.getInput());
     sizes.back() = rewriter.getIndexAttr(columns);
     Value init = emptyTensor(rewriter, loc, sizes, type.getElementType());
     ActAttr activation = op.getActivation();
     bool rowwise = activation.isRowwise();
-    Value result =
-        PackedDenseOp::create(rewriter, loc, TypeRange{type}, op.getInput(),
-                              kernel, bias, /*row_scale=*/Value(),
-                              /*kernel_scale=*/Value(), init,
-                              rowwise ? linearAct(rewriter) : activation,
-                              UnitAttr(),
-                              rewriter.getI64IntegerAttr(blocking.rows))
-            .getResult();
+    Value result = PackedDenseOp::create(
+                       rewriter, loc, TypeRange{type}, op.getInput(), kernel,
+                       bias, /*row_scale=*/Value(),
+                       /*kernel_scale=*/Value(), init,
+                       rowwise ? linearAct(rewriter) : activation, UnitAttr(),
+                       rewriter.getI64IntegerAttr(blocking.rows))
+                       .getResult();
     if (rowwise)
       result = ActivationOp::create(rewriter, loc, type, result, activation);
     rewriter.replaceOp(op, result);

@@ -1,4 +1,4 @@
-//===- FuseProjection.cpp - moves input projections into the steps ---------===//
+//===- FuseProjection.cpp - moves input projections into the steps --------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -32,11 +32,12 @@ struct FuseProjectionPass
     if (!op.getProjection() || !op.getProjection().hasOneUse())
       return {};
     auto projection = op.getProjection().getDefiningOp<PackedDenseOp>();
-    bool fits = projection && !projection.isQuantized() &&
-                projection.getActivation().getKind() == ActivationKind::linear &&
-                projection.getTimeMajor() == op.getTimeMajor() &&
-                projection.getKernelType().getDimSize(3) == op.getWidth() &&
-                !ShapedType::isDynamic(projection.getKernelType().getDimSize(1));
+    bool fits =
+        projection && !projection.isQuantized() &&
+        projection.getActivation().getKind() == ActivationKind::linear &&
+        projection.getTimeMajor() == op.getTimeMajor() &&
+        projection.getKernelType().getDimSize(3) == op.getWidth() &&
+        !ShapedType::isDynamic(projection.getKernelType().getDimSize(1));
     return fits ? projection : PackedDenseOp();
   }
 

@@ -1,12 +1,13 @@
-//===- LinalgToVector.cpp - structured loops as vector code ----------------===//
+//===- LinalgToVector.cpp - structured loops as vector code ---------------===//
 //
 // Convolutions, normalisations, attention and elementwise layers reach the cpu
 // target as linalg operations. Each is a nest of loops; here one loop becomes
 // the lanes of vectors:
 //
 //   * a parallel loop along which the results are contiguous. A reduction keeps
-//     its sums in registers, several rows of another parallel loop at once where
-//     these rows share a vector that is loaded (the filters of a convolution).
+//     its sums in registers, several rows of another parallel loop at once
+//     where these rows share a vector that is loaded (the filters of a
+//     convolution).
 //   * else a reduction loop along which the inputs are contiguous. Each lane
 //     has a part of the sum; in the end the parts are added in a tree.
 //
@@ -203,7 +204,9 @@ private:
     for (auto [number, size] : llvm::enumerate(sizes)) {
       if (size == 1)
         continue;
-      Loop loop{size, Value(), types[number] == utils::IteratorType::reduction,
+      Loop loop{size,
+                Value(),
+                types[number] == utils::IteratorType::reduction,
                 {unsigned(number)}};
       if (!loops.empty() && canMerge(loops.back(), loop)) {
         loop.size *= loops.back().size;
@@ -351,8 +354,8 @@ private:
       }
       Value operand;
       unsigned dim = 0;
-      [[maybe_unused]] LogicalResult found = op.mapIterationSpaceDimToOperandDim(
-          loop.number.back(), operand, dim);
+      [[maybe_unused]] LogicalResult found =
+          op.mapIterationSpaceDimToOperandDim(loop.number.back(), operand, dim);
       assert(succeeded(found) && "a loop runs along some operand's dimension");
       loop.sizeValue = sizeOf(b, loc, operand, dim);
     }
@@ -400,8 +403,8 @@ private:
           continue;
         Value step = by;
         if (factor != 1)
-          step = arith::MulIOp::create(b, loc, by,
-                                       indexConstant(b, loc, factor));
+          step =
+              arith::MulIOp::create(b, loc, by, indexConstant(b, loc, factor));
         index.value = index.value
                           ? arith::AddIOp::create(b, loc, index.value, step)
                           : step;
@@ -428,8 +431,8 @@ private:
     return plus(b, loc, value, by);
   }
 
-  using LoopBody = function_ref<SmallVector<Value>(OpBuilder &, Position &,
-                                                   ValueRange)>;
+  using LoopBody =
+      function_ref<SmallVector<Value>(OpBuilder &, Position &, ValueRange)>;
 
   /// Whole loops one inside the other, which carry values.
   SmallVector<Value> emitLoops(OpBuilder &b, ArrayRef<unsigned> nest,
@@ -469,19 +472,19 @@ private:
     Value size = loops[lane].sizeValue;
     auto loop = [&](Value from, Value to, int64_t step,
                     ArrayRef<int64_t> widths) {
-      scf::ForOp::create(
-          b, loc, from, to, indexConstant(b, loc, step), ValueRange{},
-          [&](OpBuilder &b, Location loc, Value i, ValueRange) {
-            Position here = position;
-            advance(b, here, lane, i);
-            emitBlock(b, here, numRows, widths);
-            scf::YieldOp::create(b, loc);
-          });
+      scf::ForOp::create(b, loc, from, to, indexConstant(b, loc, step),
+                         ValueRange{},
+                         [&](OpBuilder &b, Location loc, Value i, ValueRange) {
+                           Position here = position;
+                           advance(b, here, lane, i);
+                           emitBlock(b, here, numRows, widths);
+                           scf::YieldOp::create(b, loc);
+                         });
     };
     Value zero = indexConstant(b, loc, 0);
     if (ShapedType::isDynamic(loops[lane].size)) {
-      Value rest = arith::RemUIOp::create(b, loc, size,
-                                          indexConstant(b, loc, lanes));
+      Value rest =
+          arith::RemUIOp::create(b, loc, size, indexConstant(b, loc, lanes));
       Value whole = arith::SubIOp::create(b, loc, size, rest);
       loop(zero, whole, lanes, lanes);
       return loop(whole, size, 1, int64_t(1));
@@ -546,9 +549,8 @@ private:
             SmallVector<Value> next;
             forEachVector([&](int64_t r, size_t v) {
               ValueRange mine = sums.slice(next.size(), numOutputs);
-              llvm::append_range(
-                  next, emitBody(b, at(position, r, v), r, v, widths[v], mine,
-                                 loaded));
+              llvm::append_range(next, emitBody(b, at(position, r, v), r, v,
+                                                widths[v], mine, loaded));
             });
             return next;
           });
@@ -574,8 +576,8 @@ private:
     int64_t width = lanes;
     if (!ShapedType::isDynamic(size) && size < lanes)
       width = int64_t(llvm::PowerOf2Ceil(uint64_t(size)));
-    Value neutral = arith::ConstantOp::create(
-        b, loc, *arith::getNeutralElement(combiner));
+    Value neutral =
+        arith::ConstantOp::create(b, loc, *arith::getNeutralElement(combiner));
     Value sums = vectorOf(b, neutral, width);
     auto add = [&](OpBuilder &b, const Position &here, int64_t count,
                    Value sums) -> Value {
@@ -585,7 +587,8 @@ private:
       // The first lanes only.
       SmallVector<int64_t> some = llvm::to_vector(llvm::seq<int64_t>(0, count));
       Value part = vector::ShuffleOp::create(b, loc, sums, sums, some);
-      part = vectorOf(b, emitBody(b, here, 0, 0, count, part, loaded)[0], count);
+      part =
+          vectorOf(b, emitBody(b, here, 0, 0, count, part, loaded)[0], count);
       for (int64_t i = 0; i < count; ++i) {
         Value one = vector::ExtractOp::create(b, loc, part, i);
         sums = vector::InsertOp::create(b, loc, one, sums, i);
@@ -609,10 +612,10 @@ private:
           Value sums = carried[0];
           Value zero = indexConstant(b, loc, 0);
           if (ShapedType::isDynamic(size)) {
-            Value rest = arith::RemUIOp::create(
-                b, loc, loops[lane].sizeValue, indexConstant(b, loc, width));
-            Value whole = arith::SubIOp::create(b, loc, loops[lane].sizeValue,
-                                                rest);
+            Value rest = arith::RemUIOp::create(b, loc, loops[lane].sizeValue,
+                                                indexConstant(b, loc, width));
+            Value whole =
+                arith::SubIOp::create(b, loc, loops[lane].sizeValue, rest);
             sums = loop(b, position, zero, whole, width, sums);
             sums = loop(b, position, whole, loops[lane].sizeValue, 1, sums);
             return SmallVector<Value>{sums};
@@ -662,9 +665,8 @@ private:
                                unsigned operand) {
     SmallVector<Value> result;
     for (const Position::Index &index : position.indices[operand])
-      result.push_back(index.value
-                           ? plus(b, loc, index.value, index.constant)
-                           : indexConstant(b, loc, index.constant));
+      result.push_back(index.value ? plus(b, loc, index.value, index.constant)
+                                   : indexConstant(b, loc, index.constant));
     return result;
   }
 
@@ -718,8 +720,7 @@ private:
     }
     SmallVector<Value> elements;
     for (int64_t i = 0; i < width; ++i)
-      elements.push_back(
-          memref::LoadOp::create(b, loc, access.value, next(i)));
+      elements.push_back(memref::LoadOp::create(b, loc, access.value, next(i)));
     return vector::FromElementsOp::create(b, loc, type, elements);
   }
 
@@ -743,9 +744,9 @@ private:
   }
 
   /// The values that the body yields. What is one for all lanes stays a scalar.
-  SmallVector<Value> emitBody(OpBuilder &b, const Position &position,
-                              int64_t r, int64_t v, int64_t width,
-                              ValueRange sums, Loaded &loaded) {
+  SmallVector<Value> emitBody(OpBuilder &b, const Position &position, int64_t r,
+                              int64_t v, int64_t width, ValueRange sums,
+                              Loaded &loaded) {
     IRMapping map;
     unsigned firstOutput = op.getNumDpsInputs();
     for (BlockArgument argument : body->getArguments()) {
@@ -809,8 +810,7 @@ private:
   Value emitFma(OpBuilder &b, Operation &each, IRMapping &map, int64_t width,
                 Loaded &loaded) {
     auto add = dyn_cast<arith::AddFOp>(each);
-    if (!add || !hasReductions() ||
-        add.getType().getIntOrFloatBitWidth() < 32)
+    if (!add || !hasReductions() || add.getType().getIntOrFloatBitWidth() < 32)
       return {};
     for (bool swapped : {false, true}) {
       Value sum = swapped ? add.getRhs() : add.getLhs();

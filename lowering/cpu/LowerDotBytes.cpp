@@ -72,8 +72,8 @@ private:
     auto vector = cast<VectorType>(type);
     return arith::ConstantOp::create(
         b, loc,
-        DenseElementsAttr::get(vector,
-                               b.getIntegerAttr(vector.getElementType(), value)));
+        DenseElementsAttr::get(
+            vector, b.getIntegerAttr(vector.getElementType(), value)));
   }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value shiftLeft(Value x, int64_t by) {
@@ -92,15 +92,15 @@ private:
     return vector::BitCastOp::create(b, loc, type, x);
   }
 
-  /// An instruction adds products of neighbours of 16 bits; those of the even and
-  /// those of the odd bytes are one sum together.
+  /// An instruction adds products of neighbours of 16 bits; those of the even
+  /// and those of the odd bytes are one sum together.
   Value emitPairs(StringRef name) {
     auto halves =
         VectorType::get({2 * sums.getNumElements()}, b.getIntegerType(16));
     Value left = bitcast(op.getLeft(), halves);
     Value right = bitcast(op.getRight(), halves);
-    Value even = call(name, {mask(left, 0xff),
-                             shiftRight(shiftLeft(right, 8), 8, true)});
+    Value even = call(
+        name, {mask(left, 0xff), shiftRight(shiftLeft(right, 8), 8, true)});
     Value odd =
         call(name, {shiftRight(left, 8, false), shiftRight(right, 8, true)});
     return add(add(op.getAcc(), even), odd);

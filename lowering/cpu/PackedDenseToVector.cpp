@@ -1,4 +1,4 @@
-//===- PackedDenseToVector.cpp - packed products as vector code ------------===//
+//===- PackedDenseToVector.cpp - packed products as vector code -----------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -32,9 +32,9 @@ public:
     rows = op.getRows().value_or(4);
     blockedDim = chooseBlockedDim(input, leading);
     forColumnBlocks(
-        b, loc, numBlocks, choosePartsOf(op, target, numBlocks, countProducts()),
-        countProducts(), /*turn=*/Value(),
-        [&](OpBuilder &b, Location loc, Value block) {
+        b, loc, numBlocks,
+        choosePartsOf(op, target, numBlocks, countProducts()), countProducts(),
+        /*turn=*/Value(), [&](OpBuilder &b, Location loc, Value block) {
           SmallVector<Value> sizes;
           for (int64_t dim = 0; dim < leading; ++dim)
             if (dim != blockedDim)
@@ -110,11 +110,11 @@ private:
                                ValueRange{block, indexConstant(b, loc, gate)},
                                v * columns.lanes)
                   : floatConstant(b, loc, columns.vector, 0));
-    sums = columns.isBytes()
-               ? emitByteProduct(b, loc, columns, op.getKernelScale(), block,
-                                 {op.getInput(), op.getRowScale(), indices},
-                                 sums)
-               : addProduct(b, loc, block, indices, sums);
+    sums =
+        columns.isBytes()
+            ? emitByteProduct(b, loc, columns, op.getKernelScale(), block,
+                              {op.getInput(), op.getRowScale(), indices}, sums)
+            : addProduct(b, loc, block, indices, sums);
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
     for (int64_t row = 0; row < count; ++row)

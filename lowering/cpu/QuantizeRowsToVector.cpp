@@ -1,4 +1,4 @@
-//===- QuantizeRowsToVector.cpp - rows as bytes ----------------------------===//
+//===- QuantizeRowsToVector.cpp - rows as bytes ---------------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -42,13 +42,14 @@ public:
     if (shape.size() == 2)
       parts = choosePartsOf(op, target, shape[0], products);
     if (parts > 1)
-      forColumnBlocks(b, loc, shape[0], parts, products, /*turn=*/Value(),
-                      [&](OpBuilder &b, Location loc, Value row) {
-                        emitRow(b, loc, row);
-                      });
+      forColumnBlocks(
+          b, loc, shape[0], parts, products, /*turn=*/Value(),
+          [&](OpBuilder &b, Location loc, Value row) { emitRow(b, loc, row); });
     else
-      forEachIndex(b, loc, sizes, [&](OpBuilder &b, Location loc,
-                                      ValueRange row) { emitRow(b, loc, row); });
+      forEachIndex(b, loc, sizes,
+                   [&](OpBuilder &b, Location loc, ValueRange row) {
+                     emitRow(b, loc, row);
+                   });
     op.erase();
   }
 
@@ -60,8 +61,8 @@ private:
   }
 
   Value integer(OpBuilder &b, Location loc, int32_t value) {
-    return arith::ConstantOp::create(
-        b, loc, DenseElementsAttr::get(integers, value));
+    return arith::ConstantOp::create(b, loc,
+                                     DenseElementsAttr::get(integers, value));
   }
 
   /// body(b, loc, column, number of columns, carried) for each vector of a row.
@@ -79,14 +80,15 @@ private:
           [&](OpBuilder &b, Location loc, Value column, ValueRange values) {
             Value next = body(b, loc, column, lanes,
                               values.empty() ? Value() : values[0]);
-            scf::YieldOp::create(b, loc, next ? ValueRange{next} : ValueRange{});
+            scf::YieldOp::create(b, loc,
+                                 next ? ValueRange{next} : ValueRange{});
           });
       if (carried)
         carried = loop.getResult(0);
     }
     if (whole != columns)
-      carried = body(b, loc, indexConstant(b, loc, whole), columns - whole,
-                     carried);
+      carried =
+          body(b, loc, indexConstant(b, loc, whole), columns - whole, carried);
     return carried;
   }
 
@@ -99,14 +101,15 @@ private:
 
   void emitRow(OpBuilder &b, Location loc, ValueRange row) {
     Value magnitude = integer(b, loc, 0x7fffffff);
-    Value largest = forVectors(
-        b, loc, integer(b, loc, 0),
-        [&](OpBuilder &b, Location loc, Value column, int64_t count,
-            Value so) -> Value {
-          Value bits = bitcast(b, loc, integers, load(b, loc, row, column, count));
-          bits = arith::AndIOp::create(b, loc, bits, magnitude);
-          return arith::MaxSIOp::create(b, loc, so, bits);
-        });
+    Value largest =
+        forVectors(b, loc, integer(b, loc, 0),
+                   [&](OpBuilder &b, Location loc, Value column, int64_t count,
+                       Value so) -> Value {
+                     Value bits = bitcast(b, loc, integers,
+                                          load(b, loc, row, column, count));
+                     bits = arith::AndIOp::create(b, loc, bits, magnitude);
+                     return arith::MaxSIOp::create(b, loc, so, bits);
+                   });
     Value bits = vector::ReductionOp::create(
         b, loc, vector::CombiningKind::MAXSI, largest);
     Type f32 = b.getF32Type();
@@ -149,7 +152,8 @@ private:
 struct ConvertQuantizeRowsToVectorPass
     : gru::impl::ConvertQuantizeRowsToVectorPassBase<
           ConvertQuantizeRowsToVectorPass> {
-  using ConvertQuantizeRowsToVectorPassBase::ConvertQuantizeRowsToVectorPassBase;
+  using ConvertQuantizeRowsToVectorPassBase::
+      ConvertQuantizeRowsToVectorPassBase;
 
   void runOnOperation() override {
     SmallVector<QuantizeRowsOp> ops;

@@ -1,4 +1,4 @@
-//===- RecurToLoops.cpp - the loop over timesteps --------------------------===//
+//===- RecurToLoops.cpp - the loop over timesteps -------------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -33,14 +33,14 @@ public:
     element = op.getElementType();
 
     // With reset_after a step reads the whole old state while it writes the new
-    // one, so there are two; but one block of units writes only when it has read
-    // all. Without, the second phase reads r * h instead.
+    // one, so there are two; but one block of units writes only when it has
+    // read all. Without, the second phase reads r * h instead.
     buffers = op.getResetAfter() && op.getBlocks() > 1 ? 2 : 1;
     auto [timeSource, timeDim] = op.getTimeDim();
     Value time = sizeOf(b, loc, timeSource, timeDim);
     bool hasRoom = stateHasRoom(), inPlace = hasRoom && buffers == 1;
-    // A stream's only step reads the state where it is, and leaves the new one to
-    // be copied there.
+    // A stream's only step reads the state where it is, and leaves the new one
+    // to be copied there.
     isOnlyStep = hasRoom && buffers == 2 && getConstantIntValue(time) == 1;
     if (isOnlyStep)
       buffers = 1;
@@ -113,9 +113,9 @@ public:
 
 private:
   /// A state of the program begins at a multiple of 64 bytes, and nothing else
-  /// lies in what it leaves of the last ones. So one row is padded there and needs
-  /// no copy to be read, nor to be written when it has been read. The padding is
-  /// never read by a product.
+  /// lies in what it leaves of the last ones. So one row is padded there and
+  /// needs no copy to be read, nor to be written when it has been read. The
+  /// padding is never read by a product.
   bool stateHasRoom() {
     auto state = dyn_cast<BlockArgument>(op.getState());
     auto func = op->getParentOfType<func::FuncOp>();
@@ -208,16 +208,16 @@ private:
                     Value stateOut, Value out, Value mask, Value emit) {
       bool all = phase == StepPhase::all;
       bool drops = phase != StepPhase::candidate;
-      Value scale = op.getKernelScales().empty() ? Value()
-                                                 : op.getKernelScales()[index];
-      StepOp::create(b, loc, StepPhaseAttr::get(b.getContext(), phase),
-                     projection, input, op.getInputKernel(), op.getInputBias(),
-                     op.getKernels()[index], scale, bytes, rowScale, bias, drops ? dropoutMask : Value(),
-                     drops ? droppedState : Value(), stateIn, preactivations,
-                     all ? Value() : update, all ? Value() : resetState,
-                     stateOut, out, mask, emit, turn, unitsAttr,
-                     op.getActivationAttr(), op.getRecurrentActivationAttr(),
-                     op.getClipAttr(), op.getRowsAttr());
+      Value scale =
+          op.getKernelScales().empty() ? Value() : op.getKernelScales()[index];
+      StepOp::create(
+          b, loc, StepPhaseAttr::get(b.getContext(), phase), projection, input,
+          op.getInputKernel(), op.getInputBias(), op.getKernels()[index], scale,
+          bytes, rowScale, bias, drops ? dropoutMask : Value(),
+          drops ? droppedState : Value(), stateIn, preactivations,
+          all ? Value() : update, all ? Value() : resetState, stateOut, out,
+          mask, emit, turn, unitsAttr, op.getActivationAttr(),
+          op.getRecurrentActivationAttr(), op.getClipAttr(), op.getRowsAttr());
     };
     auto quantize = [&](Value rows) {
       if (bytes)
@@ -235,7 +235,8 @@ private:
       quantize(resetState);
       step(StepPhase::candidate, 1, {}, oldState, newState, output, mask, emit);
     };
-    // Asking each row costs about as much as the products of a row of few units.
+    // Asking each row costs about as much as the products of a row of few
+    // units.
     constexpr int64_t kWorthAsking = 1024;
     if (!skipMasked || 3 * units * units < kWorthAsking)
       return steps();
@@ -271,13 +272,12 @@ private:
     }
     Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
     SmallVector<Value> sizes{index(batch), index(units)};
-    forEachIndex(b, loc, sizes,
-                 [&](OpBuilder &b, Location loc, ValueRange i) {
-                   Value e = memref::LoadOp::create(b, loc, emit, i[0]);
-                   Value s = memref::LoadOp::create(b, loc, state, i);
-                   Value y = arith::SelectOp::create(b, loc, e, s, zero);
-                   memref::StoreOp::create(b, loc, y, to, i);
-                 });
+    forEachIndex(b, loc, sizes, [&](OpBuilder &b, Location loc, ValueRange i) {
+      Value e = memref::LoadOp::create(b, loc, emit, i[0]);
+      Value s = memref::LoadOp::create(b, loc, state, i);
+      Value y = arith::SelectOp::create(b, loc, e, s, zero);
+      memref::StoreOp::create(b, loc, y, to, i);
+    });
   }
 
   void emitReset(Value reset, Value state) {
@@ -299,8 +299,8 @@ private:
     forEach(b, loc, index(batch), [&](OpBuilder &b, Location loc, Value row) {
       Value before = memref::LoadOp::create(b, loc, seen, row);
       Value now = memref::LoadOp::create(b, loc, mask, row);
-      memref::StoreOp::create(
-          b, loc, arith::OrIOp::create(b, loc, before, now), seen, row);
+      memref::StoreOp::create(b, loc, arith::OrIOp::create(b, loc, before, now),
+                              seen, row);
     });
     return seen;
   }
@@ -310,9 +310,9 @@ private:
     Value emit = seen;
     if (op.getZeroOutputForMask() && op.getMask()) {
       Value last = arith::SubIOp::create(b, loc, time, index(1));
-      emit = atTime(op.getMask(), op.getZeroByPosition()
-                                      ? last
-                                      : positions(last, time).first);
+      emit =
+          atTime(op.getMask(),
+                 op.getZeroByPosition() ? last : positions(last, time).first);
     }
     emitState(finalState, emit, op.getLast());
   }
@@ -327,7 +327,8 @@ private:
       factor = std::min<int64_t>(unrollBudget, 4);
       op.emitRemark() << "unroll: "
                       << (ShapedType::isDynamic(time)
-                              ? std::string("the number of timesteps is dynamic")
+                              ? std::string(
+                                    "the number of timesteps is dynamic")
                               : std::to_string(time) +
                                     " timesteps are more than the budget of " +
                                     std::to_string(unrollBudget))
@@ -347,7 +348,8 @@ private:
   Type element;
   bool isOnlyStep = false;
   memref::CopyOp lastCopy;
-  Value ownState; ///< The state's own memory with padded rows, where it is used.
+  Value
+      ownState; ///< The state's own memory with padded rows, where it is used.
   Value states, update, resetState, preactivations, seen;
   Value dropoutMask, droppedState;
   Value bytes, rowScale; ///< What quantized products read.
@@ -393,8 +395,9 @@ struct ConvertRecurToLoopsPass
       if (memref::CopyOp copy = lowering.getLastCopy())
         copies.push_back(copy);
     }
-    // Members of a team wait for each other at what only one of them does, so it
-    // stands together. The first goes last, or the others would stop before it.
+    // Members of a team wait for each other at what only one of them does, so
+    // it stands together. The first goes last, or the others would stop before
+    // it.
     for (memref::CopyOp copy : llvm::reverse(copies))
       sink(copy);
   }

@@ -1,4 +1,4 @@
-//===- RunSideBySide.cpp - independent recurrences on a thread each --------===//
+//===- RunSideBySide.cpp - independent recurrences on a thread each -------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -36,8 +36,8 @@ struct Accesses {
   }
 };
 
-/// Whether two views are parts of one buffer that do not meet, as those are that
-/// a concatenation is written through.
+/// Whether two views are parts of one buffer that do not meet, as those are
+/// that a concatenation is written through.
 bool areApart(Value a, Value b) {
   auto left = a.getDefiningOp<memref::SubViewOp>(),
        right = b.getDefiningOp<memref::SubViewOp>();
@@ -72,9 +72,8 @@ bool areIndependent(Operation *op, Operation *other) {
 
 /// Whether an operation uses a value that another one computes.
 bool uses(Operation *op, Operation *other) {
-  return llvm::any_of(other->getUsers(), [&](Operation *user) {
-    return op->isAncestor(user);
-  });
+  return llvm::any_of(other->getUsers(),
+                      [&](Operation *user) { return op->isAncestor(user); });
 }
 
 /// Multiplications, in some timesteps where their number is not known.
@@ -134,9 +133,8 @@ public:
           auto cases = llvm::to_vector(llvm::seq<int64_t>(0, size - 1));
           auto choice = scf::IndexSwitchOp::create(b, loc, TypeRange(),
                                                    index[0], cases, size - 1);
-          for (auto [region, member] :
-               llvm::zip_equal(choice.getCaseRegions(),
-                               ArrayRef(members).drop_back()))
+          for (auto [region, member] : llvm::zip_equal(
+                   choice.getCaseRegions(), ArrayRef(members).drop_back()))
             fill(region, member);
           fill(choice.getDefaultRegion(), members.back());
         });
@@ -148,10 +146,9 @@ public:
 
 private:
   bool waitsForGroup(Operation *op) const {
-    return llvm::any_of(members,
-                        [&](RecurOp member) {
-                          return !areIndependent(op, member);
-                        }) ||
+    return llvm::any_of(
+               members,
+               [&](RecurOp member) { return !areIndependent(op, member); }) ||
            llvm::any_of(behind, [&](Operation *other) {
              return uses(op, other) || !areIndependent(op, other);
            });
@@ -168,8 +165,7 @@ private:
   SmallVector<Operation *> before, behind, pending;
 };
 
-struct RunSideBySidePass
-    : gru::impl::RunSideBySidePassBase<RunSideBySidePass> {
+struct RunSideBySidePass : gru::impl::RunSideBySidePassBase<RunSideBySidePass> {
   using RunSideBySidePassBase::RunSideBySidePassBase;
 
   void runOnOperation() override {

@@ -1,4 +1,4 @@
-//===- StepToVector.cpp - one timestep as register-blocked vector code -----===//
+//===- StepToVector.cpp - one timestep as register-blocked vector code ----===//
 //
 // With letters as in gru.gru, per block of units and rows:
 //
@@ -7,8 +7,8 @@
 //   u = r * h; hh = g(p_h + u Uh)           phases gates, candidate
 //   h' = (1 - z) * hh + z * h
 //
-// With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u is
-// r * h * m_h; the last line reads h itself.
+// With recurrent dropout the products read h * m_z, h * m_r and h * m_h, and u
+// is r * h * m_h; the last line reads h itself.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,11 +33,10 @@ class StepLowering {
 public:
   StepLowering(StepOp op, const TargetDescription &target)
       : op(op), b(op), loc(op.getLoc()), target(target),
-        columns(op.getKernel(), target.vectorBytes),
-        inputColumns(columns), largestTile(target.registers >= 32 ? 4 : 2) {
+        columns(op.getKernel(), target.vectorBytes), inputColumns(columns),
+        largestTile(target.registers >= 32 ? 4 : 2) {
     // Of vectors that fill a register in part there are more in a tile.
-    int64_t bytes = columns.lanes *
-                    columns.vector.getElementTypeBitWidth() / 8;
+    int64_t bytes = columns.lanes * columns.vector.getElementTypeBitWidth() / 8;
     largestTile *= std::max<int64_t>(1, target.vectorBytes / bytes);
     if (!op.getInput())
       return;
@@ -106,9 +105,9 @@ private:
   // Rows that the mask leaves out
   //===--------------------------------------------------------------------===//
 
-  /// Whether to look if the mask leaves anything of a block to be computed, which
-  /// costs as much as the products of a row of few units. What a whole row is
-  /// needed for is computed of all rows.
+  /// Whether to look if the mask leaves anything of a block to be computed,
+  /// which costs as much as the products of a row of few units. What a whole
+  /// row is needed for is computed of all rows.
   bool isWorthAsking(int64_t productsPerColumn) {
     constexpr int64_t kWorthAsking = 4096;
     return op.getMask() && !op.hasRowwiseActivation() &&
@@ -229,7 +228,8 @@ private:
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
     return emitProduct(
-        b, loc, columns, block, rows.size(), sums, /*leftPerGate=*/bool(dropped),
+        b, loc, columns, block, rows.size(), sums,
+        /*leftPerGate=*/bool(dropped),
         [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
             Value k) -> Value {
           if (dropped)
@@ -295,14 +295,14 @@ private:
                   sumIndices(b, loc, slot, group * rowsPerGroup, 0));
     };
     if (op.getInput()) {
-      sums = emitGroupedProduct(
-          b, loc, inputColumns, rowsPerGroup, groups, sums,
-          /*leftPerGate=*/false,
-          [&](OpBuilder &b, Location loc, int64_t group, int64_t, Value k,
-              int64_t count) {
-            return loadGroupOfInput(b, loc, rowOfGroup(b, loc, group), k,
-                                    count);
-          });
+      sums =
+          emitGroupedProduct(b, loc, inputColumns, rowsPerGroup, groups, sums,
+                             /*leftPerGate=*/false,
+                             [&](OpBuilder &b, Location loc, int64_t group,
+                                 int64_t, Value k, int64_t count) {
+                               return loadGroupOfInput(
+                                   b, loc, rowOfGroup(b, loc, group), k, count);
+                             });
       if (isApart(2))
         for (int64_t group = 0; group < groups; ++group) {
           Value &sum = sums[group * columns.gates + 2];
@@ -357,8 +357,8 @@ private:
   void forTiles(function_ref<void(int64_t v, int64_t count)> body) {
     int64_t total = columns.vectorsPerGate();
     for (int64_t v = 0, count; v < total; v += count) {
-      count = std::min<int64_t>(largestTile,
-                                llvm::bit_floor(uint64_t(total - v)));
+      count =
+          std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(total - v)));
       body(v, count);
     }
   }
@@ -367,8 +367,8 @@ private:
     if (tile.getType() == columns.vector)
       return tile;
     // A shuffle with itself: slices have no lowering of their own to LLVM.
-    auto lanes = llvm::to_vector(llvm::seq<int64_t>(
-        index * columns.lanes, (index + 1) * columns.lanes));
+    auto lanes = llvm::to_vector(
+        llvm::seq<int64_t>(index * columns.lanes, (index + 1) * columns.lanes));
     return vector::ShuffleOp::create(b, loc, tile, tile, lanes);
   }
 
@@ -455,17 +455,18 @@ private:
   void emitDroppedState() {
     forEach(b, loc, indexConstant(b, loc, batch),
             [&](OpBuilder &b, Location loc, Value row) {
-              forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block,
-                                     int64_t v) {
-                Tile tile{{row, v}};
-                Value h = loadPadded(b, loc, op.getState(), tile, block);
-                for (int64_t gate = 0; gate < columns.gates; ++gate) {
-                  Value m = loadDropoutMask(b, loc, gate, tile, block);
-                  storeVector(b, loc, arith::MulFOp::create(b, loc, h, m),
-                              op.getDroppedState(),
-                              gateIndices(b, loc, gate, tile[0], block));
-                }
-              });
+              forVectors(
+                  b, loc,
+                  [&](OpBuilder &b, Location loc, Value block, int64_t v) {
+                    Tile tile{{row, v}};
+                    Value h = loadPadded(b, loc, op.getState(), tile, block);
+                    for (int64_t gate = 0; gate < columns.gates; ++gate) {
+                      Value m = loadDropoutMask(b, loc, gate, tile, block);
+                      storeVector(b, loc, arith::MulFOp::create(b, loc, h, m),
+                                  op.getDroppedState(),
+                                  gateIndices(b, loc, gate, tile[0], block));
+                    }
+                  });
             });
   }
 
@@ -519,8 +520,8 @@ private:
   /// The sums of several rows go through memory: a loop over tiles of rows is
   /// a fraction of the code, and with the sums out of the way there are
   /// registers for the constants of the activations.
-  void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums,
-                  Value block, Value first, int64_t count) {
+  void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value block,
+                  Value first, int64_t count) {
     for (int64_t row = 0; row < count; ++row)
       for (int64_t gate = 0; gate < columns.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
@@ -612,8 +613,8 @@ private:
       h = arith::MulFOp::create(b, loc, h,
                                 loadDropoutMask(b, loc, 2, tile, block));
     storePadded(b, loc, z, op.getUpdate(), tile, block);
-    storePadded(b, loc, arith::MulFOp::create(b, loc, r, h),
-                op.getResetState(), tile, block);
+    storePadded(b, loc, arith::MulFOp::create(b, loc, r, h), op.getResetState(),
+                tile, block);
   }
 
   /// h' = (1 - z) hh + z h, masked, stored. All but the last addition is there
@@ -659,16 +660,16 @@ private:
 
   void storeSum(OpBuilder &b, Location loc, Value sum, Value row, int64_t gate,
                 Value block, int64_t v) {
-    storeVector(b, loc, sum, op.getPreactivations(),
+    storeVector(
+        b, loc, sum, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
 
   /// Calls body for every vector of a row.
-  void forVectors(OpBuilder &b, Location loc,
-                  function_ref<void(OpBuilder &, Location, Value block,
-                                    int64_t v)>
-                      body) {
+  void forVectors(
+      OpBuilder &b, Location loc,
+      function_ref<void(OpBuilder &, Location, Value block, int64_t v)> body) {
     forEach(b, loc, indexConstant(b, loc, numBlocks),
             [&](OpBuilder &b, Location loc, Value block) {
               for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
@@ -678,7 +679,8 @@ private:
 
   Value loadSum(OpBuilder &b, Location loc, Value row, int64_t gate,
                 Value block, int64_t v) {
-    return loadVector(b, loc, columns.vector, op.getPreactivations(),
+    return loadVector(
+        b, loc, columns.vector, op.getPreactivations(),
         ValueRange{row, indexConstant(b, loc, gate),
                    columnOf(b, loc, block, columns.width, v * columns.lanes)});
   }
@@ -688,27 +690,24 @@ private:
                    int64_t gate) {
     bool rowwise = activation.isRowwise();
     if (!rowwise || op.getClip())
-      forVectors(b, loc,
-                 [&](OpBuilder &b, Location loc, Value block, int64_t v) {
-                   Value x = clipped(b, loc, loadSum(b, loc, row, gate, block, v));
-                   if (!rowwise)
-                     x = ActivationOp::create(b, loc, x.getType(), x,
-                                              activation);
-                   storeSum(b, loc, x, row, gate, block, v);
-                 });
+      forVectors(
+          b, loc, [&](OpBuilder &b, Location loc, Value block, int64_t v) {
+            Value x = clipped(b, loc, loadSum(b, loc, row, gate, block, v));
+            if (!rowwise)
+              x = ActivationOp::create(b, loc, x.getType(), x, activation);
+            storeSum(b, loc, x, row, gate, block, v);
+          });
     if (rowwise)
-      emitRowwiseActivation(
-          b, loc, activation,
-          rowOf(b, loc, op.getPreactivations(),
-                ValueRange{row, indexConstant(b, loc, gate)}),
-          indexConstant(b, loc, op.getUnits()));
+      emitRowwiseActivation(b, loc, activation,
+                            rowOf(b, loc, op.getPreactivations(),
+                                  ValueRange{row, indexConstant(b, loc, gate)}),
+                            indexConstant(b, loc, op.getUnits()));
   }
 
   void emitRows() {
-    forEach(b, loc, indexConstant(b, loc, batch),
-            [&](OpBuilder &b, Location loc, Value row) {
-              emitRow(b, loc, row);
-            });
+    forEach(
+        b, loc, indexConstant(b, loc, batch),
+        [&](OpBuilder &b, Location loc, Value row) { emitRow(b, loc, row); });
   }
 
   void emitRow(OpBuilder &b, Location loc, Value row) {
@@ -718,12 +717,11 @@ private:
       activateRow(b, loc, gate, row, 1);
     }
     if (op.getPhase() == StepPhase::gates) {
-      forVectors(b, loc,
-                 [&](OpBuilder &b, Location loc, Value block, int64_t v) {
-                   storeGates(b, loc, loadSum(b, loc, row, 0, block, v),
-                              loadSum(b, loc, row, 1, block, v), {{row, v}},
-                              block);
-                 });
+      forVectors(
+          b, loc, [&](OpBuilder &b, Location loc, Value block, int64_t v) {
+            storeGates(b, loc, loadSum(b, loc, row, 0, block, v),
+                       loadSum(b, loc, row, 1, block, v), {{row, v}}, block);
+          });
       return;
     }
     bool all = op.getPhase() == StepPhase::all;
@@ -734,8 +732,7 @@ private:
                    Value r = loadSum(b, loc, row, 1, block, v);
                    Value recurrent = loadSum(b, loc, row, 2, block, v);
                    Value x = loadProjection(b, loc, row, block, 2, v);
-                   Value sum =
-                       vector::FMAOp::create(b, loc, r, recurrent, x);
+                   Value sum = vector::FMAOp::create(b, loc, r, recurrent, x);
                    storeSum(b, loc, sum, row, 2, block, v);
                  });
     activateRow(b, loc, op.getActivation(), row, candidateGate);
@@ -751,11 +748,10 @@ private:
   void allocateSums(int64_t rows) {
     auto func = op->getParentOfType<func::FuncOp>();
     OpBuilder top = OpBuilder::atBlockBegin(&func.getBody().front());
-    auto type = MemRefType::get({op.getInput() && isApart(2)
-                                     ? kProjectionSlot + 1
-                                     : columns.gates,
-                                 rows * columns.width},
-                                columns.vector.getElementType());
+    auto type = MemRefType::get(
+        {op.getInput() && isApart(2) ? kProjectionSlot + 1 : columns.gates,
+         rows * columns.width},
+        columns.vector.getElementType());
     // Threads that share the step need one each, so it lies on their stacks.
     if (parts > 1)
       sumsBuffer = memref::AllocaOp::create(

@@ -1,4 +1,4 @@
-//===- ConvertToCudnn.cpp - layers become calls of cuDNN -------------------===//
+//===- ConvertToCudnn.cpp - layers become calls of cuDNN ------------------===//
 //
 // A group is what becomes one RNN descriptor: units (a layer, or two directions
 // over one input), one after the other.
@@ -75,8 +75,7 @@ struct ConvertToCudnnPass
   /// Whether one descriptor can hold both.
   static bool match(GRUOp a, GRUOp b) {
     return a->getBlock() == b->getBlock() && a.getUnits() == b.getUnits() &&
-           a.getMask() == b.getMask() &&
-           a.getTimeMajor() == b.getTimeMajor() &&
+           a.getMask() == b.getMask() && a.getTimeMajor() == b.getTimeMajor() &&
            !a.getBias() == !b.getBias() &&
            !a.getInitialState() == !b.getInitialState() &&
            getElementTypeOrSelf(a.getInput()) ==
@@ -121,13 +120,14 @@ struct ConvertToCudnnPass
     return unit;
   }
 
-  /// forward | backward, read in the order of time, if nothing else reads either.
+  /// forward | backward, read in the order of time, if nothing else reads
+  /// either.
   static Value getConcatenation(Unit &pair) {
     if (pair.around.size() != 1 || !pair.forward.getSequence().hasOneUse() ||
         !pair.around.front()->hasOneUse())
       return {};
-    auto concat = dyn_cast<tensor::ConcatOp>(
-        *pair.forward.getSequence().user_begin());
+    auto concat =
+        dyn_cast<tensor::ConcatOp>(*pair.forward.getSequence().user_begin());
     if (!concat || concat.getDim() != 2 || concat.getInputs().size() != 2 ||
         concat.getInputs()[0] != pair.forward.getSequence() ||
         concat.getInputs()[1] != pair.around.front()->getResult(0))
@@ -227,11 +227,10 @@ struct ConvertToCudnnPass
     if (!mask) {
       results = builder.create(b, loc, destinations);
     } else {
-      Value padded =
-          emitIsRightPadded(b, loc, mask, last.forward.getTimeDim());
-      auto branch = scf::IfOp::create(
-          b, loc, TypeRange(ValueRange(destinations)), padded,
-          /*withElseRegion=*/true);
+      Value padded = emitIsRightPadded(b, loc, mask, last.forward.getTimeDim());
+      auto branch =
+          scf::IfOp::create(b, loc, TypeRange(ValueRange(destinations)), padded,
+                            /*withElseRegion=*/true);
       OpBuilder inside = branch.getThenBodyBuilder();
       scf::YieldOp::create(inside, loc,
                            builder.create(inside, loc, destinations));
@@ -274,10 +273,10 @@ struct ConvertToCudnnPass
       if (result.writtenWhereRead)
         value = ReverseOp::create(b, loc, value.getType(), value,
                                   GRUOp(group.back().forward).getTimeDim());
-      results.push_back(bufferization::MaterializeInDestinationOp::create(
-                            b, loc, value.getType(), value,
-                            destinations[results.size()])
-                            .getResult());
+      results.push_back(
+          bufferization::MaterializeInDestinationOp::create(
+              b, loc, value.getType(), value, destinations[results.size()])
+              .getResult());
     }
     return results;
   }

@@ -1,6 +1,7 @@
-//===- DeviceToCalls.cpp - device operations become calls of the runtime ---===//
+//===- DeviceToCalls.cpp - device operations become calls of the runtime --===//
 //
-// The record that the runtime reads is gru_plan_part in runtime/include/gru/plan.h.
+// The record that the runtime reads is gru_plan_part in
+// runtime/include/gru/plan.h.
 //
 //===----------------------------------------------------------------------===//
 
@@ -84,7 +85,8 @@ private:
 
   /// Of a buffer's first element.
   Value addressOf(Value buffer) {
-    Value index = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, buffer);
+    Value index =
+        memref::ExtractAlignedPointerAsIndexOp::create(b, loc, buffer);
     auto type = cast<MemRefType>(buffer.getType());
     if (!type.getLayout().isIdentity()) {
       auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, buffer);
@@ -100,7 +102,8 @@ private:
   Value makeArray(ArrayRef<Value> values) {
     Value array;
     {
-      // At the top, so that the stack does not grow with each pass through here.
+      // At the top, so that the stack does not grow with each pass through
+      // here.
       OpBuilder::InsertionGuard guard(b);
       Block &entry = op->getParentOfType<func::FuncOp>().getBody().front();
       b.setInsertionPointToStart(&entry);
@@ -123,7 +126,8 @@ private:
 
   /// device->functions[position](device, arguments).
   void emitCall(int32_t position, ArrayRef<Value> arguments) {
-    Value index = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, device);
+    Value index =
+        memref::ExtractAlignedPointerAsIndexOp::create(b, loc, device);
     Value self = LLVM::IntToPtrOp::create(b, loc, pointer, toI64(index));
     Value place = LLVM::GEPOp::create(b, loc, pointer, pointer, self,
                                       ArrayRef<LLVM::GEPArg>{position});
@@ -237,8 +241,8 @@ private:
     add(op.getRequired(), GRU_PART_REQUIRED);
     add(allowTF32, GRU_PART_TF32);
     SmallVector<NamedAttribute> fields{
-        number("library", op.getLibrary() == kCudnn ? GRU_PART_CUDNN
-                                                    : GRU_PART_GPU),
+        number("library",
+               op.getLibrary() == kCudnn ? GRU_PART_CUDNN : GRU_PART_GPU),
         b.getNamedAttr("type",
                        TypeAttr::get(op.getInputType().getElementType())),
         number("flags", flags),
@@ -248,13 +252,12 @@ private:
         number("features", op.getFeatures()),
         number("units", op.getUnits()),
         number("batch", op.getBatch()),
-        number("timesteps", std::max<int64_t>(
-                                0, op.getInputType().getDimSize(op.getTimeDim()))),
+        number("timesteps", std::max<int64_t>(0, op.getInputType().getDimSize(
+                                                     op.getTimeDim()))),
         b.getNamedAttr("offsets", b.getDenseI64ArrayAttr(offsets))};
     if (op.getCodeAttr())
       fields.push_back(b.getNamedAttr("code", op.getCodeAttr()));
     return Attribute(b.getDictionaryAttr(fields));
   }
-
 };
 } // namespace

@@ -1,4 +1,4 @@
-//===- SequenceKernels.cpp - Keras's rules around a call of cuDNN ----------===//
+//===- SequenceKernels.cpp - Keras's rules around a call of cuDNN ---------===//
 
 #include "lowering/cudnn/SequenceKernels.h"
 
@@ -39,15 +39,16 @@ public:
 
   void emitFinish() {
     OpBuilder::InsertionGuard guard(b);
-    size_t outputs = op.getSequences().size() + op.getLasts().size() +
-                     op.getStates().size();
+    size_t outputs =
+        op.getSequences().size() + op.getLasts().size() + op.getStates().size();
     SmallVector<Type> types(4 + outputs, pointer);
     types.push_back(b.getI64Type());
     Values args = beginKernel(module, "gru_finish", types);
     lengths = args[0], y = args[1], hy = args[2], initial = args[3];
     time = toIndex(args.back());
     ArrayRef<Value> next = ArrayRef(args).drop_front(4);
-    for (size_t d = 0; d < op.getSequences().size(); ++d, next = next.drop_front())
+    for (size_t d = 0; d < op.getSequences().size();
+         ++d, next = next.drop_front())
       emitSequence(d, next.front());
     for (size_t d = 0; d < op.getLasts().size(); ++d, next = next.drop_front())
       emitLast(d, next.front());
@@ -69,10 +70,11 @@ private:
   }
 
   Value none() { return zero(element); }
-  Value lengthOf(Value row) { return toIndex(load(b.getI32Type(), lengths, row)); }
+  Value lengthOf(Value row) {
+    return toIndex(load(b.getI32Type(), lengths, row));
+  }
   Value at(Value row, Value t) {
-    return op.getTimeMajor() ? add(mul(t, batch), row)
-                             : add(mul(row, time), t);
+    return op.getTimeMajor() ? add(mul(t, batch), row) : add(mul(row, time), t);
   }
   /// Row, step and element of an item of [B, T, size] or [T, B, size].
   std::array<Value, 3> split(Value item, int64_t size) {
@@ -127,8 +129,7 @@ private:
 
   void emitState(int64_t cell, Value to) {
     forEachItem(index(batch * units), [&](Value item) {
-      Value isEmpty =
-          equal(lengthOf(div(item, index(units))), index(0));
+      Value isEmpty = equal(lengthOf(div(item, index(units))), index(0));
       Value kept = none();
       if (!op.getInitialStates().empty())
         kept = load(element, initial, add(index(cell * batch * units), item));

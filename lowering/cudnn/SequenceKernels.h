@@ -1,9 +1,10 @@
-//===- SequenceKernels.h - Keras's rules around a call of cuDNN ---*- C++ -*-===//
+//===- SequenceKernels.h - Keras's rules around a call of cuDNN -----------===//
 //
-// cuDNN runs forwards over the first steps of each row, returns zeros behind them
-// and rejects empty rows. The kernels here make of that what Keras's layers return,
-// on the device. runtime/cuda/CudnnPart.cpp launches them with kGPUThreads threads
-// a block. `lengths` are the valid steps of each row, int32 [B].
+// cuDNN runs forwards over the first steps of each row, returns zeros behind
+// them and rejects empty rows. The kernels here make of that what Keras's
+// layers return, on the device. runtime/cuda/CudnnPart.cpp launches them with
+// kGPUThreads threads a block. `lengths` are the valid steps of each row, int32
+// [B].
 //
 // gru_start, of a layer that goes backwards:
 //   input, lengths, reversed, timesteps (int64)

@@ -1,4 +1,4 @@
-//===- ConvertToGPU.cpp - layers become calls of our own kernel ------------===//
+//===- ConvertToGPU.cpp - layers become calls of our own kernel -----------===//
 
 #include "lowering/DevicePasses.h"
 #include "lowering/backends/Backends.h"

@@ -1,4 +1,4 @@
-//===- DeviceBuffers.h - what views are views of ------------------*- C++ -*-===//
+//===- DeviceBuffers.h - what views are views of ----------------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_GPU_DEVICEBUFFERS_H
 #define GRU_LOWERING_GPU_DEVICEBUFFERS_H
@@ -33,8 +33,8 @@ inline bool isReadOnHost(mlir::OpOperand &operand) {
 /// The other branch of a condition without results, made if it is not there.
 inline mlir::Block *getElseBlock(mlir::scf::IfOp branch) {
   if (!branch.elseBlock()) {
-    mlir::OpBuilder b = mlir::OpBuilder::atBlockEnd(
-        &branch.getElseRegion().emplaceBlock());
+    mlir::OpBuilder b =
+        mlir::OpBuilder::atBlockEnd(&branch.getElseRegion().emplaceBlock());
     mlir::scf::YieldOp::create(b, branch.getLoc());
   }
   return branch.elseBlock();

@@ -1,4 +1,4 @@
-//===- EmitPTX.cpp - gpu modules become PTX --------------------------------===//
+//===- EmitPTX.cpp - gpu modules become PTX -------------------------------===//
 
 #include "lowering/DevicePasses.h"
 #include "lowering/common/ApproximateMath.h"
@@ -137,8 +137,8 @@ private:
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     LLVMConversionTarget target(*context);
     configureGpuToNVVMConversionLegality(target);
-    target.addLegalOp<LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp,
-                      LLVM::SqrtOp, LLVM::FMAOp, LLVM::CopySignOp>();
+    target.addLegalOp<LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp, LLVM::SqrtOp,
+                      LLVM::FMAOp, LLVM::CopySignOp>();
     return applyPartialConversion(kernel, target, std::move(patterns));
   }
 
@@ -153,8 +153,7 @@ private:
     module->setDataLayout(machine.createDataLayout());
 
     runLLVMPasses(*module, machine, [](llvm::PassBuilder &builder) {
-      return builder.buildPerModuleDefaultPipeline(
-          llvm::OptimizationLevel::O3);
+      return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3);
     });
 
     llvm::SmallVector<char, 0> code;

@@ -1,4 +1,4 @@
-//===- KernelBuilder.cpp - what all device kernels are written with --------===//
+//===- KernelBuilder.cpp - what all device kernels are written with -------===//
 
 #include "lowering/gpu/KernelBuilder.h"
 

@@ -1,7 +1,7 @@
-//===- KernelBuilder.h - what all device kernels are written with -*- C++ -*-===//
+//===- KernelBuilder.h - what all device kernels are written with ---------===//
 //
-// Kernels work on plain addresses: LLVM pointers and index arithmetic in between,
-// upstream's scf, arith and gpu operations around.
+// Kernels work on plain addresses: LLVM pointers and index arithmetic in
+// between, upstream's scf, arith and gpu operations around.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,7 +27,8 @@ public:
   using Values = llvm::SmallVector<Value>;
 
   KernelBuilder(mlir::OpBuilder &b, mlir::Location loc)
-      : b(b), loc(loc), pointer(mlir::LLVM::LLVMPointerType::get(b.getContext())) {}
+      : b(b), loc(loc),
+        pointer(mlir::LLVM::LLVMPointerType::get(b.getContext())) {}
 
   /// An entry of the module, whose body is next; its arguments are returned. At
   /// most `threads` make a block; `anyNumber`: fewer may, too.
@@ -42,26 +43,44 @@ public:
   Value toIndex(Value value) {
     return mlir::arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
   }
-  Value add(Value x, Value y) { return mlir::arith::AddIOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return mlir::arith::SubIOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return mlir::arith::MulIOp::create(b, loc, x, y); }
+  Value add(Value x, Value y) {
+    return mlir::arith::AddIOp::create(b, loc, x, y);
+  }
+  Value sub(Value x, Value y) {
+    return mlir::arith::SubIOp::create(b, loc, x, y);
+  }
+  Value mul(Value x, Value y) {
+    return mlir::arith::MulIOp::create(b, loc, x, y);
+  }
   Value mul(Value x, int64_t y) { return mul(x, index(y)); }
-  Value div(Value x, Value y) { return mlir::arith::DivUIOp::create(b, loc, x, y); }
-  Value rem(Value x, Value y) { return mlir::arith::RemUIOp::create(b, loc, x, y); }
-  Value addf(Value x, Value y) { return mlir::arith::AddFOp::create(b, loc, x, y); }
-  Value mulf(Value x, Value y) { return mlir::arith::MulFOp::create(b, loc, x, y); }
+  Value div(Value x, Value y) {
+    return mlir::arith::DivUIOp::create(b, loc, x, y);
+  }
+  Value rem(Value x, Value y) {
+    return mlir::arith::RemUIOp::create(b, loc, x, y);
+  }
+  Value addf(Value x, Value y) {
+    return mlir::arith::AddFOp::create(b, loc, x, y);
+  }
+  Value mulf(Value x, Value y) {
+    return mlir::arith::MulFOp::create(b, loc, x, y);
+  }
   /// x * y + z, rounded once.
   Value fma(Value x, Value y, Value z) {
     return mlir::math::FmaOp::create(b, loc, x, y, z);
   }
   Value equal(Value x, Value y) {
-    return mlir::arith::CmpIOp::create(b, loc, mlir::arith::CmpIPredicate::eq, x, y);
+    return mlir::arith::CmpIOp::create(b, loc, mlir::arith::CmpIPredicate::eq,
+                                       x, y);
   }
   /// Signed.
   Value less(Value x, Value y) {
-    return mlir::arith::CmpIOp::create(b, loc, mlir::arith::CmpIPredicate::slt, x, y);
+    return mlir::arith::CmpIOp::create(b, loc, mlir::arith::CmpIPredicate::slt,
+                                       x, y);
   }
-  Value both(Value x, Value y) { return mlir::arith::AndIOp::create(b, loc, x, y); }
+  Value both(Value x, Value y) {
+    return mlir::arith::AndIOp::create(b, loc, x, y);
+  }
   Value select(Value c, Value x, Value y) {
     return mlir::arith::SelectOp::create(b, loc, c, x, y);
   }
@@ -72,14 +91,16 @@ public:
   /// Element `at` of type `type` behind `base`.
   Value address(Value base, Value at, Type type) {
     Value offset = mlir::arith::IndexCastOp::create(b, loc, b.getI64Type(), at);
-    return mlir::LLVM::GEPOp::create(b, loc, pointer, type, base,
-                                     llvm::ArrayRef<mlir::LLVM::GEPArg>{offset});
+    return mlir::LLVM::GEPOp::create(
+        b, loc, pointer, type, base,
+        llvm::ArrayRef<mlir::LLVM::GEPArg>{offset});
   }
   Value load(Type type, Value base, Value at) {
     return mlir::LLVM::LoadOp::create(b, loc, type, address(base, at, type));
   }
   void store(Value value, Value base, Value at) {
-    mlir::LLVM::StoreOp::create(b, loc, value, address(base, at, value.getType()));
+    mlir::LLVM::StoreOp::create(b, loc, value,
+                                address(base, at, value.getType()));
   }
   /// A byte as a condition, and back.
   Value loadFlag(Value base, Value at);
@@ -89,7 +110,8 @@ public:
     return type.isInteger(1) ? loadFlag(base, at) : load(type, base, at);
   }
   void storeElement(Value value, Value base, Value at) {
-    value.getType().isInteger(1) ? storeFlag(value, base, at) : store(value, base, at);
+    value.getType().isInteger(1) ? storeFlag(value, base, at)
+                                 : store(value, base, at);
   }
 
   Values loop(Value from, Value to, Value step, mlir::ValueRange carried,

@@ -1,8 +1,9 @@
-//===- LayerKernel.cpp - one layer, all timesteps, on a GPU ----------------===//
+//===- LayerKernel.cpp - one layer, all timesteps, on a GPU ---------------===//
 //
 // A warp takes one unit: its lanes add up the products of the old state, whose
 // elements lie side by side, with the unit's weights, which do too. A barrier
-// over the grid separates the steps, because each unit needs the whole old state.
+// over the grid separates the steps, because each unit needs the whole old
+// state.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,9 +28,8 @@ public:
   void emitProjection() {
     OpBuilder::InsertionGuard guard(b);
     LLVM::GlobalOp memory = makeProductMemory(*this, module, element);
-    Values args = beginKernel(
-        module, "gru_project",
-        {pointer, pointer, pointer, b.getI64Type()});
+    Values args = beginKernel(module, "gru_project",
+                              {pointer, pointer, pointer, b.getI64Type()});
     time = toIndex(args[3]);
     int64_t columns = 3 * units;
     auto left = [&](Value item, Value f) {
@@ -41,9 +41,9 @@ public:
     auto finish = [&](Value item, Value column, Value sum) {
       store(sum, args[2], add(mul(item, columns), column));
     };
-    emitTiledProduct(*this, memory,
-                     {mul(time, batch), features, columns, element, left,
-                      right, finish});
+    emitTiledProduct(
+        *this, memory,
+        {mul(time, batch), features, columns, element, left, right, finish});
     endKernel();
   }
 
@@ -61,10 +61,10 @@ public:
     }
     SmallVector<Type> types(11, pointer);
     types.append({b.getI64Type(), b.getI32Type()});
-    Values args = beginKernel(
-        module, name, types,
-        inRegisters ? kWarp * getMaxUnitsPerBlock(units) : kGPUThreads,
-        /*anyNumber=*/inRegisters);
+    Values args = beginKernel(module, name, types,
+                              inRegisters ? kWarp * getMaxUnitsPerBlock(units)
+                                          : kGPUThreads,
+                              /*anyNumber=*/inRegisters);
     unsigned next = 0;
     for (Value *argument :
          {&recurrent, &bias, &projection, &state, &gates, &mask, &emitFlags,
@@ -88,10 +88,11 @@ public:
     if (masked)
       emitEmitFlags();
     Value arrivals = emitBarrier(numBlocks);
-    loop(index(0), time, index(1), {arrivals}, [&](Value i, ValueRange carried) {
-      Value target = emitStep(i, carried[0]);
-      return Values{target};
-    });
+    loop(index(0), time, index(1), {arrivals},
+         [&](Value i, ValueRange carried) {
+           Value target = emitStep(i, carried[0]);
+           return Values{target};
+         });
     endKernel();
   }
 
@@ -108,8 +109,7 @@ private:
 
   /// Step (row, t) of what is [B, T, ...] or [T, B, ...].
   Value at(Value row, Value t) {
-    return op.getTimeMajor() ? add(mul(t, batch), row)
-                             : add(mul(row, time), t);
+    return op.getTimeMajor() ? add(mul(t, batch), row) : add(mul(row, time), t);
   }
   Value timeOf(Value i) {
     return op.getGoBackwards() ? sub(sub(time, index(1)), i) : i;
@@ -150,7 +150,8 @@ private:
         auto [k, inside] = clamped(chunk);
         Value row = add(mul(ownUnit, 3 * units), index(gate * units));
         Value weight = load(recurrent, add(row, k));
-        registers.push_back(inside ? select(inside, weight, number(0)) : weight);
+        registers.push_back(inside ? select(inside, weight, number(0))
+                                   : weight);
       }
   }
 
@@ -280,9 +281,9 @@ private:
               Value z, Value candidate) {
     Value place = add(mul(row, units), unit);
     Value h = load(old, place);
-    Value blended = addf(
-        mulf(z, h),
-        mulf(arith::SubFOp::create(b, loc, number(1), z), candidate));
+    Value blended =
+        addf(mulf(z, h),
+             mulf(arith::SubFOp::create(b, loc, number(1), z), candidate));
     Value output = blended;
     if (masked) {
       blended = select(loadFlag(mask, at(row, t)), blended, h);
@@ -321,10 +322,9 @@ private:
         Values sum = sums(rowOf(old, row), weights, 0, 3);
         Value z = activate(gateAct, addf(project(row, unit, t, 0), sum[0]));
         Value r = activate(gateAct, addf(project(row, unit, t, 1), sum[1]));
-        Value product =
-            addf(sum[2], load(bias, add(index(3 * units), unit)));
-        Value candidate = activate(
-            act, addf(project(row, unit, t, 2), mulf(r, product)));
+        Value product = addf(sum[2], load(bias, add(index(3 * units), unit)));
+        Value candidate =
+            activate(act, addf(project(row, unit, t, 2), mulf(r, product)));
         finish(i, t, row, unit, old, next, z, candidate);
       });
       return emitBarrier(target);
@@ -344,8 +344,7 @@ private:
     target = emitBarrier(target);
     forEachUnit([&](Value row, Value unit, Value weights) {
       Values sum = sums(rowOf(resetState, row), weights, 2, 1);
-      Value candidate =
-          activate(act, addf(project(row, unit, t, 2), sum[0]));
+      Value candidate = activate(act, addf(project(row, unit, t, 2), sum[0]));
       Value z = load(gates, add(mul(row, units), unit));
       finish(i, t, row, unit, old, next, z, candidate);
     });

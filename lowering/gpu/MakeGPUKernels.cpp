@@ -39,7 +39,7 @@ struct MakeGPUKernelsPass
       op.setCode(name);
     }
     getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
-                     b.getUnitAttr());
+                            b.getUnitAttr());
   }
 };
 } // namespace

@@ -1,4 +1,4 @@
-//===- MoveData.cpp - copies between buffers and their mirrors -------------===//
+//===- MoveData.cpp - copies between buffers and their mirrors ------------===//
 
 #include "lowering/DevicePasses.h"
 #include "lowering/gpu/DeviceBuffers.h"
@@ -16,14 +16,14 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-/// Where a buffer's contents are right. Of one that nothing has written yet they are
-/// as right on one side as on the other.
+/// Where a buffer's contents are right. Of one that nothing has written yet
+/// they are as right on one side as on the other.
 struct Valid {
   bool host = true, device = true;
   bool operator==(const Valid &) const = default;
 };
-/// In the order of the program, so that moves are, too. What is not there is valid on
-/// both sides.
+/// In the order of the program, so that moves are, too. What is not there is
+/// valid on both sides.
 using Places = llvm::MapVector<Value, Valid>;
 
 struct Access {
@@ -58,10 +58,11 @@ struct MoveDataPass : gru::impl::MoveDataPassBase<MoveDataPass> {
 
 private:
   static bool runsDevice(Operation *op) {
-    return op->walk([](Operation *inner) {
-               return isDeviceOp(inner) ? WalkResult::interrupt()
-                                        : WalkResult::advance();
-             })
+    return op
+        ->walk([](Operation *inner) {
+          return isDeviceOp(inner) ? WalkResult::interrupt()
+                                   : WalkResult::advance();
+        })
         .wasInterrupted();
   }
 
@@ -163,11 +164,10 @@ private:
     auto all = cast<BaseMemRefType>(root.getType());
     auto part = cast<BaseMemRefType>(buffer.getType());
     // A view of another size is a part of it; of the same size it may still be.
-    access.writesAll |= writes && isWholeWrite &&
-                        (buffer == root || (all.hasStaticShape() &&
-                                            part.hasStaticShape() &&
-                                            all.getNumElements() ==
-                                                part.getNumElements()));
+    access.writesAll |=
+        writes && isWholeWrite &&
+        (buffer == root || (all.hasStaticShape() && part.hasStaticShape() &&
+                            all.getNumElements() == part.getNumElements()));
   }
 
   static Accesses accessesOfDevice(Operation &op) {

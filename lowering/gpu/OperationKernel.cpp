@@ -1,4 +1,4 @@
-//===- OperationKernel.cpp - operations on buffers as device kernels -------===//
+//===- OperationKernel.cpp - operations on buffers as device kernels ------===//
 //
 // A thread makes one element of the results; a product with a weight is tiled.
 //
@@ -31,7 +31,8 @@ static bool isKernelOp(Operation &op) {
   if (!llvm::all_of(
           llvm::concat<const Type>(op.getOperandTypes(), op.getResultTypes()),
           [](Type type) {
-            return type.isIndex() || isKernelType(type) || isa<MemRefType>(type);
+            return type.isIndex() || isKernelType(type) ||
+                   isa<MemRefType>(type);
           }))
     return false;
   if (isa<arith::ArithDialect>(op.getDialect()))
@@ -51,8 +52,8 @@ static bool isConstant(Value value) {
 }
 
 /// An operand whose dimension `d` is as long as the loop.
-static std::optional<std::pair<Value, int64_t>> findLoopSize(linalg::LinalgOp op,
-                                                             unsigned loop) {
+static std::optional<std::pair<Value, int64_t>>
+findLoopSize(linalg::LinalgOp op, unsigned loop) {
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
       continue;
@@ -90,7 +91,8 @@ static bool canBeKernel(linalg::LinalgOp op) {
   // Each element of a result has one writer.
   for (OpOperand &init : op.getDpsInitsMutable()) {
     AffineMap map = op.getMatchingIndexingMap(&init);
-    if (!map.isProjectedPermutation() || map.getNumResults() != op.getNumParallelLoops())
+    if (!map.isProjectedPermutation() ||
+        map.getNumResults() != op.getNumParallelLoops())
       return false;
   }
   Block &body = op->getRegion(0).front();
@@ -351,19 +353,20 @@ private:
                            ? loadElement(type, get(*operands[i]), places.back())
                            : zero(type));
       }
-      sums = emitReductions(reductions, sizes, indices, sums, [&](ValueRange sums) {
-        IRMapping map(outside);
-        for (size_t i = 0; i < firstInit; ++i) {
-          BlockArgument argument = body.getArgument(i);
-          map.map(argument,
-                  operands[i] ? loadElement(argument.getType(),
-                                            get(*operands[i]), place(i))
-                              : outside.lookup(generic->getOperand(i)));
-        }
-        for (auto [i, sum] : llvm::enumerate(sums))
-          map.map(body.getArgument(firstInit + i), sum);
-        return emitBody(body, map, indices, captured);
-      });
+      sums = emitReductions(
+          reductions, sizes, indices, sums, [&](ValueRange sums) {
+            IRMapping map(outside);
+            for (size_t i = 0; i < firstInit; ++i) {
+              BlockArgument argument = body.getArgument(i);
+              map.map(argument, operands[i]
+                                    ? loadElement(argument.getType(),
+                                                  get(*operands[i]), place(i))
+                                    : outside.lookup(generic->getOperand(i)));
+            }
+            for (auto [i, sum] : llvm::enumerate(sums))
+              map.map(body.getArgument(firstInit + i), sum);
+            return emitBody(body, map, indices, captured);
+          });
       for (size_t i = 0; i < sums.size(); ++i)
         storeElement(sums[i], get(*operands[firstInit + i]), places[i]);
     });
@@ -398,19 +401,18 @@ private:
         for (Value i : access.getIndices())
           at.push_back(map.lookup(i));
         const Buffer &buffer = captured.find(access.getMemRef())->second;
-        map.map(access.getResult(),
-                loadElement(access.getType(), get(buffer), offsetOf(buffer, at)));
+        map.map(access.getResult(), loadElement(access.getType(), get(buffer),
+                                                offsetOf(buffer, at)));
       } else if (auto apply = dyn_cast<affine::AffineApplyOp>(inner)) {
         Values operands;
         for (Value operand : apply.getMapOperands())
           operands.push_back(map.lookup(operand));
         AffineMap affineMap = apply.getAffineMap();
         ArrayRef<Value> all = operands;
-        map.map(apply.getResult(),
-                affine::expandAffineExpr(
-                    b, loc, affineMap.getResult(0),
-                    all.take_front(affineMap.getNumDims()),
-                    all.drop_front(affineMap.getNumDims())));
+        map.map(apply.getResult(), affine::expandAffineExpr(
+                                       b, loc, affineMap.getResult(0),
+                                       all.take_front(affineMap.getNumDims()),
+                                       all.drop_front(affineMap.getNumDims())));
       } else {
         b.clone(inner, map);
       }
@@ -464,9 +466,9 @@ private:
                                      dense.getActivation());
       store(y, get(out), offset(out, outputType, row, column));
     };
-    emitTiledProduct(*this, memory,
-                     {product(sizes), depth, columns, element, left, right,
-                      finish});
+    emitTiledProduct(
+        *this, memory,
+        {product(sizes), depth, columns, element, left, right, finish});
     return hostTiles(sizes, columns);
   }
 
@@ -478,7 +480,8 @@ private:
     Value rows = arith::CeilDivUIOp::create(host, loc, hostProduct(sizes),
                                             constant(kProductTile));
     int64_t across = (columns + kProductTile - 1) / kProductTile;
-    return arith::MulIOp::create(host, loc, rows, constant(across * kGPUThreads));
+    return arith::MulIOp::create(host, loc, rows,
+                                 constant(across * kGPUThreads));
   }
 
   Operation *op;

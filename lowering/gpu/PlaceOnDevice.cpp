@@ -1,4 +1,4 @@
-//===- PlaceOnDevice.cpp - what stands around device layers follows them ---===//
+//===- PlaceOnDevice.cpp - what stands around device layers follows them --===//
 
 #include "lowering/DevicePasses.h"
 #include "lowering/common/Buffers.h"
@@ -20,8 +20,7 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-struct PlaceOnDevicePass
-    : gru::impl::PlaceOnDevicePassBase<PlaceOnDevicePass> {
+struct PlaceOnDevicePass : gru::impl::PlaceOnDevicePassBase<PlaceOnDevicePass> {
   void runOnOperation() override {
     SmallVector<DeviceRnnOp> layers;
     getOperation().walk([&](DeviceRnnOp op) { layers.push_back(op); });
@@ -83,9 +82,8 @@ private:
         continue;
       OpBuilder b(op);
       Value dense = allocLike(b, op.getLoc(), buffer);
-      bool isOutput =
-          operand.getOperandNumber() >=
-          op.getNumOperands() - op.getDpsInitsMutable().size();
+      bool isOutput = operand.getOperandNumber() >=
+                      op.getNumOperands() - op.getDpsInitsMutable().size();
       if (isOutput) {
         b.setInsertionPointAfter(op);
         memref::CopyOp::create(b, op.getLoc(), dense, buffer);
@@ -119,9 +117,9 @@ private:
   /// Weights are on both sides.
   bool isWeight(Value root) {
     auto argument = dyn_cast<BlockArgument>(root);
-    auto func = argument ? dyn_cast<func::FuncOp>(
-                               argument.getOwner()->getParentOp())
-                         : func::FuncOp();
+    auto func = argument
+                    ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
+                    : func::FuncOp();
     return func && func.getArgAttr(argument.getArgNumber(), kPackedAttr);
   }
   void addRoot(Value buffer) {

@@ -1,4 +1,4 @@
-//===- TiledProduct.h - products with weights on a GPU ------------*- C++ -*-===//
+//===- TiledProduct.h - products with weights on a GPU ----------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_GPU_TILEDPRODUCT_H
 #define GRU_LOWERING_GPU_TILEDPRODUCT_H
@@ -7,9 +7,9 @@
 
 namespace gru {
 
-/// out[row, column] = sum over k of left[row, k] * right[k, column], by blocks of
-/// kGPUThreads, each of which makes tiles of kProductTile rows and columns from
-/// slices in shared memory. A thread keeps 4 x 4 sums in registers.
+/// out[row, column] = sum over k of left[row, k] * right[k, column], by blocks
+/// of kGPUThreads, each of which makes tiles of kProductTile rows and columns
+/// from slices in shared memory. A thread keeps 4 x 4 sums in registers.
 ///
 /// What is not static are the rows.
 inline constexpr int64_t kProductTile = 64;

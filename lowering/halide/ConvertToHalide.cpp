@@ -1,4 +1,4 @@
-//===- ConvertToHalide.cpp - steps and products become calls ---------------===//
+//===- ConvertToHalide.cpp - steps and products become calls --------------===//
 //
 // Says what Halide is to generate; does not need Halide itself.
 //
@@ -48,7 +48,8 @@ struct ConvertToHalidePass
       if (isa<StepOp, PackedDenseOp>(op))
         ops.push_back(op);
     });
-    llvm::Expected<HalideScheduleFile> file = HalideScheduleFile::parse(schedule);
+    llvm::Expected<HalideScheduleFile> file =
+        HalideScheduleFile::parse(schedule);
     if (!file)
       return fail(getOperation(), file.takeError());
     schedules = std::move(*file);
@@ -87,15 +88,17 @@ private:
     call.name = formatv("halide_step_{0}_b{1}_h{2}", call.kind, batch, units);
     // With one block of units the new state may take the place of the old one,
     // of which every sum reads all.
-    bool inPlace =
-        op.getPhase() == StepPhase::all && kernel.getDimSize(0) == 1;
-    call.shape = {kernel.getDimSize(3), kernel.getDimSize(2), batch,
-                  kernel.getElementTypeBitWidth() / 8, inPlace,
+    bool inPlace = op.getPhase() == StepPhase::all && kernel.getDimSize(0) == 1;
+    call.shape = {kernel.getDimSize(3),
+                  kernel.getDimSize(2),
+                  batch,
+                  kernel.getElementTypeBitWidth() / 8,
+                  inPlace,
                   /*waits=*/op.getPhase() == StepPhase::all && op.getInput()};
     if (op.getInput())
-      call.name +=
-          formatv("_f{0}",
-                  cast<MemRefType>(op.getInputKernel().getType()).getDimSize(1));
+      call.name += formatv(
+          "_f{0}",
+          cast<MemRefType>(op.getInputKernel().getType()).getDimSize(1));
     call.add("projection", op.getProjection());
     call.add("input", op.getInput());
     call.add("input_kernel", op.getInputKernel());
@@ -110,11 +113,10 @@ private:
     call.add("reset_state", op.getResetState());
     call.add("new_state", op.getNewState());
     call.add("output", op.getOutput());
-    call.attributes = {
-        b.getNamedAttr("units", b.getI64IntegerAttr(units)),
-        b.getNamedAttr("activation", op.getActivationAttr()),
-        b.getNamedAttr("recurrent_activation",
-                       op.getRecurrentActivationAttr())};
+    call.attributes = {b.getNamedAttr("units", b.getI64IntegerAttr(units)),
+                       b.getNamedAttr("activation", op.getActivationAttr()),
+                       b.getNamedAttr("recurrent_activation",
+                                      op.getRecurrentActivationAttr())};
     if (op.getClip())
       call.attributes.push_back(b.getNamedAttr("clip", op.getClipAttr()));
     return call;
@@ -131,13 +133,14 @@ private:
     Call call;
     call.op = op;
     call.kind = op.isProjection() ? "projection" : "dense";
-    call.name = formatv("halide_{0}_k{1}_n{2}", call.kind, kernel.getDimSize(1),
-                        columns * (op.isProjection() ? kernel.getDimSize(2) : 1));
+    call.name =
+        formatv("halide_{0}_k{1}_n{2}", call.kind, kernel.getDimSize(1),
+                columns * (op.isProjection() ? kernel.getDimSize(2) : 1));
     int64_t blocked = getHalideRowDim(leading);
     call.shape = {kernel.getDimSize(3), kernel.getDimSize(2),
-                  leading.empty()                         ? 1
+                  leading.empty()                           ? 1
                   : ShapedType::isDynamic(leading[blocked]) ? -1
-                                                          : leading[blocked],
+                                                            : leading[blocked],
                   kernel.getElementTypeBitWidth() / 8};
     call.add("input", op.getInput());
     call.add("kernel", op.getKernel());
@@ -178,7 +181,8 @@ private:
         return error;
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToEnd(getOperation().getBody());
-      auto function = func::FuncOp::create(b, getOperation().getLoc(), name, type);
+      auto function =
+          func::FuncOp::create(b, getOperation().getLoc(), name, type);
       function.setPrivate();
       SmallVector<NamedAttribute> all(call.attributes);
       all.push_back(b.getNamedAttr("schedule", b.getStringAttr(chosen.str())));
@@ -213,17 +217,25 @@ int64_t gru::getHalideRowDim(ArrayRef<int64_t> leading) {
 /// Operands of these names are all that the generator knows.
 static bool knowsOperands(Operation *op) {
   if (auto step = dyn_cast<StepOp>(op)) {
-    const Value values[] = {
-        step.getProjection(),  step.getInput(),
-        step.getInputKernel(), step.getInputBias(),
-        step.getKernel(),
-        step.getRecurrentBias(), step.getRecurrentDropoutMask(),
-        step.getDroppedState(), step.getState(),
-        step.getPreactivations(), step.getUpdate(),
-        step.getResetState(),  step.getNewState(),
-        step.getOutput(),      step.getMask(),
-        step.getEmit(),        step.getTurn()};
-    unsigned known = llvm::count_if(values, [](Value value) { return bool(value); });
+    const Value values[] = {step.getProjection(),
+                            step.getInput(),
+                            step.getInputKernel(),
+                            step.getInputBias(),
+                            step.getKernel(),
+                            step.getRecurrentBias(),
+                            step.getRecurrentDropoutMask(),
+                            step.getDroppedState(),
+                            step.getState(),
+                            step.getPreactivations(),
+                            step.getUpdate(),
+                            step.getResetState(),
+                            step.getNewState(),
+                            step.getOutput(),
+                            step.getMask(),
+                            step.getEmit(),
+                            step.getTurn()};
+    unsigned known =
+        llvm::count_if(values, [](Value value) { return bool(value); });
     return known == op->getNumOperands();
   }
   auto dense = cast<PackedDenseOp>(op);
@@ -275,7 +287,8 @@ std::string gru::checkHalide(Operation *op, bool cuda) {
     if (auto type = dyn_cast<MemRefType>(operand.getType()))
       types.push_back(type);
     // A Halide loop has one direction.
-    else if (auto step = dyn_cast<StepOp>(op); !step || operand != step.getTurn())
+    else if (auto step = dyn_cast<StepOp>(op);
+             !step || operand != step.getTurn())
       return "operands are not buffers yet";
   Type element = types[0].getElementType();
   auto step = dyn_cast<StepOp>(op);

@@ -1,4 +1,4 @@
-//===- Kernels.cpp - functions that Halide generates -----------------------===//
+//===- Kernels.cpp - functions that Halide generates ----------------------===//
 
 #include "lowering/halide/Kernels.h"
 
@@ -73,7 +73,8 @@ std::string gru::getHalideId() {
   llvm::sys::fs::file_status status;
   if (!llvm::sys::fs::status(id, status))
     id += " " + std::to_string(status.getSize()) + " " +
-          std::to_string(status.getLastModificationTime().time_since_epoch().count());
+          std::to_string(
+              status.getLastModificationTime().time_since_epoch().count());
   return id;
 }
 
@@ -91,8 +92,8 @@ static func::FuncOp buildFormula(ModuleOp module, ActAttr activation,
   auto function = func::FuncOp::create(b, loc, "formula",
                                        b.getFunctionType({type}, {type}));
   b.setInsertionPointToStart(function.addEntryBlock());
-  Value y = ActivationOp::create(b, loc, type, function.getArgument(0),
-                                 activation);
+  Value y =
+      ActivationOp::create(b, loc, type, function.getArgument(0), activation);
   func::ReturnOp::create(b, loc, y);
   RewritePatternSet patterns(module.getContext());
   populateApproximateMathPatterns(patterns);
@@ -152,8 +153,9 @@ describeFunction(StringRef name, DictionaryAttr what, ModuleOp formulas) {
 }
 
 /// Calls body(name, gru.halide) for each function that Halide generates.
-static void forEachFunction(
-    ModuleOp module, function_ref<void(StringRef, DictionaryAttr)> body) {
+static void
+forEachFunction(ModuleOp module,
+                function_ref<void(StringRef, DictionaryAttr)> body) {
   for (Operation &op : *module.getBody())
     if (auto what = op.getAttrOfType<DictionaryAttr>(kHalideAttr))
       body(SymbolTable::getSymbolName(&op), what);
@@ -201,9 +203,9 @@ static llvm::Expected<std::string> generate(const HalideRequest &request) {
   return result;
 }
 
-llvm::Expected<std::string> gru::generateHalide(ModuleOp module,
-                                                const llvm::TargetMachine &machine,
-                                                HalideOutput output) {
+llvm::Expected<std::string>
+gru::generateHalide(ModuleOp module, const llvm::TargetMachine &machine,
+                    HalideOutput output) {
   OwningOpRef<ModuleOp> formulas = ModuleOp::create(module.getLoc());
   llvm::Expected<HalideRequest> request =
       makeRequest(module, machine, output, *formulas);
@@ -223,8 +225,8 @@ std::string gru::printHalideSchedules(ModuleOp module) {
 /// The kernels of one function, which are a text that it hands to the driver.
 static llvm::Expected<std::string> findPTX(StringRef bitcode) {
   llvm::LLVMContext context;
-  llvm::Expected<std::unique_ptr<llvm::Module>> code = llvm::parseBitcodeFile(
-      llvm::MemoryBufferRef(bitcode, "halide"), context);
+  llvm::Expected<std::unique_ptr<llvm::Module>> code =
+      llvm::parseBitcodeFile(llvm::MemoryBufferRef(bitcode, "halide"), context);
   if (!code)
     return code.takeError();
   for (const llvm::GlobalVariable &global : (*code)->globals()) {
@@ -271,8 +273,8 @@ gru::generateHalidePTX(ModuleOp module, const llvm::TargetMachine &machine) {
 
 /// Halide has no fused multiply-add and rounds after each operation, as asked
 /// for. From here on a product and the sum that takes it may be one operation.
-/// And Halide says that its buffers do not alias, while ours do: the new state is
-/// the old one of the next step, or takes its place.
+/// And Halide says that its buffers do not alias, while ours do: the new state
+/// is the old one of the next step, or takes its place.
 static void adopt(llvm::Function &function) {
   for (llvm::Instruction &instruction : llvm::instructions(function)) {
     instruction.dropUnknownNonDebugMetadata();

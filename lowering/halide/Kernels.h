@@ -1,4 +1,4 @@
-//===- Kernels.h - functions that Halide generates ----------------*- C++ -*-===//
+//===- Kernels.h - functions that Halide generates --------------*- C++ -*-===//
 //
 // `convert-gru-to-halide` leaves declarations with the attribute `gru.halide`.
 // Here they are turned into code. Halide itself lives in a shared library of
@@ -44,14 +44,16 @@ inline constexpr int64_t kHalideRowsPerThread = 4;
 /// Success where this build and this machine have Halide; else why not.
 llvm::Error checkHalideAvailable();
 
-/// Names the library around Halide, for keys of what it compiled; empty without.
+/// Names the library around Halide, for keys of what it compiled; empty
+/// without.
 std::string getHalideId();
 
 /// What Halide can make of its functions.
 enum class HalideOutput { Bitcode, Statement, Assembly, Object, Header };
 
-/// All functions of a module that `gru.halide` describes, in the form asked for.
-/// The module may be lowered already. Thread-safe. Needs checkHalideAvailable.
+/// All functions of a module that `gru.halide` describes, in the form asked
+/// for. The module may be lowered already. Thread-safe. Needs
+/// checkHalideAvailable.
 llvm::Expected<std::string> generateHalide(mlir::ModuleOp module,
                                            const llvm::TargetMachine &machine,
                                            HalideOutput output);
@@ -62,8 +64,8 @@ generateHalidePTX(mlir::ModuleOp module, const llvm::TargetMachine &machine);
 
 /// Generates them and links them into `code`, the translation of `module`, as
 /// private functions. Does nothing where there are none.
-llvm::Error linkHalide(mlir::ModuleOp module, const llvm::TargetMachine &machine,
-                       llvm::Module &code);
+llvm::Error linkHalide(mlir::ModuleOp module,
+                       const llvm::TargetMachine &machine, llvm::Module &code);
 
 /// One line per function: its name and schedule, in the form that
 /// HalideScheduleFile reads.

@@ -1,8 +1,8 @@
-//===- LowerHalideCalls.cpp - memrefs become halide_buffer_t ---------------===//
+//===- LowerHalideCalls.cpp - memrefs become halide_buffer_t --------------===//
 //
-// A call passes each buffer as a pointer to a halide_buffer_t on the stack. What
-// is constant is filled in once, at the top of the function; the address, and
-// sizes and strides that the type leaves open, before each call.
+// A call passes each buffer as a pointer to a halide_buffer_t on the stack.
+// What is constant is filled in once, at the top of the function; the address,
+// and sizes and strides that the type leaves open, before each call.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,8 +23,18 @@ using namespace gru;
 
 namespace {
 /// Fields of halide_buffer_t and halide_dimension_t (HalideRuntime.h).
-enum BufferField { Device, Interface, Host, Flags, Code, Bits, Lanes,
-                   Dimensions, Dim, Padding };
+enum BufferField {
+  Device,
+  Interface,
+  Host,
+  Flags,
+  Code,
+  Bits,
+  Lanes,
+  Dimensions,
+  Dim,
+  Padding
+};
 enum DimensionField { Min, Extent, Stride, DimFlags };
 
 class CallLowering {
@@ -105,8 +115,7 @@ private:
                    metadata.getStrides()[dim]);
       setDimension(dims, index, DimFlags, 0, Value());
     }
-    Value base =
-        memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref);
+    Value base = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref);
     Value bytes = arith::MulIOp::create(b, loc, metadata.getOffset(),
                                         indexConstant(b, loc, bits / 8));
     Value address = arith::IndexCastOp::create(

@@ -1,4 +1,4 @@
-//===- Passes.h - passes of the target halide ---------------------*- C++ -*-===//
+//===- Passes.h - passes of the target halide -------------------*- C++ -*-===//
 
 #ifndef GRU_LOWERING_HALIDE_PASSES_H
 #define GRU_LOWERING_HALIDE_PASSES_H

@@ -1,4 +1,4 @@
-//===- Schedule.cpp - how Halide runs a step or a product ------------------===//
+//===- Schedule.cpp - how Halide runs a step or a product -----------------===//
 
 #include "lowering/halide/Schedule.h"
 
@@ -33,7 +33,8 @@ HalideSchedule gru::chooseHalideSchedule(const HalideShape &shape,
     schedule.rows =
         llvm::divideCeil(shape.rows, llvm::divideCeil(shape.rows, most));
   schedule.tile = schedule.rows;
-  if ((shape.gates + shape.waits) * vectors * schedule.rows > target.registers - 2) {
+  if ((shape.gates + shape.waits) * vectors * schedule.rows >
+      target.registers - 2) {
     int64_t largest = target.registers >= 32 ? 4 : 2;
     do
       --schedule.tile;
@@ -91,16 +92,16 @@ llvm::Error HalideSchedule::parse(StringRef text, const HalideShape &shape) {
   if (!tiled && (whole || rows % tile != 0))
     tile = rows;
   if (units % lanes != 0)
-    return createStringError(
-        formatv("units is {0}, expected a multiple of lanes = {1}", units, lanes));
+    return createStringError(formatv(
+        "units is {0}, expected a multiple of lanes = {1}", units, lanes));
   if (shape.width % units != 0)
-    return createStringError(formatv(
-        "units is {0}, expected a divisor of the packed width {1}", units,
-        shape.width));
+    return createStringError(
+        formatv("units is {0}, expected a divisor of the packed width {1}",
+                units, shape.width));
   if (shape.wholeBlocks && units != shape.width)
-    return createStringError(formatv(
-        "units is {0}, expected {1}: the state is updated in place", units,
-        shape.width));
+    return createStringError(
+        formatv("units is {0}, expected {1}: the state is updated in place",
+                units, shape.width));
   if (shape.rows >= 0 && rows > shape.rows)
     return createStringError(formatv(
         "rows is {0}, expected at most the {1} there are", rows, shape.rows));
@@ -119,7 +120,8 @@ llvm::Expected<HalideScheduleFile> HalideScheduleFile::parse(StringRef text) {
     if (line.empty())
       continue;
     auto [function, rest] = line.split(' ');
-    if (!file.lines.try_emplace(function, Line{rest.trim().str(), i + 1}).second)
+    if (!file.lines.try_emplace(function, Line{rest.trim().str(), i + 1})
+             .second)
       return createStringError(
           formatv("halide-schedule: line {0}: '{1}' has a line already", i + 1,
                   function));

@@ -1,7 +1,7 @@
-//===- ShareRows.cpp - steps and products in parts of rows -----------------===//
+//===- ShareRows.cpp - steps and products in parts of rows ----------------===//
 //
-// Rows do not depend on each other, so what a part computes does not depend on how
-// many parts there are.
+// Rows do not depend on each other, so what a part computes does not depend on
+// how many parts there are.
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,22 +28,25 @@ using RowOperand = std::pair<Value, int64_t>;
 struct Cut {
   Operation *op;
   SmallVector<RowOperand> operands;
-  int64_t rows;     ///< Negative where that is dynamic.
-  int64_t products; ///< Multiplications, of a usual length where that is dynamic.
+  int64_t rows; ///< Negative where that is dynamic.
+  int64_t
+      products; ///< Multiplications, of a usual length where that is dynamic.
 
   Cut(StepOp op) : op(op) {
     for (Value value :
-         {op.getProjection(), op.getInput(), op.getState(), op.getPreactivations(),
-          op.getUpdate(), op.getResetState(), op.getNewState(), op.getOutput(),
-          op.getMask(), op.getEmit()})
+         {op.getProjection(), op.getInput(), op.getState(),
+          op.getPreactivations(), op.getUpdate(), op.getResetState(),
+          op.getNewState(), op.getOutput(), op.getMask(), op.getEmit()})
       add(value, 0);
     for (Value value : {op.getRecurrentDropoutMask(), op.getDroppedState()})
       add(value, 1);
     rows = cast<MemRefType>(op.getState().getType()).getDimSize(0);
-    products = rows * cast<MemRefType>(op.getKernel().getType()).getNumElements();
+    products =
+        rows * cast<MemRefType>(op.getKernel().getType()).getNumElements();
     if (op.getInput())
       products +=
-          rows * cast<MemRefType>(op.getInputKernel().getType()).getNumElements();
+          rows *
+          cast<MemRefType>(op.getInputKernel().getType()).getNumElements();
   }
 
   Cut(PackedDenseOp op) : op(op) {
@@ -105,8 +108,8 @@ struct Cut {
             };
             Value first = begin(part),
                   end = begin(arith::AddIOp::create(b, loc, part, one));
-            return clone(
-                b, first, arith::SubIOp::create(b, loc, end, first).getResult());
+            return clone(b, first,
+                         arith::SubIOp::create(b, loc, end, first).getResult());
           }
           // Sizes stay constants: one function for the parts with a row more,
           // one for the others.
@@ -120,9 +123,9 @@ struct Cut {
           };
           if (!larger)
             return emit(b, size, 0);
-          Value isLarger = arith::CmpIOp::create(
-              b, loc, arith::CmpIPredicate::ult, part,
-              indexConstant(b, loc, larger));
+          Value isLarger =
+              arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, part,
+                                    indexConstant(b, loc, larger));
           scf::IfOp::create(
               b, loc, isLarger,
               [&](OpBuilder &b, Location loc) {

@@ -1,4 +1,4 @@
-//===- PromoteToF64.cpp - computes everything in float64 -------------------===//
+//===- PromoteToF64.cpp - computes everything in float64 ------------------===//
 
 #include "dialect/GRUDialect.h"
 #include "lowering/Passes.h"
@@ -41,7 +41,8 @@ struct PromoteToF64Pass : gru::impl::PromoteToF64PassBase<PromoteToF64Pass> {
     return attr;
   }
 
-  /// From f64. Halves are reached through f32: there is no instruction from f64.
+  /// From f64. Halves are reached through f32: there is no instruction from
+  /// f64.
   static Value narrow(OpBuilder &b, Location loc, Value value, Type type) {
     if (getElementTypeOrSelf(type).getIntOrFloatBitWidth() < 32) {
       Type single = b.getF32Type();

@@ -1,4 +1,4 @@
-//===- Recurrence.cpp - the formula of a step, and its time loop -----------===//
+//===- Recurrence.cpp - the formula of a step, and its time loop ----------===//
 
 #include "lowering/reference/Recurrence.h"
 
@@ -28,8 +28,8 @@ void RowEmitter::emitCandidate(const StepReads &reads) {
   s.loop(numUnits, [&](Value u) {
     Value sum;
     if (resetAfter) {
-      Value bias = reads.candidateBias ? reads.candidateBias(u)
-                                       : s.number(element, 0);
+      Value bias =
+          reads.candidateBias ? reads.candidateBias(u) : s.number(element, 0);
       Value recurrent = s.sum(bias, numUnits, [&](Value k) {
         return s.mul(reads.state(2, k), reads.weight(2, k, u));
       });
@@ -61,12 +61,12 @@ void Recurrence::emit(Scalar &s) {
     row.resetState = s.alloc({units}, element);
   }
   auto batchSize = cast<MemRefType>(state.getType()).getDimSize(0);
-  Value seen = ShapedType::isDynamic(batchSize)
-                   ? Value(memref::AllocOp::create(
-                         s.b, s.loc,
-                         MemRefType::get({batchSize}, s.b.getI1Type()),
-                         ValueRange{batch}))
-                   : s.alloc({batchSize}, s.b.getI1Type());
+  Value seen =
+      ShapedType::isDynamic(batchSize)
+          ? Value(memref::AllocOp::create(
+                s.b, s.loc, MemRefType::get({batchSize}, s.b.getI1Type()),
+                ValueRange{batch}))
+          : s.alloc({batchSize}, s.b.getI1Type());
   Value no = arith::ConstantOp::create(s.b, s.loc, s.b.getBoolAttr(false));
   Value yes = arith::ConstantOp::create(s.b, s.loc, s.b.getBoolAttr(true));
   s.loop(batch, [&](Value b) { s.store(no, seen, b); });
@@ -87,17 +87,14 @@ void Recurrence::emit(Scalar &s) {
         });
       }
       StepReads reads;
-      reads.input = [&](int64_t gate, Value u) {
-        return input(b, t, gate, u);
-      };
+      reads.input = [&](int64_t gate, Value u) { return input(b, t, gate, u); };
       reads.weight = weight;
       reads.candidateBias = candidateBias;
       reads.oldState = [&](Value u) { return s.load(state, {b, u}); };
       reads.quantizeRow = quantizeRow;
       if (quantizeRow) {
-        s.loop(row.numUnits, [&](Value k) {
-          s.store(s.load(state, {b, k}), row.left, k);
-        });
+        s.loop(row.numUnits,
+               [&](Value k) { s.store(s.load(state, {b, k}), row.left, k); });
         quantizeRow(row.left);
       }
       reads.state = [&](int64_t gate, Value k) {

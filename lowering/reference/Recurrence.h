@@ -1,7 +1,7 @@
 //===- Recurrence.h - the formula of a step, and its time loop --*- C++ -*-===//
 //
-// What is read is given by small accessors, so that the layer, the recurrence over
-// packed weights and the step share one text of the formula.
+// What is read is given by small accessors, so that the layer, the recurrence
+// over packed weights and the step share one text of the formula.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,8 +24,8 @@ struct StepReads {
   std::function<Value(Value unit)> candidateBias;
   /// Unmasked, undropped old state.
   std::function<Value(Value unit)> oldState;
-  /// Without reset_after, makes of r * h in a buffer what the candidate's product
-  /// reads of it; null where that reads it as it is.
+  /// Without reset_after, makes of r * h in a buffer what the candidate's
+  /// product reads of it; null where that reads it as it is.
   std::function<void(Value row)> quantizeRow;
 };
 
@@ -77,8 +77,8 @@ struct Recurrence {
   std::function<Value(Value unit)> candidateBias;
   /// Recurrent dropout factor of a gate; null where there is none.
   std::function<Value(Value row, int64_t gate, Value k)> stateFactor;
-  /// Rounds a buffer of one row to what bytes with a scale stand for; null where
-  /// products read rows as they are.
+  /// Rounds a buffer of one row to what bytes with a scale stand for; null
+  /// where products read rows as they are.
   std::function<void(Value row)> quantizeRow;
 
   void emit(Scalar &s);

@@ -1,7 +1,7 @@
-//===- ReferenceLoops.cpp - the yardstick: plain scalar loops --------------===//
+//===- ReferenceLoops.cpp - the yardstick: plain scalar loops -------------===//
 //
-// Every gru operation as the loops that its formula says; that of a step stands in
-// Recurrence.h.
+// Every gru operation as the loops that its formula says; that of a step stands
+// in Recurrence.h.
 //
 //===----------------------------------------------------------------------===//
 
@@ -100,7 +100,8 @@ private:
     loop.zeroByPosition = op.getUnroll() && op.getGoBackwards();
     loop.timeMajor = timeMajor;
     auto at = [timeMajor](Value row, Value t) {
-      return timeMajor ? SmallVector<Value>{t, row} : SmallVector<Value>{row, t};
+      return timeMajor ? SmallVector<Value>{t, row}
+                       : SmallVector<Value>{row, t};
     };
     if (mask)
       loop.mask = [&](Value row, Value t) { return s.load(mask, at(row, t)); };
@@ -126,8 +127,7 @@ private:
           int64_t g = op.getImplementation() == 1 ? gate : 0;
           value = s.mul(value, s.load(dropout, {s.index(g), row, f}));
         }
-        return s.mul(value,
-                     s.load(kernel, {f, column(s, gate, units, unit)}));
+        return s.mul(value, s.load(kernel, {f, column(s, gate, units, unit)}));
       });
     };
     loop.weight = [&](int64_t gate, Value k, Value unit) {
@@ -164,9 +164,9 @@ private:
       });
     }
     if (!op.getSequence().use_empty())
-      loop.sequence = allocResult(
-          op.getSequence(), timeMajor
-                                ? ArrayRef<Value>{loop.time, loop.batch, {}}
+      loop.sequence =
+          allocResult(op.getSequence(),
+                      timeMajor ? ArrayRef<Value>{loop.time, loop.batch, {}}
                                 : ArrayRef<Value>{loop.batch, loop.time, {}});
     if (!op.getLast().use_empty())
       loop.last = allocResult(op.getLast(), {loop.batch, Value()});
@@ -200,16 +200,15 @@ private:
     s.loop(sizeOf(s.b, s.loc, x, 0), [&](Value b) {
       StepReads reads;
       reads.input = [&](int64_t gate, Value u) {
-        Value first = inputBias(s, bias, gate, units, u, op.getResetAfter(),
-                                element);
+        Value first =
+            inputBias(s, bias, gate, units, u, op.getResetAfter(), element);
         return s.sum(first, features, [&](Value f) {
           Value value = s.load(x, {b, f});
           if (dropout) {
             int64_t g = op.getImplementation() == 1 ? gate : 0;
             value = s.mul(value, s.load(dropout, {s.index(g), b, f}));
           }
-          return s.mul(value,
-                       s.load(kernel, {f, column(s, gate, units, u)}));
+          return s.mul(value, s.load(kernel, {f, column(s, gate, units, u)}));
         });
       };
       reads.state = [&](int64_t gate, Value k) {
@@ -264,12 +263,12 @@ private:
     Value y = memref::AllocOp::create(
         s.b, s.loc, MemRefType::get(type.getShape(), type.getElementType()),
         dynamicSizes);
-    emitDense(s, x, y, op.getActivation(),
-              [&](Value n) {
-                return bias ? s.load(bias, n)
-                            : s.number(type.getElementType(), 0);
-              },
-              [&](Value k, Value n) { return s.load(kernel, {k, n}); });
+    emitDense(
+        s, x, y, op.getActivation(),
+        [&](Value n) {
+          return bias ? s.load(bias, n) : s.number(type.getElementType(), 0);
+        },
+        [&](Value k, Value n) { return s.load(kernel, {k, n}); });
     op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, y));
   }
 
@@ -314,41 +313,42 @@ private:
     SmallVector<Value> sizes;
     for (int64_t size : type.getShape())
       sizes.push_back(s.index(size));
-    forEachIndex(s.b, s.loc, sizes, [&](OpBuilder &inner, Location,
-                                        ValueRange at) {
-      OpBuilder::InsertionGuard guard(s.b);
-      s.b.restoreInsertionPoint(inner.saveInsertionPoint());
-      Value block = at.front(), lane = at.back(), gate = at[at.size() - 2];
-      Value unit = s.addIndex(
-          arith::MulIOp::create(s.b, s.loc, block, s.index(width)), lane);
-      Value inside = arith::CmpIOp::create(
-          s.b, s.loc, arith::CmpIPredicate::slt, unit, numUnits);
-      // Padding reads a valid place and takes zero instead.
-      Value safe = arith::MinSIOp::create(s.b, s.loc, unit,
-                                          s.index(units - 1));
-      Value sourceGate = gate;
-      if (part == PackPart::candidate || part == PackPart::recurrent_bias)
-        sourceGate = s.index(2);
-      Value column = s.addIndex(
-          arith::MulIOp::create(s.b, s.loc, sourceGate, numUnits), safe);
-      SmallVector<Value> from;
-      if (biasPart)
-        from.push_back(s.index(part == PackPart::recurrent_bias ? 1 : 0));
-      else if (sourceType.getRank() == 2)
-        from.push_back(at[1]);
-      from.push_back(column);
-      Value value = s.load(source, from);
-      if (part == PackPart::input_bias) {
-        Value second = s.load(source, {s.index(1), column});
-        Value both = arith::CmpIOp::create(
-            s.b, s.loc, arith::CmpIPredicate::slt, gate, s.index(2));
-        value = s.add(value, s.select(both, second, s.number(element, 0)));
-      }
-      value = s.select(inside, value, s.number(element, 0));
-      if (element != type.getElementType())
-        value = arith::TruncFOp::create(s.b, s.loc, type.getElementType(), value);
-      s.store(value, result, at);
-    });
+    forEachIndex(
+        s.b, s.loc, sizes, [&](OpBuilder &inner, Location, ValueRange at) {
+          OpBuilder::InsertionGuard guard(s.b);
+          s.b.restoreInsertionPoint(inner.saveInsertionPoint());
+          Value block = at.front(), lane = at.back(), gate = at[at.size() - 2];
+          Value unit = s.addIndex(
+              arith::MulIOp::create(s.b, s.loc, block, s.index(width)), lane);
+          Value inside = arith::CmpIOp::create(
+              s.b, s.loc, arith::CmpIPredicate::slt, unit, numUnits);
+          // Padding reads a valid place and takes zero instead.
+          Value safe =
+              arith::MinSIOp::create(s.b, s.loc, unit, s.index(units - 1));
+          Value sourceGate = gate;
+          if (part == PackPart::candidate || part == PackPart::recurrent_bias)
+            sourceGate = s.index(2);
+          Value column = s.addIndex(
+              arith::MulIOp::create(s.b, s.loc, sourceGate, numUnits), safe);
+          SmallVector<Value> from;
+          if (biasPart)
+            from.push_back(s.index(part == PackPart::recurrent_bias ? 1 : 0));
+          else if (sourceType.getRank() == 2)
+            from.push_back(at[1]);
+          from.push_back(column);
+          Value value = s.load(source, from);
+          if (part == PackPart::input_bias) {
+            Value second = s.load(source, {s.index(1), column});
+            Value both = arith::CmpIOp::create(
+                s.b, s.loc, arith::CmpIPredicate::slt, gate, s.index(2));
+            value = s.add(value, s.select(both, second, s.number(element, 0)));
+          }
+          value = s.select(inside, value, s.number(element, 0));
+          if (element != type.getElementType())
+            value = arith::TruncFOp::create(s.b, s.loc, type.getElementType(),
+                                            value);
+          s.store(value, result, at);
+        });
     op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, result));
   }
 
@@ -364,58 +364,63 @@ private:
           MemRefType::get(shape.getShape(), shape.getElementType()));
     };
     Value result = alloc(op.getResult()), scale = alloc(op.getScale());
-    int64_t units =
-        cast<MemRefType>(source.getType()).getDimSize(1) / int64_t(op.getGates());
+    int64_t units = cast<MemRefType>(source.getType()).getDimSize(1) /
+                    int64_t(op.getGates());
     Value numRows = s.index(cast<MemRefType>(source.getType()).getDimSize(0));
     int64_t width = type.getDimSize(3) / 4;
     SmallVector<Value> sizes{s.index(type.getDimSize(0)),
                              s.index(type.getDimSize(2)), s.index(width)};
-    // What sums begin with, in row 0, is of no use to sums of real numbers, nor is
-    // what is behind the last row.
+    // What sums begin with, in row 0, is of no use to sums of real numbers, nor
+    // is what is behind the last row.
     SmallVector<Value> all;
     for (int64_t size : type.getShape())
       all.push_back(s.index(size));
     Value nothing =
         arith::ConstantOp::create(s.b, s.loc, s.b.getIntegerAttr(byte, 0));
-    forEachIndex(s.b, s.loc, all, [&](OpBuilder &b, Location loc, ValueRange at) {
-      memref::StoreOp::create(b, loc, nothing, result, at);
-    });
-    forEachIndex(s.b, s.loc, sizes, [&](OpBuilder &inner, Location,
-                                        ValueRange at) {
-      OpBuilder::InsertionGuard guard(s.b);
-      s.b.restoreInsertionPoint(inner.saveInsertionPoint());
-      Value block = at[0], gate = at[1], lane = at[2];
-      Value unit = s.addIndex(
-          arith::MulIOp::create(s.b, s.loc, block, s.index(width)), lane);
-      Value inside = arith::CmpIOp::create(
-          s.b, s.loc, arith::CmpIPredicate::slt, unit, s.index(units));
-      // Padding reads a valid place and takes zero instead.
-      Value safe = arith::MinSIOp::create(s.b, s.loc, unit, s.index(units - 1));
-      Value sourceGate =
-          op.getPart() == PackPart::candidate ? s.index(2) : gate;
-      Value column = s.addIndex(
-          arith::MulIOp::create(s.b, s.loc, sourceGate, s.index(units)), safe);
-      Value zero = s.number(element, 0);
-      auto read = [&](Value k) {
-        return s.select(inside, s.load(source, {k, column}), zero);
-      };
-      Value largest = s.fold(zero, numRows, [&](Value so, Value k) -> Value {
-        return arith::MaximumFOp::create(
-            s.b, s.loc, so, math::AbsFOp::create(s.b, s.loc, read(k)));
-      });
-      Value step = arith::DivFOp::create(s.b, s.loc, largest,
-                                         s.number(element, 127));
-      s.store(step, scale, at);
-      Value none = arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OEQ,
-                                         step, zero);
-      Value divisor = s.select(none, s.number(element, 1), step);
-      s.loop(numRows, [&](Value k) {
-        Value quotient = math::RoundEvenOp::create(
-            s.b, s.loc, arith::DivFOp::create(s.b, s.loc, read(k), divisor));
-        s.store(arith::FPToSIOp::create(s.b, s.loc, byte, quotient), result,
-                quantizedPlace(s, block, k, gate, lane));
-      });
-    });
+    forEachIndex(s.b, s.loc, all,
+                 [&](OpBuilder &b, Location loc, ValueRange at) {
+                   memref::StoreOp::create(b, loc, nothing, result, at);
+                 });
+    forEachIndex(
+        s.b, s.loc, sizes, [&](OpBuilder &inner, Location, ValueRange at) {
+          OpBuilder::InsertionGuard guard(s.b);
+          s.b.restoreInsertionPoint(inner.saveInsertionPoint());
+          Value block = at[0], gate = at[1], lane = at[2];
+          Value unit = s.addIndex(
+              arith::MulIOp::create(s.b, s.loc, block, s.index(width)), lane);
+          Value inside = arith::CmpIOp::create(
+              s.b, s.loc, arith::CmpIPredicate::slt, unit, s.index(units));
+          // Padding reads a valid place and takes zero instead.
+          Value safe =
+              arith::MinSIOp::create(s.b, s.loc, unit, s.index(units - 1));
+          Value sourceGate =
+              op.getPart() == PackPart::candidate ? s.index(2) : gate;
+          Value column = s.addIndex(
+              arith::MulIOp::create(s.b, s.loc, sourceGate, s.index(units)),
+              safe);
+          Value zero = s.number(element, 0);
+          auto read = [&](Value k) {
+            return s.select(inside, s.load(source, {k, column}), zero);
+          };
+          Value largest =
+              s.fold(zero, numRows, [&](Value so, Value k) -> Value {
+                return arith::MaximumFOp::create(
+                    s.b, s.loc, so, math::AbsFOp::create(s.b, s.loc, read(k)));
+              });
+          Value step = arith::DivFOp::create(s.b, s.loc, largest,
+                                             s.number(element, 127));
+          s.store(step, scale, at);
+          Value none = arith::CmpFOp::create(
+              s.b, s.loc, arith::CmpFPredicate::OEQ, step, zero);
+          Value divisor = s.select(none, s.number(element, 1), step);
+          s.loop(numRows, [&](Value k) {
+            Value quotient = math::RoundEvenOp::create(
+                s.b, s.loc,
+                arith::DivFOp::create(s.b, s.loc, read(k), divisor));
+            s.store(arith::FPToSIOp::create(s.b, s.loc, byte, quotient), result,
+                    quantizedPlace(s, block, k, gate, lane));
+          });
+        });
     op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, result));
     op.getScale().replaceAllUsesWith(asTensor(s.b, s.loc, scale));
   }
@@ -424,14 +429,15 @@ private:
   static SmallVector<Value> quantizedPlace(Scalar &s, Value block, Value k,
                                            Value gate, Value lane) {
     Value four = s.index(4);
-    Value row = s.addIndex(arith::DivUIOp::create(s.b, s.loc, k, four), s.index(1));
+    Value row =
+        s.addIndex(arith::DivUIOp::create(s.b, s.loc, k, four), s.index(1));
     Value column = s.addIndex(arith::MulIOp::create(s.b, s.loc, lane, four),
                               arith::RemUIOp::create(s.b, s.loc, k, four));
     return {block, row, gate, column};
   }
 
-  /// x / scale to the nearest whole number, where scale is the largest magnitude of a
-  /// row divided by 127 and not all but zero.
+  /// x / scale to the nearest whole number, where scale is the largest
+  /// magnitude of a row divided by 127 and not all but zero.
   static Value quotient(Scalar &s, Value x, Value scale, Value divides) {
     Value divisor = s.select(divides, scale, s.number(x.getType(), 1));
     Value rounded = math::RoundEvenOp::create(
@@ -440,17 +446,15 @@ private:
   }
 
   /// The scale of a row of bytes, and whether it divides.
-  static std::pair<Value, Value>
-  rowScale(Scalar &s, Type element, Value size,
-           function_ref<Value(Value k)> read) {
+  static std::pair<Value, Value> rowScale(Scalar &s, Type element, Value size,
+                                          function_ref<Value(Value k)> read) {
     Value largest =
         s.fold(s.number(element, 0), size, [&](Value so, Value k) -> Value {
           return arith::MaximumFOp::create(
               s.b, s.loc, so, math::AbsFOp::create(s.b, s.loc, read(k)));
         });
-    Value divides =
-        arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OGT, largest,
-                              s.number(element, 1e-30));
+    Value divides = arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OGT,
+                                          largest, s.number(element, 1e-30));
     return {arith::DivFOp::create(s.b, s.loc, largest, s.number(element, 127)),
             divides};
   }
@@ -464,26 +468,26 @@ private:
     for (int64_t dim = 0; dim + 1 < type.getRank(); ++dim)
       rows.push_back(sizeOf(s.b, s.loc, x, dim));
     Value columns = s.index(type.getShape().back());
-    forEachIndex(s.b, s.loc, rows, [&](OpBuilder &inner, Location,
-                                       ValueRange row) {
-      OpBuilder::InsertionGuard guard(s.b);
-      s.b.restoreInsertionPoint(inner.saveInsertionPoint());
-      auto at = [&](Value k) {
-        SmallVector<Value> at(row);
-        at.push_back(k);
-        return at;
-      };
-      auto [step, divides] =
-          rowScale(s, type.getElementType(), columns,
-                   [&](Value k) { return s.load(x, at(k)); });
-      s.store(step, scale, row);
-      s.loop(columns, [&, step = step, divides = divides](Value k) {
-        Value byte = s.add(quotient(s, s.load(x, at(k)), step, divides),
-                           s.number(type.getElementType(), 128));
-        s.store(arith::FPToUIOp::create(s.b, s.loc, s.b.getI8Type(), byte),
-                bytes, at(k));
-      });
-    });
+    forEachIndex(
+        s.b, s.loc, rows, [&](OpBuilder &inner, Location, ValueRange row) {
+          OpBuilder::InsertionGuard guard(s.b);
+          s.b.restoreInsertionPoint(inner.saveInsertionPoint());
+          auto at = [&](Value k) {
+            SmallVector<Value> at(row);
+            at.push_back(k);
+            return at;
+          };
+          auto [step, divides] =
+              rowScale(s, type.getElementType(), columns,
+                       [&](Value k) { return s.load(x, at(k)); });
+          s.store(step, scale, row);
+          s.loop(columns, [&, step = step, divides = divides](Value k) {
+            Value byte = s.add(quotient(s, s.load(x, at(k)), step, divides),
+                               s.number(type.getElementType(), 128));
+            s.store(arith::FPToUIOp::create(s.b, s.loc, s.b.getI8Type(), byte),
+                    bytes, at(k));
+          });
+        });
     if (op.getNumResults() == 0)
       return;
     op.getResult(0).replaceAllUsesWith(asTensor(s.b, s.loc, bytes));
@@ -550,32 +554,33 @@ private:
       SmallVector<Value> sizes;
       for (int64_t dim = 0; dim < 5; ++dim)
         sizes.push_back(sizeOf(s.b, s.loc, y, dim));
-      forEachIndex(s.b, s.loc, sizes, [&](OpBuilder &b, Location,
-                                          ValueRange at) {
-        OpBuilder::InsertionGuard guard(s.b);
-        s.b.restoreInsertionPoint(b.saveInsertionPoint());
-        // The destination's blocks may be several of the weight's.
-        Value column = arith::AddIOp::create(
-            s.b, s.loc, arith::MulIOp::create(s.b, s.loc, at[2], sizes[4]),
-            at[4]);
-        auto [block, lane] = blockAndLane(s, column, width);
-        Value first = bias ? s.load(bias, {block, at[3], lane})
-                           : s.number(element, 0);
-        Value sum = s.sum(first, inner, [&](Value k) {
-          SmallVector<Value> from{at[1], at[0], k};
-          if (op.getTimeMajor())
-            std::swap(from[0], from[1]);
-          Value left =
-              rowScale ? dequantized(s, x, from,
-                                     s.load(rowScale, ArrayRef(from).take_front(2)))
-                       : s.load(x, from);
-          return s.mul(left, scaledWeight(s, element, kernel, kernelScale, block,
-                                          k, at[3], lane));
-        });
-        Value value = ActivationOp::create(s.b, s.loc, element, sum,
-                                           op.getActivation());
-        s.store(value, y, at);
-      });
+      forEachIndex(
+          s.b, s.loc, sizes, [&](OpBuilder &b, Location, ValueRange at) {
+            OpBuilder::InsertionGuard guard(s.b);
+            s.b.restoreInsertionPoint(b.saveInsertionPoint());
+            // The destination's blocks may be several of the weight's.
+            Value column = arith::AddIOp::create(
+                s.b, s.loc, arith::MulIOp::create(s.b, s.loc, at[2], sizes[4]),
+                at[4]);
+            auto [block, lane] = blockAndLane(s, column, width);
+            Value first = bias ? s.load(bias, {block, at[3], lane})
+                               : s.number(element, 0);
+            Value sum = s.sum(first, inner, [&](Value k) {
+              SmallVector<Value> from{at[1], at[0], k};
+              if (op.getTimeMajor())
+                std::swap(from[0], from[1]);
+              Value left =
+                  rowScale ? dequantized(
+                                 s, x, from,
+                                 s.load(rowScale, ArrayRef(from).take_front(2)))
+                           : s.load(x, from);
+              return s.mul(left, scaledWeight(s, element, kernel, kernelScale,
+                                              block, k, at[3], lane));
+            });
+            Value value = ActivationOp::create(s.b, s.loc, element, sum,
+                                               op.getActivation());
+            s.store(value, y, at);
+          });
     }
     if (op.getResult())
       op.getResult().replaceAllUsesWith(asTensor(s.b, s.loc, y));
@@ -589,8 +594,8 @@ private:
     auto [block, lane] = blockAndLane(s, unit, width);
     bool second = kernels.size() == 2 && gate == 2;
     return scaledWeight(s, element, kernels[second ? 1 : 0],
-                        scales.empty() ? Value() : scales[second ? 1 : 0], block,
-                        k, s.index(second ? 0 : gate), lane);
+                        scales.empty() ? Value() : scales[second ? 1 : 0],
+                        block, k, s.index(second ? 0 : gate), lane);
   }
 
   /// A kernel's element, times the scale of its column where it has one.
@@ -606,9 +611,8 @@ private:
 
   /// Input part of a gate: bias + sum over k of x[k] * kernel[k].
   static Value packedProjection(Scalar &s, Type element, Value kernel,
-                                Value bias,
-                                int64_t gate, Value unit, int64_t width,
-                                function_ref<Value(Value k)> x) {
+                                Value bias, int64_t gate, Value unit,
+                                int64_t width, function_ref<Value(Value k)> x) {
     auto [block, lane] = blockAndLane(s, unit, width);
     Value size = s.index(cast<MemRefType>(kernel.getType()).getDimSize(1));
     Value first = bias ? s.load(bias, {block, s.index(gate), lane})
@@ -655,7 +659,8 @@ private:
     loop.zeroByPosition = op.getZeroByPosition();
     loop.timeMajor = timeMajor;
     auto at = [timeMajor](Value row, Value t) {
-      return timeMajor ? SmallVector<Value>{t, row} : SmallVector<Value>{row, t};
+      return timeMajor ? SmallVector<Value>{t, row}
+                       : SmallVector<Value>{row, t};
     };
     if (mask)
       loop.mask = [&](Value row, Value t) { return s.load(mask, at(row, t)); };
@@ -665,12 +670,12 @@ private:
       };
     loop.input = [&](Value row, Value t, int64_t gate, Value unit) {
       if (input)
-        return packedProjection(
-            s, loop.element, inputKernel, inputBias, gate, unit, width, [&](Value k) {
-              SmallVector<Value> from = at(row, t);
-              from.push_back(k);
-              return s.load(input, from);
-            });
+        return packedProjection(s, loop.element, inputKernel, inputBias, gate,
+                                unit, width, [&](Value k) {
+                                  SmallVector<Value> from = at(row, t);
+                                  from.push_back(k);
+                                  return s.load(input, from);
+                                });
       auto [block, lane] = blockAndLane(s, unit, width);
       return s.load(projection, {t, row, block, s.index(gate), lane});
     };
@@ -689,11 +694,14 @@ private:
       };
     if (op.isQuantized())
       loop.quantizeRow = [&](Value row) {
-        auto [step, divides] = rowScale(s, loop.element, s.index(loop.units),
-                                        [&](Value k) { return s.load(row, k); });
-        s.loop(s.index(loop.units), [&, step = step, divides = divides](Value k) {
-          s.store(s.mul(quotient(s, s.load(row, k), step, divides), step), row, k);
-        });
+        auto [step, divides] =
+            rowScale(s, loop.element, s.index(loop.units),
+                     [&](Value k) { return s.load(row, k); });
+        s.loop(
+            s.index(loop.units), [&, step = step, divides = divides](Value k) {
+              s.store(s.mul(quotient(s, s.load(row, k), step, divides), step),
+                      row, k);
+            });
       };
     loop.state = destination(s, op.getState());
     if (op.getSequence())
@@ -733,8 +741,8 @@ private:
       reads.input = [&](int64_t gate, Value u) {
         if (op.getInput())
           return packedProjection(
-              s, element, op.getInputKernel(), op.getInputBias(), gate, u, width,
-              [&](Value k) { return s.load(op.getInput(), {b, k}); });
+              s, element, op.getInputKernel(), op.getInputBias(), gate, u,
+              width, [&](Value k) { return s.load(op.getInput(), {b, k}); });
         auto [block, lane] = blockAndLane(s, u, width);
         return s.load(op.getProjection(), {b, block, s.index(gate), lane});
       };

@@ -1,4 +1,4 @@
-//===- Cublas.cpp - matrix products by cuBLAS, if it is there --------------===//
+//===- Cublas.cpp - matrix products by cuBLAS, if it is there -------------===//
 
 #include "Cublas.h"
 
@@ -69,8 +69,8 @@ gru_status failure(const char *call, int result) {
   if (int result_ = functions()->function(__VA_ARGS__))                        \
   return failure(name, result_)
 
-/// Its own memory for each stream would not do for a graph, whose replays come in
-/// other streams.
+/// Its own memory for each stream would not do for a graph, whose replays come
+/// in other streams.
 constexpr size_t kWorkspace = 8 << 20;
 } // namespace
 

@@ -1,7 +1,7 @@
-//===- Cublas.h - matrix products by cuBLAS, if it is there ------*- C++ -*-===//
+//===- Cublas.h - matrix products by cuBLAS, if it is there -----*- C++ -*-===//
 //
-// Its few functions are declared here: their interface has been the same since 2011,
-// and their headers are a wheel of hundreds of megabytes.
+// Its few functions are declared here: their interface has been the same since
+// 2011, and their headers are a wheel of hundreds of megabytes.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,13 +20,13 @@ public:
   Cublas &operator=(const Cublas &) = delete;
   ~Cublas();
 
-  /// False where there is no cuBLAS, or none that works. GRU_CUBLAS may name the
-  /// library.
+  /// False where there is no cuBLAS, or none that works. GRU_CUBLAS may name
+  /// the library.
   [[nodiscard]] bool create(CUstream stream);
   [[nodiscard]] gru_status setStream(CUstream stream);
 
-  /// c[m, n] = a[m, k] b[k, n], all float32, dense and row-major. `tf32`: a and b may
-  /// be rounded to 10 bits of mantissa.
+  /// c[m, n] = a[m, k] b[k, n], all float32, dense and row-major. `tf32`: a and
+  /// b may be rounded to 10 bits of mantissa.
   [[nodiscard]] gru_status multiply(int m, int n, int k, CUdeviceptr a,
                                     CUdeviceptr b, CUdeviceptr c, bool tf32);
 

@@ -1,4 +1,4 @@
-//===- CudnnDescriptor.h - owner of a descriptor of cuDNN --------*- C++ -*-===//
+//===- CudnnDescriptor.h - owner of a descriptor of cuDNN -------*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_CUDNNDESCRIPTOR_H
 #define GRU_RUNTIME_CUDA_CUDNNDESCRIPTOR_H
@@ -34,10 +34,10 @@ private:
 };
 
 #define GRU_CREATE(descriptor, kind)                                           \
-  if (gru_status status_ = descriptor.create(                                  \
-          "cudnnCreate" #kind "Descriptor",                                    \
-          cudnn().cudnnCreate##kind##Descriptor,                               \
-          cudnn().cudnnDestroy##kind##Descriptor))                             \
+  if (gru_status status_ =                                                     \
+          descriptor.create("cudnnCreate" #kind "Descriptor",                  \
+                            cudnn().cudnnCreate##kind##Descriptor,             \
+                            cudnn().cudnnDestroy##kind##Descriptor))           \
   return status_
 
 } // namespace gru::runtime::cuda

@@ -1,4 +1,4 @@
-//===- CudnnPart.cpp - layers in one call of cudnnRNNForward ---------------===//
+//===- CudnnPart.cpp - layers in one call of cudnnRNNForward --------------===//
 
 #include "../Half.h"
 #include "CudnnDescriptor.h"
@@ -52,8 +52,8 @@ public:
   CudnnPart(const Plan &plan, const gru_plan_part &part, const char *weights,
             int64_t maxTimesteps, const DeviceContext &context)
       : plan(plan), part(part), weights(weights), maxTimesteps(maxTimesteps),
-        context(context),
-        handle(context.handle), element(gru_dtype_size(part.dtype)),
+        context(context), handle(context.handle),
+        element(gru_dtype_size(part.dtype)),
         cells(part.layers * part.directions),
         lengths(part.batch, int32_t(maxTimesteps)), used(part.batch),
         stateBytes(uint64_t(part.batch) * part.units * element) {}
@@ -79,8 +79,8 @@ public:
               &reversed, start ? steps * part.features * element : 0},
           {&output,
            ownsOutput ? steps * part.directions * part.units * element : 0},
-          {&initial, part.flags & GRU_PART_INITIAL_STATES ? cells * stateBytes
-                                                          : 0},
+          {&initial,
+           part.flags & GRU_PART_INITIAL_STATES ? cells * stateBytes : 0},
           {&states, cells * stateBytes},
           {&deviceLengths, finish ? part.batch * sizeof(int32_t) : 0}})
       if (gru_status status = block->allocate(bytes))
@@ -94,21 +94,20 @@ public:
     CUdeviceptr input = buffers.input;
     if (start) {
       CUdeviceptr addresses[] = {input, deviceLengths.get(), reversed.get()};
-      if (gru_status status =
-              launch(start, addresses, timesteps,
-                     timesteps * part.batch * part.features))
+      if (gru_status status = launch(start, addresses, timesteps,
+                                     timesteps * part.batch * part.features))
         return status;
       input = reversed.get();
     }
     for (uint32_t cell = 0; buffers.initialStates && cell < cells; ++cell)
       GRU_DRIVER(cuMemcpyDtoDAsync, initial.get() + cell * stateBytes,
                  buffers.initialStates[cell], stateBytes, context.stream);
-    CUdeviceptr y = finish || !buffers.sequences ? output.get()
-                                                 : buffers.sequences[0];
+    CUdeviceptr y =
+        finish || !buffers.sequences ? output.get() : buffers.sequences[0];
     CUdeviceptr h0 = buffers.initialStates ? initial.get() : 0;
     if (gru_status status = forward(input, y, h0)) {
-      // What it took when it was measured it may not take with other lengths; the
-      // standard one takes all.
+      // What it took when it was measured it may not take with other lengths;
+      // the standard one takes all.
       if (algorithm == CUDNN_RNN_ALGO_STANDARD ||
           configure(CUDNN_RNN_ALGO_STANDARD) ||
           prepare(timesteps, buffers.hostMask) || forward(input, y, h0))
@@ -137,7 +136,8 @@ private:
     return GRU_OK;
   }
 
-  /// Where cuDNN's results are not yet Keras's: lowering/cudnn/SequenceKernels.h.
+  /// Where cuDNN's results are not yet Keras's:
+  /// lowering/cudnn/SequenceKernels.h.
   gru_status loadKernels() {
     bool isBackward = (part.flags & GRU_PART_GO_BACKWARDS) != 0;
     if (!isBackward && part.directions == 1 && !(part.flags & GRU_PART_MASK))
@@ -231,8 +231,8 @@ private:
               CUDNN_RNN_DOUBLE_BIAS,
               part.directions == 2 ? CUDNN_BIDIRECTIONAL : CUDNN_UNIDIRECTIONAL,
               CUDNN_LINEAR_INPUT, dataType(part.dtype),
-              mathPrecision(part.dtype), mathType(part),
-              int32_t(part.features), int32_t(part.units),
+              mathPrecision(part.dtype), mathType(part), int32_t(part.features),
+              int32_t(part.units),
               /*projSize=*/int32_t(part.units), int32_t(part.layers), dropout,
               CUDNN_RNN_PADDED_IO_ENABLED);
     if (algorithm == CUDNN_RNN_ALGO_PERSIST_DYNAMIC)
@@ -266,9 +266,10 @@ private:
                     weightBytes, deviceWeights.pointer(),
                     cudnnLinearLayer(gate, recurrent), matrixDesc, &matrix,
                     biasDesc, &bias);
-          int64_t inputs = recurrent                ? part.units
-                           : cell < part.directions ? part.features
-                                                    : part.directions * part.units;
+          int64_t inputs = recurrent ? part.units
+                           : cell < part.directions
+                               ? part.features
+                               : part.directions * part.units;
           char *place;
           if (gru_status status =
                   locate(space, matrix, inputs * part.units, matrixDesc, place))
@@ -297,12 +298,13 @@ private:
     GRU_CUDNN(cudnnGetTensorNdDescriptor, descriptor, 3, &type, &rank, dims,
               strides);
     int64_t found = int64_t(dims[0]) * dims[1] * dims[2];
-    uint64_t offset = reinterpret_cast<CUdeviceptr>(address) - deviceWeights.get();
+    uint64_t offset =
+        reinterpret_cast<CUdeviceptr>(address) - deviceWeights.get();
     bool isDense = (dims[2] == 1 || strides[2] == 1) &&
                    (dims[1] == 1 || strides[1] == dims[2]);
     if (!address || found != elements || !isDense ||
-        type != dataType(part.dtype) ||
-        offset > space.size() || elements * element > space.size() - offset)
+        type != dataType(part.dtype) || offset > space.size() ||
+        elements * element > space.size() - offset)
       return fail(GRU_DEVICE_FAILED,
                   "cuDNN: cudnnGetRNNWeightParams: a weight has ", found,
                   " elements at byte ", offset, ", expected ", elements,
@@ -322,10 +324,13 @@ private:
       text += " " + std::to_string(number);
     return text;
   }
-  int64_t measuredSteps() const { return maxTimesteps < 32 ? maxTimesteps : 32; }
+  int64_t measuredSteps() const {
+    return maxTimesteps < 32 ? maxTimesteps : 32;
+  }
 
-  /// Times every algorithm that takes the part, where that is not known yet. One whose
-  /// numbers are not those of the first, the standard one, is left alone.
+  /// Times every algorithm that takes the part, where that is not known yet.
+  /// One whose numbers are not those of the first, the standard one, is left
+  /// alone.
   gru_status chooseAlgorithm() {
     std::string kind = describeKind();
     if (std::optional<int32_t> known = findTuning(kind))
@@ -375,8 +380,8 @@ private:
     }
   }
 
-  /// Whether two algorithms have computed the same, but for how they round. Outputs
-  /// are between -1 and 1.
+  /// Whether two algorithms have computed the same, but for how they round.
+  /// Outputs are between -1 and 1.
   bool agree(const std::vector<char> &a, const std::vector<char> &b) const {
     bool isExact = part.dtype == GRU_F64 ||
                    (part.dtype == GRU_F32 && !(part.flags & GRU_PART_TF32));
@@ -451,8 +456,8 @@ private:
   CUfunction start = nullptr, finish = nullptr; ///< Null where not needed.
   std::vector<CUdeviceptr> finishArguments;
   std::vector<void *> arguments; ///< Of a launch; room for the most.
-  int64_t described = -1; ///< Timesteps that the descriptors are set to.
-  bool masked = false;    ///< Whether their lengths come from a mask.
+  int64_t described = -1;        ///< Timesteps that the descriptors are set to.
+  bool masked = false;           ///< Whether their lengths come from a mask.
 };
 
 } // namespace

@@ -1,4 +1,4 @@
-//===- CudnnWeights.cpp - Keras's weights in cuDNN's order -----------------===//
+//===- CudnnWeights.cpp - Keras's weights in cuDNN's order ----------------===//
 
 #include "CudnnWeights.h"
 

@@ -1,15 +1,15 @@
-//===- CudnnWeights.h - Keras's weights in cuDNN's order ---------*- C++ -*-===//
+//===- CudnnWeights.h - Keras's weights in cuDNN's order --------*- C++ -*-===//
 //
 // The one place that knows both orders.
 //
 // Keras: kernel [features, 3 units] and recurrent kernel [units, 3 units] with
-// the gates z | r | h by columns, bias [2, 3 units]: row 0 of the input, row 1 of
-// the recurrent product.
+// the gates z | r | h by columns, bias [2, 3 units]: row 0 of the input, row 1
+// of the recurrent product.
 //
 // cuDNN: one matrix [units, inputs] and one vector [units] per "linear layer";
 // 0 to 2 are those of the input, 3 to 5 those of the recurrent product, each in
-// the order reset, update, new (r, z, h). Where each lies in the weight space is
-// asked of cuDNN itself, which also says how large it is.
+// the order reset, update, new (r, z, h). Where each lies in the weight space
+// is asked of cuDNN itself, which also says how large it is.
 //
 // The update gates mean the same: h' = z h + (1 - z) hh in both.
 //

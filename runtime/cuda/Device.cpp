@@ -1,4 +1,4 @@
-//===- Device.cpp - what a session runs on a device ------------------------===//
+//===- Device.cpp - what a session runs on a device -----------------------===//
 
 #include "Device.h"
 
@@ -50,8 +50,7 @@ static size_t countBuffers(const gru_plan_part &part) {
   };
   return 1 + count(GRU_PART_INITIAL_STATES, cells) + count(GRU_PART_MASK, 1) +
          count(GRU_PART_SEQUENCES, part.directions) +
-         count(GRU_PART_LASTS, part.directions) +
-         count(GRU_PART_STATES, cells);
+         count(GRU_PART_LASTS, part.directions) + count(GRU_PART_STATES, cells);
 }
 
 PartBuffers PartBuffers::read(const gru_plan_part &part,
@@ -146,9 +145,10 @@ public:
     GRU_DRIVER(cuDeviceGetAttribute, &cooperative,
                CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, context.device);
     if (!cooperative)
-      return fail(GRU_UNSUPPORTED,
-                  "device: does not launch kernels whose blocks are all there at "
-                  "once");
+      return fail(
+          GRU_UNSUPPORTED,
+          "device: does not launch kernels whose blocks are all there at "
+          "once");
     GRU_DRIVER(cuDeviceGetAttribute, &context.processors,
                CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, context.device);
     char name[128] = "";
@@ -226,14 +226,13 @@ private:
 #ifdef __clang__
   __attribute__((no_sanitize("function")))
 #endif
-  static void
-  invoke(gru_kernel kernel, const gru_call &call) {
+  static void invoke(gru_kernel kernel, const gru_call &call) {
     FloatEnvironment environment;
     kernel(&call, /*member=*/0);
   }
 
-  /// Makes a graph of a call; if that fails, there is none. The caller's stream may
-  /// be capturing itself, and the default stream cannot.
+  /// Makes a graph of a call; if that fails, there is none. The caller's stream
+  /// may be capturing itself, and the default stream cannot.
   void capture(gru_kernel kernel, const gru_call &call) {
     CUstream before = context.stream;
     if (workIn(ownStream))
@@ -283,10 +282,11 @@ private:
     if (number < 0) {
       ++numMaskFallbacks;
       if (plan.parts()[~number].flags & GRU_PART_REQUIRED)
-        return fail(GRU_UNSUPPORTED,
-                    "mask: is not right-padded, which cuDNN does not take, and "
-                    "require_backend is 'cudnn'; pad at the end of each row, or "
-                    "compile without require_backend");
+        return fail(
+            GRU_UNSUPPORTED,
+            "mask: is not right-padded, which cuDNN does not take, and "
+            "require_backend is 'cudnn'; pad at the end of each row, or "
+            "compile without require_backend");
       return GRU_OK;
     }
     const gru_plan_part &part = plan.parts()[number];

@@ -1,8 +1,8 @@
-//===- Device.h - what a session runs on a device ----------------*- C++ -*-===//
+//===- Device.h - what a session runs on a device ---------------*- C++ -*-===//
 //
 // One device per session that needs one: a stream, per part of the plan all
-// descriptors, weights and buffers, and mirrors of all that a kernel sees, so that a
-// run allocates nothing.
+// descriptors, weights and buffers, and mirrors of all that a kernel sees, so
+// that a run allocates nothing.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,8 +23,8 @@ public:
   /// Parts of cuDNN that masks have kept from running.
   uint64_t getNumMaskFallbacks() const { return numMaskFallbacks; }
 
-  /// Calls the program's kernel, or repeats what an equal call has done. The first
-  /// failure is returned; its text is the thread's last error.
+  /// Calls the program's kernel, or repeats what an equal call has done. The
+  /// first failure is returned; its text is the thread's last error.
   [[nodiscard]] virtual gru_status call(gru_kernel kernel,
                                         const gru_call &call) = 0;
 
@@ -43,8 +43,8 @@ struct SessionMemory {
   uint64_t scratchBytes;
 };
 
-/// A device for a plan with parts. Fails with one message where the machine has no
-/// device, or where memory or a library does not suffice.
+/// A device for a plan with parts. Fails with one message where the machine has
+/// no device, or where memory or a library does not suffice.
 [[nodiscard]] gru_status createDevice(const Plan &plan,
                                       const SessionMemory &memory,
                                       int64_t maxTimesteps,

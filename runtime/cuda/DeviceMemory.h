@@ -1,4 +1,4 @@
-//===- DeviceMemory.h - owners of what the driver hands out ------*- C++ -*-===//
+//===- DeviceMemory.h - owners of what the driver hands out -----*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_DEVICEMEMORY_H
 #define GRU_RUNTIME_CUDA_DEVICEMEMORY_H

@@ -39,8 +39,8 @@ const char *cudnnName() {
   return other && *other ? other : "libcudnn.so.9";
 }
 
-// cuda.h maps names to versions with macros, so a name has to be expanded before
-// it becomes text: what was compiled against is what is asked for.
+// cuda.h maps names to versions with macros, so a name has to be expanded
+// before it becomes text: what was compiled against is what is asked for.
 #define GRU_TEXT_OF(name) #name
 #define GRU_TEXT(name) GRU_TEXT_OF(name)
 
@@ -99,7 +99,8 @@ private:
     if (version < kLeastDriver)
       return "the NVIDIA driver is for CUDA " +
              asText(version / 1000, version % 1000 / 10) + ", expected " +
-             asText(kLeastDriver / 1000, kLeastDriver % 1000 / 10) + " or newer";
+             asText(kLeastDriver / 1000, kLeastDriver % 1000 / 10) +
+             " or newer";
     for (auto [value, attribute] :
          {std::pair(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
           std::pair(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)})
@@ -157,11 +158,12 @@ PointerQuery gru::runtime::cuda::findPointerQuery() {
     unsigned type = 0, isManaged = 0;
     auto place = reinterpret_cast<CUdeviceptr>(address);
     auto ask = query.load();
-    // Memory that it has not made is unknown to the driver, which is no failure; what
-    // it moves to and fro the host may read.
+    // Memory that it has not made is unknown to the driver, which is no
+    // failure; what it moves to and fro the host may read.
     return !ask(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, place) &&
            type == CU_MEMORYTYPE_DEVICE &&
-           !ask(&isManaged, CU_POINTER_ATTRIBUTE_IS_MANAGED, place) && !isManaged;
+           !ask(&isManaged, CU_POINTER_ATTRIBUTE_IS_MANAGED, place) &&
+           !isManaged;
   };
 }
 

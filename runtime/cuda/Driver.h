@@ -1,8 +1,9 @@
-//===- Driver.h - the CUDA driver and cuDNN, loaded at run time --*- C++ -*-===//
+//===- Driver.h - the CUDA driver and cuDNN, loaded at run time -----------===//
 //
 // Nothing here is linked: one binary runs where a GPU is and where none is. The
-// driver's interface is enough for memory, streams and kernels; cuDNN, whose own
-// copy of the CUDA runtime uses the same primary context, is loaded beside it.
+// driver's interface is enough for memory, streams and kernels; cuDNN, whose
+// own copy of the CUDA runtime uses the same primary context, is loaded beside
+// it.
 //
 // The environment may name other libraries, GRU_CUDA_DRIVER and GRU_CUDNN;
 // tests put a double there.
@@ -27,8 +28,8 @@ const std::string &deviceProblem();
 /// The same for cuDNN, which needs its library besides.
 const std::string &cudnnProblem();
 
-/// Whether an address is memory of a device, or null where nothing in the process has
-/// loaded a driver that could say so: this one does not.
+/// Whether an address is memory of a device, or null where nothing in the
+/// process has loaded a driver that could say so: this one does not.
 using PointerQuery = bool (*)(const void *address);
 PointerQuery findPointerQuery();
 

@@ -1,4 +1,4 @@
-//===- GPUPart.cpp - a layer in one launch of our own kernel ---------------===//
+//===- GPUPart.cpp - a layer in one launch of our own kernel --------------===//
 //
 // The kernel and the order of its arguments: lowering/gpu/LayerKernel.h.
 //
@@ -34,7 +34,8 @@ public:
     if (gru_status status = chooseKernel())
       return status;
     // The barrier counts arrivals, two rounds a step at most and one before.
-    if (maxTimesteps > (std::numeric_limits<int32_t>::max() / numBlocks - 1) / 2)
+    if (maxTimesteps >
+        (std::numeric_limits<int32_t>::max() / numBlocks - 1) / 2)
       return fail(GRU_INVALID_ARGUMENT, "session options: max_timesteps is ",
                   maxTimesteps, ", more than a gpu kernel counts");
     uint64_t steps = uint64_t(maxTimesteps) * part.batch;
@@ -63,16 +64,11 @@ public:
     auto first = [](const CUdeviceptr *addresses) {
       return addresses ? *addresses : 0;
     };
-    CUdeviceptr pointers[] = {recurrent.get(),
-                              bias.get(),
-                              projection.get(),
-                              state.get(),
-                              gates.get(),
-                              buffers.mask,
-                              emit.get(),
-                              first(buffers.sequences),
-                              first(buffers.lasts),
-                              first(buffers.states),
+    CUdeviceptr pointers[] = {recurrent.get(),      bias.get(),
+                              projection.get(),     state.get(),
+                              gates.get(),          buffers.mask,
+                              emit.get(),           first(buffers.sequences),
+                              first(buffers.lasts), first(buffers.states),
                               counter.get()};
     void *arguments[std::size(pointers) + 2];
     for (size_t i = 0; i < std::size(pointers); ++i)
@@ -134,9 +130,9 @@ private:
     return GRU_OK;
   }
 
-  /// Takes the kernel whose warps keep a unit each, where there is one and a block's
-  /// units fit into it. Few warps with many rows each would be slower than
-  /// `gru_layer`, which shares rows, too.
+  /// Takes the kernel whose warps keep a unit each, where there is one and a
+  /// block's units fit into it. Few warps with many rows each would be slower
+  /// than `gru_layer`, which shares rows, too.
   bool fitsInRegisters(int64_t owned) {
     constexpr int64_t kFewRows = 4;
     constexpr int64_t kMostUnits = 1024; // See lowering/gpu/LayerKernel.h.
@@ -171,9 +167,9 @@ private:
     for (uint64_t k = 0; k < units; ++k)
       for (uint64_t gate = 0; gate < 3; ++gate)
         for (uint64_t unit = 0; unit < units; ++unit)
-          std::memcpy(
-              packed.data() + ((unit * 3 + gate) * units + k) * element,
-              source + (k * columns + gate * units + unit) * element, element);
+          std::memcpy(packed.data() + ((unit * 3 + gate) * units + k) * element,
+                      source + (k * columns + gate * units + unit) * element,
+                      element);
     if (gru_status status = copy(recurrent, packed.data(), packed.size()))
       return status;
     return uploadBias(part.weights_per_cell == 3
@@ -200,8 +196,7 @@ private:
   gru_status copy(DeviceBlock &to, const char *from, uint64_t bytes) {
     if (gru_status status = to.allocate(bytes))
       return status;
-    GRU_DRIVER(cuMemcpyHtoDAsync, to.get(), from, bytes,
-               context.stream);
+    GRU_DRIVER(cuMemcpyHtoDAsync, to.get(), from, bytes, context.stream);
     GRU_DRIVER(cuStreamSynchronize, context.stream);
     return GRU_OK;
   }
@@ -224,9 +219,9 @@ gru_status cuda::createGPUPart(const Plan &plan, const gru_plan_part &part,
                                const DeviceContext &context,
                                std::unique_ptr<Part> &result) {
   if (part.layers != 1 || part.directions != 1 || part.dtype != GRU_F32)
-    return fail(GRU_DAMAGED, "plan: a gpu part has ", part.layers, " layers of ",
-                part.directions, " directions in ", gru_dtype_name(part.dtype),
-                ", expected one in f32");
+    return fail(GRU_DAMAGED, "plan: a gpu part has ", part.layers,
+                " layers of ", part.directions, " directions in ",
+                gru_dtype_name(part.dtype), ", expected one in f32");
   auto created = std::make_unique<GPUPart>(part, maxTimesteps, context);
   if (gru_status status = created->create(plan, weights))
     return status;

@@ -1,4 +1,4 @@
-//===- Mirrors.cpp - the device's copies of a session's memory -------------===//
+//===- Mirrors.cpp - the device's copies of a session's memory ------------===//
 
 #include "Mirrors.h"
 
@@ -7,18 +7,22 @@
 using namespace gru::runtime;
 using namespace gru::runtime::cuda;
 
-/// Bytes of a tensor whose symbols have these values; the plan's largest for null.
+/// Bytes of a tensor whose symbols have these values; the plan's largest for
+/// null.
 static uint64_t bytesOf(const gru_plan_tensor &tensor, const int64_t *symbols,
                         int64_t maxTimesteps) {
   uint64_t bytes = gru_dtype_size(tensor.dtype);
   for (uint32_t d = 0; d < tensor.rank; ++d) {
     int64_t dim = tensor.dims[d];
-    bytes *= uint64_t(dim >= 0 ? dim : symbols ? symbols[-1 - dim] : maxTimesteps);
+    bytes *= uint64_t(dim >= 0  ? dim
+                      : symbols ? symbols[-1 - dim]
+                                : maxTimesteps);
   }
   return bytes;
 }
 
-/// Whether the driver knows an address as the device's; the host's it need not know.
+/// Whether the driver knows an address as the device's; the host's it need not
+/// know.
 static bool isOnDevice(const void *address, int &ordinal) {
   unsigned type = 0;
   auto place = reinterpret_cast<CUdeviceptr>(address);
@@ -152,7 +156,8 @@ CUdeviceptr Mirrors::find(const void *address) const {
     return range.host && at >= begin && at - begin < range.bytes;
   };
   auto mirrorIn = [&](const Range &range) {
-    return range.device + CUdeviceptr(static_cast<const char *>(address) - range.host);
+    return range.device +
+           CUdeviceptr(static_cast<const char *>(address) - range.host);
   };
   for (const Range &range : blobs)
     if (within(range))

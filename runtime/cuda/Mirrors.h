@@ -1,4 +1,4 @@
-//===- Mirrors.h - the device's copies of a session's memory ------*- C++ -*-===//
+//===- Mirrors.h - the device's copies of a session's memory ----*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_MIRRORS_H
 #define GRU_RUNTIME_CUDA_MIRRORS_H
@@ -11,8 +11,8 @@
 
 namespace gru::runtime::cuda {
 
-/// Of weights, state and scratch, and of each input and output, for which a caller's
-/// memory on the device may stand in.
+/// Of weights, state and scratch, and of each input and output, for which a
+/// caller's memory on the device may stand in.
 class Mirrors {
 public:
   /// With the context current; weights are copied.
@@ -28,7 +28,8 @@ public:
   CUdeviceptr find(const void *address) const;
   /// Whether a caller's output, or an input, was memory of the host.
   bool touchesHost() const { return usesHost; }
-  /// Whether inputs and outputs are all used where the caller has them, on the device.
+  /// Whether inputs and outputs are all used where the caller has them, on the
+  /// device.
   bool isAllOnDevice() const { return !usesHost && !usesStands; }
 
 private:

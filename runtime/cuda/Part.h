@@ -1,4 +1,4 @@
-//===- Part.h - one device call of a program ---------------------*- C++ -*-===//
+//===- Part.h - one device call of a program --------------------*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_PART_H
 #define GRU_RUNTIME_CUDA_PART_H
@@ -21,9 +21,10 @@ struct DeviceContext {
   CUdevice device = 0;
   CUstream stream = nullptr;
   cudnnHandle_t handle = nullptr; ///< Null where no part needs it.
-  Cublas *products = nullptr;     ///< Null where no part needs it or it is not there.
-  int processors = 0;             ///< Multiprocessors.
-  std::string name;               ///< Of the device and its libraries.
+  Cublas *products =
+      nullptr;        ///< Null where no part needs it or it is not there.
+  int processors = 0; ///< Multiprocessors.
+  std::string name;   ///< Of the device and its libraries.
 };
 
 /// The buffers of one call by their roles, in the device's memory; see
@@ -89,18 +90,14 @@ inline bool hasLargeProjection(const gru_plan_part &part) {
   return part.features * part.units >= kLarge;
 }
 
-[[nodiscard]] gru_status createCudnnPart(const Plan &plan,
-                                         const gru_plan_part &part,
-                                         const char *weights,
-                                         int64_t maxTimesteps,
-                                         const DeviceContext &context,
-                                         std::unique_ptr<Part> &result);
-[[nodiscard]] gru_status createGPUPart(const Plan &plan,
-                                       const gru_plan_part &part,
-                                       const char *weights,
-                                       int64_t maxTimesteps,
-                                       const DeviceContext &context,
-                                       std::unique_ptr<Part> &result);
+[[nodiscard]] gru_status
+createCudnnPart(const Plan &plan, const gru_plan_part &part,
+                const char *weights, int64_t maxTimesteps,
+                const DeviceContext &context, std::unique_ptr<Part> &result);
+[[nodiscard]] gru_status
+createGPUPart(const Plan &plan, const gru_plan_part &part, const char *weights,
+              int64_t maxTimesteps, const DeviceContext &context,
+              std::unique_ptr<Part> &result);
 
 } // namespace gru::runtime::cuda
 

@@ -1,4 +1,4 @@
-//===- RunGraph.cpp - a run that comes again, as one launch ----------------===//
+//===- RunGraph.cpp - a run that comes again, as one launch ---------------===//
 
 #include "RunGraph.h"
 

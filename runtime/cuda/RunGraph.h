@@ -1,9 +1,9 @@
-//===- RunGraph.h - a run that comes again, as one launch --------*- C++ -*-===//
+//===- RunGraph.h - a run that comes again, as one launch -------*- C++ -*-===//
 //
 // Launching a kernel costs the host some microseconds, and cuDNN's standard
-// algorithm launches several for each timestep. A run that has just been made with
-// the same addresses and shapes is captured as a CUDA graph, and from then on is one
-// launch.
+// algorithm launches several for each timestep. A run that has just been made
+// with the same addresses and shapes is captured as a CUDA graph, and from then
+// on is one launch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,7 +25,8 @@ public:
   RunGraph &operator=(const RunGraph &) = delete;
   ~RunGraph() { forget(); }
 
-  /// Whether the last run was the same; if not, this one is the last from now on.
+  /// Whether the last run was the same; if not, this one is the last from now
+  /// on.
   bool isSame(const gru_call &call);
   /// Whatever comes next is another run.
   void forget();

@@ -1,4 +1,4 @@
-//===- Sequences.cpp - masks as cuDNN has them -----------------------------===//
+//===- Sequences.cpp - masks as cuDNN has them ----------------------------===//
 
 #include "Sequences.h"
 

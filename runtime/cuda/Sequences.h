@@ -1,4 +1,4 @@
-//===- Sequences.h - masks as cuDNN has them ----------------------*- C++ -*-===//
+//===- Sequences.h - masks as cuDNN has them --------------------*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_SEQUENCES_H
 #define GRU_RUNTIME_CUDA_SEQUENCES_H

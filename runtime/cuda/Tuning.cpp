@@ -1,4 +1,4 @@
-//===- Tuning.cpp - what was measured on a device --------------------------===//
+//===- Tuning.cpp - what was measured on a device -------------------------===//
 
 #include "Tuning.h"
 
@@ -52,8 +52,8 @@ gru_status gru_set_tuning_store(const gru_tuning_store *store) {
     if (gru_status status = readVersioned(store, "tuning store", read))
       return status;
     if (!read.find || !read.set)
-      return fail(GRU_INVALID_ARGUMENT, "tuning store: ",
-                  read.find ? "set" : "find", " is null");
+      return fail(GRU_INVALID_ARGUMENT,
+                  "tuning store: ", read.find ? "set" : "find", " is null");
   }
   Tunings &tunings = Tunings::get();
   std::lock_guard lock(tunings.mutex);

@@ -1,4 +1,4 @@
-//===- Tuning.h - what was measured on a device -------------------*- C++ -*-===//
+//===- Tuning.h - what was measured on a device -----------------*- C++ -*-===//
 
 #ifndef GRU_RUNTIME_CUDA_TUNING_H
 #define GRU_RUNTIME_CUDA_TUNING_H
@@ -9,8 +9,8 @@
 
 namespace gru::runtime::cuda {
 
-/// What this process or the store of gru_set_tuning_store remembers of a key. For
-/// any number of threads.
+/// What this process or the store of gru_set_tuning_store remembers of a key.
+/// For any number of threads.
 std::optional<int32_t> findTuning(const std::string &key);
 void setTuning(const std::string &key, int32_t value);
 

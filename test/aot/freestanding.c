@@ -1,5 +1,5 @@
-/* Runs an ahead-of-time model without any library, not even libc, and writes the
-   outputs as raw floats to standard output. Compiled by lit for several
+/* Runs an ahead-of-time model without any library, not even libc, and writes
+   the outputs as raw floats to standard output. Compiled by lit for several
    machines; MODEL_H, MODEL and sizes come from the command line. */
 
 #include "model.h"
@@ -65,7 +65,8 @@ __attribute__((used)) void start(void) {
 
 /* The stack is aligned here as a call would leave it. */
 #if defined(__x86_64__)
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n and $-16, %rsp\n call start\n");
+__asm__(
+    ".globl _start\n_start: xor %ebp, %ebp\n and $-16, %rsp\n call start\n");
 #elif defined(__aarch64__)
 __asm__(".globl _start\n_start: mov x29, xzr\n bl start\n");
 #endif

@@ -1,6 +1,6 @@
-/* Calls what Halide made ahead of time, by its own header: one step of a layer of
-   20 units (two blocks of 16) for 9 rows, against the formula. With CUDA the object
-   has Halide's runtime in it, which says so where there is no device. */
+/* Calls what Halide made ahead of time, by its own header: one step of a layer
+   of 20 units (two blocks of 16) for 9 rows, against the formula. With CUDA the
+   object has Halide's runtime in it, which says so where there is no device. */
 
 #include "HalideRuntime.h"
 #include "step.h"

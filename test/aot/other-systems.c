@@ -1,5 +1,5 @@
-/* Calls what the header declares, all of it, in C99 and in C++; linked as a library
-   by the linker of the system, which accepts nothing undefined. */
+/* Calls what the header declares, all of it, in C99 and in C++; linked as a
+   library by the linker of the system, which accepts nothing undefined. */
 
 #include "net.h"
 
@@ -11,7 +11,7 @@ int _fltused = 0;
 #ifdef __cplusplus
 extern "C"
 #endif
-int entry(void *memory, size_t size, const float *x, float *y, float *z);
+    int entry(void *memory, size_t size, const float *x, float *y, float *z);
 
 const struct gru_artifact *artifact = &net_artifact;
 

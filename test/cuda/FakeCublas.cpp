@@ -1,4 +1,4 @@
-//===- FakeCublas.cpp - a cuBLAS without a GPU -----------------------------===//
+//===- FakeCublas.cpp - a cuBLAS without a GPU ----------------------------===//
 //
 // A test double, loaded through GRU_CUBLAS: products in double precision.
 //
@@ -12,7 +12,12 @@ using namespace fake;
 
 namespace {
 // Of cublasStatus_t, cublasOperation_t and cublasMath_t.
-enum Status { kSuccess = 0, kNotInitialized = 1, kInvalidValue = 7, kFailed = 13 };
+enum Status {
+  kSuccess = 0,
+  kNotInitialized = 1,
+  kInvalidValue = 7,
+  kFailed = 13
+};
 enum { kNotTransposed = 0 };
 enum { kDefaultMath = 0, kTF32Math = 3 };
 
@@ -57,10 +62,10 @@ EXPORT int cublasSetMathMode(Handle *handle, int mode) {
   handle->math = mode;
   return kSuccess;
 }
-EXPORT int cublasSgemm_v2(Handle *handle, int transposedA, int transposedB, int m,
-                          int n, int k, const float *alpha, const float *a,
-                          int lda, const float *b, int ldb, const float *beta,
-                          float *c, int ldc) {
+EXPORT int cublasSgemm_v2(Handle *handle, int transposedA, int transposedB,
+                          int m, int n, int k, const float *alpha,
+                          const float *a, int lda, const float *b, int ldb,
+                          const float *beta, float *c, int ldc) {
   if (!handle)
     return kNotInitialized;
   if (mustFail("cublasSgemm"))
@@ -71,9 +76,11 @@ EXPORT int cublasSgemm_v2(Handle *handle, int transposedA, int transposedB, int 
     return kInvalidValue;
   if (m < 0 || n < 0 || k < 0 || lda < m || ldb < k || ldc < m)
     return kInvalidValue;
-  auto covers = [](const float *matrix, int64_t ld, int64_t rows, int64_t columns) {
+  auto covers = [](const float *matrix, int64_t ld, int64_t rows,
+                   int64_t columns) {
     return rows == 0 || columns == 0 ||
-           Memory::get().has(matrix, (ld * (columns - 1) + rows) * sizeof(float));
+           Memory::get().has(matrix,
+                             (ld * (columns - 1) + rows) * sizeof(float));
   };
   if (!covers(a, lda, m, k) || !covers(b, ldb, k, n) || !covers(c, ldc, m, n))
     return kInvalidValue;

@@ -1,9 +1,10 @@
-//===- FakeCudnn.cpp - a cuDNN without a GPU -------------------------------===//
+//===- FakeCudnn.cpp - a cuDNN without a GPU ------------------------------===//
 //
-// A test double, loaded through GRU_CUDNN. Recurrent networks are computed in double
-// precision as cuDNN's documentation defines them: zeros in padded outputs, states
-// at each row's length, no row of length 0, gates r, z, h. The weight space has a
-// layout of its own, so that only what asks for it finds its way.
+// A test double, loaded through GRU_CUDNN. Recurrent networks are computed in
+// double precision as cuDNN's documentation defines them: zeros in padded
+// outputs, states at each row's length, no row of length 0, gates r, z, h. The
+// weight space has a layout of its own, so that only what asks for it finds its
+// way.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,7 +32,9 @@ struct cudnnRNNStruct {
   cudnnDirectionMode_t direction;
   cudnnDataType_t type;
   int64_t input, hidden, layers; ///< 0 layers: not set.
-  int64_t directions() const { return direction == CUDNN_BIDIRECTIONAL ? 2 : 1; }
+  int64_t directions() const {
+    return direction == CUDNN_BIDIRECTIONAL ? 2 : 1;
+  }
   int64_t inputs(int64_t cell) const {
     return cell < directions() ? input : directions() * hidden;
   }
@@ -122,7 +125,7 @@ EXPORT const char *cudnnGetErrorString(cudnnStatus_t status) {
          : status == CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED"
          : status == CUDNN_STATUS_EXECUTION_FAILED
              ? "CUDNN_STATUS_EXECUTION_FAILED"
-                                                : "CUDNN_STATUS_INTERNAL_ERROR";
+             : "CUDNN_STATUS_INTERNAL_ERROR";
 }
 EXPORT void cudnnGetLastErrorString(char *message, size_t size) {
   std::snprintf(message, size, "%s", lastError.c_str());
@@ -163,8 +166,8 @@ DESCRIPTOR(RNNData, cudnnRNNDataDescriptor_t)
 DESCRIPTOR(Tensor, cudnnTensorDescriptor_t)
 
 EXPORT cudnnStatus_t cudnnSetDropoutDescriptor(cudnnDropoutDescriptor_t dropout,
-                                               cudnnHandle_t handle,
-                                               float rate, void *states, size_t,
+                                               cudnnHandle_t handle, float rate,
+                                               void *states, size_t,
                                                unsigned long long) {
   REFUSE_IF(!dropout || !handle);
   // Without states nothing can be drawn.
@@ -213,8 +216,8 @@ EXPORT cudnnStatus_t cudnnSetRNNDescriptor_v8(
   REFUSE_IF(!isTyped(type, precision, mathType));
   // A test says where it asks for TF32.
   if (type == CUDNN_DATA_FLOAT &&
-      mathType != (std::getenv("GRU_FAKE_TF32") ? CUDNN_DEFAULT_MATH
-                                                : CUDNN_FMA_MATH))
+      mathType !=
+          (std::getenv("GRU_FAKE_TF32") ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH))
     return badParam("TF32 is allowed, or not, against the test's wish");
   bool persistent = algorithm != CUDNN_RNN_ALGO_STANDARD;
   if (persistent && type == CUDNN_DATA_DOUBLE)
@@ -232,10 +235,11 @@ EXPORT cudnnStatus_t cudnnBuildRNNDynamic(cudnnHandle_t handle,
   return notSupported("there is no run-time compiler");
 }
 
-EXPORT cudnnStatus_t cudnnSetRNNDataDescriptor(
-    cudnnRNNDataDescriptor_t data, cudnnDataType_t type,
-    cudnnRNNDataLayout_t layout, int time, int batch, int vector,
-    const int lengths[], void *) {
+EXPORT cudnnStatus_t cudnnSetRNNDataDescriptor(cudnnRNNDataDescriptor_t data,
+                                               cudnnDataType_t type,
+                                               cudnnRNNDataLayout_t layout,
+                                               int time, int batch, int vector,
+                                               const int lengths[], void *) {
   REFUSE_IF(!data || time < 1 || batch < 1 || vector < 1 || !lengths);
   REFUSE_IF(layout != CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED &&
             layout != CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED);
@@ -257,10 +261,9 @@ EXPORT cudnnStatus_t cudnnSetTensorNdDescriptor(cudnnTensorDescriptor_t tensor,
              std::vector<int>(strides, strides + rank)};
   return CUDNN_STATUS_SUCCESS;
 }
-EXPORT cudnnStatus_t
-cudnnGetTensorNdDescriptor(const cudnnTensorDescriptor_t tensor, int asked,
-                           cudnnDataType_t *type, int *rank, int dims[],
-                           int strides[]) {
+EXPORT cudnnStatus_t cudnnGetTensorNdDescriptor(
+    const cudnnTensorDescriptor_t tensor, int asked, cudnnDataType_t *type,
+    int *rank, int dims[], int strides[]) {
   REFUSE_IF(!tensor || asked < 0 || asked > CUDNN_DIM_MAX);
   *type = tensor->type;
   *rank = tensor->dims.size();
@@ -295,8 +298,8 @@ EXPORT cudnnStatus_t cudnnGetRNNTempSpaceSizes(cudnnHandle_t handle,
   return CUDNN_STATUS_SUCCESS;
 }
 
-/// All biases, then the matrices of one linear layer of all cells after those of
-/// another: not what anybody would guess.
+/// All biases, then the matrices of one linear layer of all cells after those
+/// of another: not what anybody would guess.
 static int64_t offsetOf(const cudnnRNNStruct &rnn, int64_t cell, int64_t linear,
                         bool bias) {
   int64_t cells = rnn.layers * rnn.directions(), offset = 7;
@@ -334,7 +337,8 @@ EXPORT cudnnStatus_t cudnnGetRNNWeightParams(
   int hidden = rnn->hidden;
   if (matrix) {
     *matrix = base + offsetOf(*rnn, cell, linear, false) * sizeOf(rnn->type);
-    *matrixDesc = {rnn->type, {1, hidden, inputs}, {hidden * inputs, inputs, 1}};
+    *matrixDesc = {
+        rnn->type, {1, hidden, inputs}, {hidden * inputs, inputs, 1}};
   }
   if (bias) {
     *bias = base + offsetOf(*rnn, cell, linear, true) * sizeOf(rnn->type);
@@ -468,7 +472,8 @@ EXPORT cudnnStatus_t cudnnRNNForward(
   REFUSE_IF(hy && !isOnDevice(hy, stateBytes));
   REFUSE_IF(weightSpaceSize < weightBytes(*rnn) ||
             !isOnDevice(space, weightSpaceSize));
-  REFUSE_IF(workSpaceSize < workBytes(*xDesc) || !isOnDevice(work, workSpaceSize));
+  REFUSE_IF(workSpaceSize < workBytes(*xDesc) ||
+            !isOnDevice(work, workSpaceSize));
   bool varies = false;
   for (int length : xDesc->lengths)
     varies |= length != xDesc->time;

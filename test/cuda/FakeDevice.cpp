@@ -1,4 +1,4 @@
-//===- FakeDevice.cpp - what the doubles of CUDA's libraries share ---------===//
+//===- FakeDevice.cpp - what the doubles of CUDA's libraries share --------===//
 
 #include "FakeDevice.h"
 

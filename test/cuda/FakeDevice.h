@@ -1,10 +1,11 @@
-//===- FakeDevice.h - what the doubles of CUDA's libraries share -*- C++ -*-===//
+//===- FakeDevice.h - what the doubles of CUDA's libraries share ----------===//
 //
-// A device without a device: memory that code on the host cannot touch, and streams
-// whose work waits until somebody asks for it.
+// A device without a device: memory that code on the host cannot touch, and
+// streams whose work waits until somebody asks for it.
 //
-// The doubles are no laxer than the libraries: what those refuse, and what their
-// documentation leaves undefined, is an error here. They say nothing about speed.
+// The doubles are no laxer than the libraries: what those refuse, and what
+// their documentation leaves undefined, is an error here. They say nothing
+// about speed.
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,13 +29,13 @@ bool mustFail(const char *name);
 /// Why a call is refused, for who reads the log of a test.
 void complain(const std::string &problem);
 
-// Few and small enough that layers of tests need more than one round, that some do
-// without shared memory and that some do not fit into registers.
+// Few and small enough that layers of tests need more than one round, that some
+// do without shared memory and that some do not fit into registers.
 constexpr int kProcessors = 3, kSharedBytes = 1024, kMostSharedBytes = 2048,
               kThreadsInRegisters = 128;
 
-/// What calls of the driver need: that it is started, that the context is current and
-/// that nothing has failed.
+/// What calls of the driver need: that it is started, that the context is
+/// current and that nothing has failed.
 CUresult ready();
 #define NEEDS_CONTEXT                                                          \
   if (CUresult result_ = ready())                                              \
@@ -50,12 +51,13 @@ CUresult ready();
   if (!name)                                                                   \
   return CUDA_ERROR_INVALID_HANDLE
 
-/// Memory of the device: pages that nobody may touch outside of the driver's work.
+/// Memory of the device: pages that nobody may touch outside of the driver's
+/// work.
 class Memory {
 public:
   static Memory &get();
-  /// Filled with NaNs: nothing may read what nothing has written. Its end is that of
-  /// a page, but for what an alignment of 256 bytes takes.
+  /// Filled with NaNs: nothing may read what nothing has written. Its end is
+  /// that of a page, but for what an alignment of 256 bytes takes.
   void *allocate(size_t bytes);
   bool release(void *memory);
   /// Whether all of it is of one allocation.
@@ -69,9 +71,9 @@ public:
 
 private:
   struct Block {
-    size_t bytes;        ///< As asked for.
-    char *pages;         ///< What was mapped,
-    size_t mapped;       ///< with a closed page behind it.
+    size_t bytes;  ///< As asked for.
+    char *pages;   ///< What was mapped,
+    size_t mapped; ///< with a closed page behind it.
   };
   void change(int by);
   void protect(const Block &block);

@@ -1,8 +1,8 @@
-//===- FakeDriver.cpp - a CUDA driver without a GPU ------------------------===//
+//===- FakeDriver.cpp - a CUDA driver without a GPU -----------------------===//
 //
-// A test double for machines without a device, loaded through GRU_CUDA_DRIVER: one
-// device of compute capability 9.0 with three small multiprocessors, whose kernels
-// are interpreted.
+// A test double for machines without a device, loaded through GRU_CUDA_DRIVER:
+// one device of compute capability 9.0 with three small multiprocessors, whose
+// kernels are interpreted.
 //
 //===----------------------------------------------------------------------===//
 
@@ -316,8 +316,8 @@ EXPORT CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t bytes,
 EXPORT CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t bytes) {
   return cuMemcpyDtoHAsync(to, from, bytes, nullptr);
 }
-EXPORT CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes,
-                                  CUstream handle) {
+EXPORT CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from,
+                                  size_t bytes, CUstream handle) {
   FIND_STREAM(stream, handle);
   if (!isDevice(to, bytes) || !isDevice(from, bytes))
     return CUDA_ERROR_INVALID_VALUE;

@@ -1,4 +1,4 @@
-//===- FakeKernels.cpp - modules and launches of the fake driver -----------===//
+//===- FakeKernels.cpp - modules and launches of the fake driver ----------===//
 
 #include "FakeDevice.h"
 #include "PtxInterpreter.h"
@@ -115,10 +115,8 @@ static int occupancy(const LoadedKernel &kernel, unsigned threads,
              ? 1
              : 0;
 }
-EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks,
-                                                            CUfunction function,
-                                                            int threads,
-                                                            size_t sharedBytes) {
+EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(
+    int *blocks, CUfunction function, int threads, size_t sharedBytes) {
   NEEDS_CONTEXT;
   std::shared_ptr<LoadedKernel> kernel = findKernel(function);
   if (!kernel)
@@ -129,7 +127,8 @@ EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks,
   return CUDA_SUCCESS;
 }
 
-/// A launch is checked at once and runs when its stream does; arguments are read now.
+/// A launch is checked at once and runs when its stream does; arguments are
+/// read now.
 static CUresult launch(CUfunction function, unsigned blocks, unsigned threads,
                        unsigned sharedBytes, CUstream handle, void **arguments,
                        bool cooperative) {
@@ -155,12 +154,14 @@ static CUresult launch(CUfunction function, unsigned blocks, unsigned threads,
 EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned y,
                                unsigned z, unsigned threads, unsigned threadsY,
                                unsigned threadsZ, unsigned sharedBytes,
-                               CUstream stream, void **arguments, void **extra) {
+                               CUstream stream, void **arguments,
+                               void **extra) {
   if (mustFail("cuLaunchKernel"))
     return CUDA_ERROR_NOT_SUPPORTED;
   if (y != 1 || z != 1 || threadsY != 1 || threadsZ != 1 || extra)
     return CUDA_ERROR_INVALID_VALUE;
-  return launch(function, blocks, threads, sharedBytes, stream, arguments, false);
+  return launch(function, blocks, threads, sharedBytes, stream, arguments,
+                false);
 }
 EXPORT CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned blocks,
                                           unsigned y, unsigned z,
@@ -172,5 +173,6 @@ EXPORT CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned blocks,
     return CUDA_ERROR_NOT_SUPPORTED;
   if (y != 1 || z != 1 || threadsY != 1 || threadsZ != 1)
     return CUDA_ERROR_INVALID_VALUE;
-  return launch(function, blocks, threads, sharedBytes, stream, arguments, true);
+  return launch(function, blocks, threads, sharedBytes, stream, arguments,
+                true);
 }

@@ -1,4 +1,4 @@
-//===- PtxInterpreter.cpp - runs PTX on the host, slowly -------------------===//
+//===- PtxInterpreter.cpp - runs PTX on the host, slowly ------------------===//
 
 #include "PtxKernel.h"
 #include "Unreleased.h"
@@ -347,11 +347,11 @@ private:
       float rounded = round(op.round, floatOf(value));
       if (toFloat)
         return out(bitsOf(rounded));
-      double low = op.type.letter == 's' ? -std::ldexp(1.0, op.type.bits - 1) : 0;
+      double low =
+          op.type.letter == 's' ? -std::ldexp(1.0, op.type.bits - 1) : 0;
       double high = std::ldexp(1.0, op.type.bits - (op.type.letter == 's')) - 1;
-      double clamped = std::isnan(rounded)
-                           ? 0
-                           : std::clamp(double(rounded), low, high);
+      double clamped =
+          std::isnan(rounded) ? 0 : std::clamp(double(rounded), low, high);
       return out(uint64_t(int64_t(clamped)));
     }
     int64_t number = op.from.letter == 's'
@@ -411,8 +411,9 @@ private:
                         : x * y;
       if (op.has(Flag::High))
         return isSigned
-                   ? uint64_t((__int128(signedOf(x, bits)) * signedOf(y, bits)) >>
-                              bits)
+                   ? uint64_t(
+                         (__int128(signedOf(x, bits)) * signedOf(y, bits)) >>
+                         bits)
                    : uint64_t((static_cast<unsigned __int128>(x) * y) >> bits);
       return x * y;
     };
@@ -466,12 +467,13 @@ private:
       // `length` bits of a from bit `begin` on, both taken modulo 256.
       uint64_t begin = in(2) & 255, length = in(3) & 255;
       uint64_t shifted = begin < uint64_t(bits) ? a() >> begin : 0;
-      return out(length < 64 ? shifted & ((uint64_t(1) << length) - 1) : shifted);
+      return out(length < 64 ? shifted & ((uint64_t(1) << length) - 1)
+                             : shifted);
     }
     case Op::Min:
     case Op::Max: {
-      bool less = isSigned ? signedOf(a(), bits) < signedOf(b(), bits)
-                           : a() < b();
+      bool less =
+          isSigned ? signedOf(a(), bits) < signedOf(b(), bits) : a() < b();
       return out(less == (op.op == Op::Min) ? a() : b());
     }
     default:
@@ -499,10 +501,10 @@ std::string ptx::launch(const Kernel &kernel, unsigned blocks, unsigned threads,
                         bool cooperative) {
   unsigned step = cooperative ? blocks : 1;
   for (unsigned first = 0; first < blocks; first += step) {
-    std::string problem =
-        Machine(kernel, blocks, threads,
-                sharedBytes + unsigned(kernel.sharedBytes), arguments, first, step)
-            .run();
+    std::string problem = Machine(kernel, blocks, threads,
+                                  sharedBytes + unsigned(kernel.sharedBytes),
+                                  arguments, first, step)
+                              .run();
     if (!problem.empty())
       return problem;
   }

@@ -1,13 +1,14 @@
-//===- PtxInterpreter.h - runs PTX on the host, slowly ------------*- C++ -*-===//
+//===- PtxInterpreter.h - runs PTX on the host, slowly ----------*- C++ -*-===//
 //
 // For tests on machines without a GPU: the integer and float32 part of PTX that
-// LLVM writes for our kernels. Threads meet at barriers and shuffles as they do on a
-// device, and a launch whose threads can never meet fails instead of waiting for
-// ever.
+// LLVM writes for our kernels. Threads meet at barriers and shuffles as they do
+// on a device, and a launch whose threads can never meet fails instead of
+// waiting for ever.
 //
-// Blocks of an ordinary launch run one after the other: nothing says that two of them
-// are there at once. Those of a cooperative one take turns, and what a block stores
-// is seen by others only behind a release, as on a device with bad luck.
+// Blocks of an ordinary launch run one after the other: nothing says that two
+// of them are there at once. Those of a cooperative one take turns, and what a
+// block stores is seen by others only behind a release, as on a device with bad
+// luck.
 //
 //===----------------------------------------------------------------------===//
 

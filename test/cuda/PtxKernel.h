@@ -12,12 +12,41 @@ namespace ptx {
 
 enum class Op : uint8_t {
   Unknown,
-  Bra, Ret, Barrier, Shuffle, Fence,
-  Load, Store, Atom, Reduce,
-  Mov, Cvta, Selp, Setp, Cvt,
-  Add, Sub, Mul, Mad, Fma, Div, Rem, Min, Max, Abs, Neg,
-  And, Or, Xor, Not, Shl, Shr, Bfe,
-  Rcp, Sqrt, Copysign
+  Bra,
+  Ret,
+  Barrier,
+  Shuffle,
+  Fence,
+  Load,
+  Store,
+  Atom,
+  Reduce,
+  Mov,
+  Cvta,
+  Selp,
+  Setp,
+  Cvt,
+  Add,
+  Sub,
+  Mul,
+  Mad,
+  Fma,
+  Div,
+  Rem,
+  Min,
+  Max,
+  Abs,
+  Neg,
+  And,
+  Or,
+  Xor,
+  Not,
+  Shl,
+  Shr,
+  Bfe,
+  Rcp,
+  Sqrt,
+  Copysign
 };
 
 enum class Compare : uint8_t { Eq, Ne, Lt, Le, Gt, Ge, Num, NaN };
@@ -28,8 +57,8 @@ enum Flag : uint16_t {
   Shared = 1,
   Wide = 2,
   High = 4,
-  NaNs = 8,       ///< min and max hand on NaNs.
-  Addition = 16,  ///< Of an atom.
+  NaNs = 8,      ///< min and max hand on NaNs.
+  Addition = 16, ///< Of an atom.
   Acquires = 32,
   Releases = 64,
   Unordered = 128, ///< A comparison that holds for NaNs.
@@ -37,7 +66,16 @@ enum Flag : uint16_t {
 };
 
 enum class Kind : uint8_t {
-  None, Register, Immediate, TidX, CtaidX, NctaidX, NtidX, Parameter, Shared, Label
+  None,
+  Register,
+  Immediate,
+  TidX,
+  CtaidX,
+  NctaidX,
+  NtidX,
+  Parameter,
+  Shared,
+  Label
 };
 
 struct Operand {

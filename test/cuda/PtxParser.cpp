@@ -1,4 +1,4 @@
-//===- PtxParser.cpp - reads PTX -------------------------------------------===//
+//===- PtxParser.cpp - reads PTX ------------------------------------------===//
 
 #include "PtxKernel.h"
 
@@ -38,39 +38,41 @@ std::string ptx::checkHeader(const std::string &text) {
 namespace {
 
 const std::map<std::string, Op> opcodes = {
-    {"bra", Op::Bra},       {"ret", Op::Ret},       {"exit", Op::Ret},
-    {"bar", Op::Barrier},   {"barrier", Op::Barrier}, {"shfl", Op::Shuffle},
-    {"membar", Op::Fence},  {"fence", Op::Fence},   {"ld", Op::Load},
-    {"st", Op::Store},      {"atom", Op::Atom},     {"red", Op::Reduce},
-    {"mov", Op::Mov},       {"cvta", Op::Cvta},     {"selp", Op::Selp},
-    {"setp", Op::Setp},     {"cvt", Op::Cvt},       {"add", Op::Add},
-    {"sub", Op::Sub},       {"mul", Op::Mul},       {"mad", Op::Mad},
-    {"fma", Op::Fma},       {"div", Op::Div},       {"rem", Op::Rem},
-    {"min", Op::Min},       {"max", Op::Max},       {"abs", Op::Abs},
-    {"neg", Op::Neg},       {"and", Op::And},       {"or", Op::Or},
-    {"xor", Op::Xor},       {"not", Op::Not},       {"shl", Op::Shl},
-    {"shr", Op::Shr},       {"bfe", Op::Bfe},       {"rcp", Op::Rcp},
-    {"sqrt", Op::Sqrt},     {"copysign", Op::Copysign}};
+    {"bra", Op::Bra},      {"ret", Op::Ret},          {"exit", Op::Ret},
+    {"bar", Op::Barrier},  {"barrier", Op::Barrier},  {"shfl", Op::Shuffle},
+    {"membar", Op::Fence}, {"fence", Op::Fence},      {"ld", Op::Load},
+    {"st", Op::Store},     {"atom", Op::Atom},        {"red", Op::Reduce},
+    {"mov", Op::Mov},      {"cvta", Op::Cvta},        {"selp", Op::Selp},
+    {"setp", Op::Setp},    {"cvt", Op::Cvt},          {"add", Op::Add},
+    {"sub", Op::Sub},      {"mul", Op::Mul},          {"mad", Op::Mad},
+    {"fma", Op::Fma},      {"div", Op::Div},          {"rem", Op::Rem},
+    {"min", Op::Min},      {"max", Op::Max},          {"abs", Op::Abs},
+    {"neg", Op::Neg},      {"and", Op::And},          {"or", Op::Or},
+    {"xor", Op::Xor},      {"not", Op::Not},          {"shl", Op::Shl},
+    {"shr", Op::Shr},      {"bfe", Op::Bfe},          {"rcp", Op::Rcp},
+    {"sqrt", Op::Sqrt},    {"copysign", Op::Copysign}};
 
 const std::map<std::string, Flag> flags = {
-    {"shared", Flag::Shared},   {"wide", Flag::Wide}, {"hi", Flag::High},
-    {"NaN", Flag::NaNs},        {"add", Flag::Addition},
-    {"acquire", Flag::Acquires}, {"release", Flag::Releases},
-    {"bfly", Flag::Butterfly}};
+    {"shared", Flag::Shared},    {"wide", Flag::Wide},
+    {"hi", Flag::High},          {"NaN", Flag::NaNs},
+    {"add", Flag::Addition},     {"acquire", Flag::Acquires},
+    {"release", Flag::Releases}, {"bfly", Flag::Butterfly}};
 
-const std::map<std::string, Round> rounds = {
-    {"rni", Round::Nearest}, {"rn", Round::Nearest}, {"rmi", Round::Down},
-    {"rpi", Round::Up},      {"rzi", Round::Zero}};
+const std::map<std::string, Round> rounds = {{"rni", Round::Nearest},
+                                             {"rn", Round::Nearest},
+                                             {"rmi", Round::Down},
+                                             {"rpi", Round::Up},
+                                             {"rzi", Round::Zero}};
 
 const std::map<std::string, std::pair<Compare, bool>> comparisons = {
-    {"eq", {Compare::Eq, false}},  {"equ", {Compare::Eq, true}},
-    {"ne", {Compare::Ne, false}},  {"neu", {Compare::Ne, true}},
-    {"lt", {Compare::Lt, false}},  {"ltu", {Compare::Lt, true}},
-    {"lo", {Compare::Lt, false}},  {"le", {Compare::Le, false}},
-    {"leu", {Compare::Le, true}},  {"ls", {Compare::Le, false}},
-    {"gt", {Compare::Gt, false}},  {"gtu", {Compare::Gt, true}},
-    {"hi", {Compare::Gt, false}},  {"ge", {Compare::Ge, false}},
-    {"geu", {Compare::Ge, true}},  {"hs", {Compare::Ge, false}},
+    {"eq", {Compare::Eq, false}},   {"equ", {Compare::Eq, true}},
+    {"ne", {Compare::Ne, false}},   {"neu", {Compare::Ne, true}},
+    {"lt", {Compare::Lt, false}},   {"ltu", {Compare::Lt, true}},
+    {"lo", {Compare::Lt, false}},   {"le", {Compare::Le, false}},
+    {"leu", {Compare::Le, true}},   {"ls", {Compare::Le, false}},
+    {"gt", {Compare::Gt, false}},   {"gtu", {Compare::Gt, true}},
+    {"hi", {Compare::Gt, false}},   {"ge", {Compare::Ge, false}},
+    {"geu", {Compare::Ge, true}},   {"hs", {Compare::Ge, false}},
     {"num", {Compare::Num, false}}, {"nan", {Compare::NaN, true}}};
 
 bool parseType(const std::string &text, Type &type) {
@@ -127,7 +129,8 @@ private:
       problem = what;
   }
 
-  /// Lines like `.shared .align 16 .b8 name[8192];`, inside entries or before them.
+  /// Lines like `.shared .align 16 .b8 name[8192];`, inside entries or before
+  /// them.
   void readShared() {
     std::istringstream lines(text);
     std::string line;
@@ -138,7 +141,8 @@ private:
           open == std::string::npos)
         continue;
       shared[line.substr(at + 4, open - at - 4)] = kernel->sharedBytes;
-      kernel->sharedBytes += (std::stoull(line.substr(open + 1)) + 15) / 16 * 16;
+      kernel->sharedBytes +=
+          (std::stoull(line.substr(open + 1)) + 15) / 16 * 16;
     }
   }
 
@@ -191,7 +195,8 @@ private:
     kernel->texts.push_back(line);
     if (line[0] == '@') {
       instruction.negated = line[1] == '!';
-      size_t space = line.find_first_of(" \t"), begin = instruction.negated ? 2 : 1;
+      size_t space = line.find_first_of(" \t"),
+             begin = instruction.negated ? 2 : 1;
       instruction.predicate =
           int32_t(numberOf(registers, line.substr(begin, space - begin)));
       line = line.substr(line.find_first_not_of(" \t", space));

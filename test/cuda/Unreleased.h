@@ -39,7 +39,8 @@ public:
     for (const auto &[place, word] : words)
       for (size_t i = 0; i < sizeof(word.bytes); ++i)
         if (word.written & 1u << i)
-          reinterpret_cast<char *>(place * sizeof(word.bytes))[i] = word.bytes[i];
+          reinterpret_cast<char *>(place * sizeof(word.bytes))[i] =
+              word.bytes[i];
     words.clear();
   }
 

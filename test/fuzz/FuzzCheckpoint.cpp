@@ -1,8 +1,8 @@
-//===- FuzzCheckpoint.cpp - any bytes as the pickle of a checkpoint --------===//
+//===- FuzzCheckpoint.cpp - any bytes as the pickle of a checkpoint -------===//
 //
 // The zip archive around the pickle is made here, with two storages of fixed
-// sizes, so that the fuzzer's changes reach the pickle. Bytes that are an archive
-// themselves are taken as one.
+// sizes, so that the fuzzer's changes reach the pickle. Bytes that are an
+// archive themselves are taken as one.
 //
 //===----------------------------------------------------------------------===//
 

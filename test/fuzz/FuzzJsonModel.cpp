@@ -1,4 +1,4 @@
-//===- FuzzJsonModel.cpp - any bytes as a JSON model with its weights ------===//
+//===- FuzzJsonModel.cpp - any bytes as a JSON model with its weights -----===//
 //
 // RTNeural's, or PyTorch's as the audio community writes it, by its keys as in
 // openModel.

@@ -1,4 +1,4 @@
-//===- FuzzJsonTensors.cpp - any bytes as a state dict in JSON -------------===//
+//===- FuzzJsonTensors.cpp - any bytes as a state dict in JSON ------------===//
 
 #include "compiler/import/archive/Json.h"
 #include "compiler/import/torch/StateDict.h"

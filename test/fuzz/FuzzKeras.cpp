@@ -1,8 +1,8 @@
-//===- FuzzKeras.cpp - any bytes as a Keras model --------------------------===//
+//===- FuzzKeras.cpp - any bytes as a Keras model -------------------------===//
 //
-// Archives (.keras), HDF5 files (.h5), and JSON configs whose weights are drawn:
-// the importer that the first bytes name, as openModel does. What opens is imported
-// once more, as a compilation would.
+// Archives (.keras), HDF5 files (.h5), and JSON configs whose weights are
+// drawn: the importer that the first bytes name, as openModel does. What opens
+// is imported once more, as a compilation would.
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,4 +1,4 @@
-//===- FuzzOnnx.cpp - any bytes as an ONNX model ---------------------------===//
+//===- FuzzOnnx.cpp - any bytes as an ONNX model --------------------------===//
 //
 // What opens is imported once more, for a batch, as a compilation would.
 //

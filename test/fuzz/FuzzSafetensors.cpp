@@ -1,4 +1,4 @@
-//===- FuzzSafetensors.cpp - any bytes as a .safetensors file --------------===//
+//===- FuzzSafetensors.cpp - any bytes as a .safetensors file -------------===//
 
 #include "compiler/import/torch/StateDict.h"
 

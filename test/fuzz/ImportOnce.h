@@ -1,4 +1,4 @@
-//===- ImportOnce.h - what a compilation does with an opened model -*- C++ -*-===//
+//===- ImportOnce.h - what a compilation does with an opened model --------===//
 
 #ifndef GRU_TEST_FUZZ_IMPORTONCE_H
 #define GRU_TEST_FUZZ_IMPORTONCE_H

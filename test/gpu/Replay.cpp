@@ -1,7 +1,8 @@
-//===- Replay.cpp - runs compiled programs on stored arrays ----------------===//
+//===- Replay.cpp - runs compiled programs on stored arrays ---------------===//
 //
-// The part of test/gpu/run that goes to a machine with a GPU and nothing else: it
-// links our runtime alone, and takes programs that gru-opt --emit=shared made.
+// The part of test/gpu/run that goes to a machine with a GPU and nothing else:
+// it links our runtime alone, and takes programs that gru-opt --emit=shared
+// made.
 //
 //   replay FILE [FIRST]           the cases of FILE, from number FIRST on
 //   replay --time BATCH TIMESTEPS PROGRAM
@@ -69,7 +70,7 @@ template <typename T> T check(Result<T> result) {
     return std::move(*result);
 }
 
-//===--- Elements -----------------------------------------------------------===//
+//===--- Elements --------------------------------------------------------===//
 
 double get(const Array &array, int64_t i) {
   auto as = [&](auto type) {
@@ -137,7 +138,7 @@ Array convert(const Array &from, DType dtype) {
   return to;
 }
 
-//===--- NumPy's files ------------------------------------------------------===//
+//===--- NumPy's files ---------------------------------------------------===//
 
 Array readArray(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
@@ -158,10 +159,12 @@ Array readArray(const std::string &path) {
   std::string type = after("'descr': '").substr(0, 3);
   Array array;
   bool found = false;
-  for (auto [name, dtype] :
-       {std::pair<const char *, DType>{"<f4", DType::f32}, {"<f8", DType::f64},
-        {"<f2", DType::f16}, {"|b1", DType::boolean}, {"<i4", DType::i32},
-        {"<i8", DType::i64}})
+  for (auto [name, dtype] : {std::pair<const char *, DType>{"<f4", DType::f32},
+                             {"<f8", DType::f64},
+                             {"<f2", DType::f16},
+                             {"|b1", DType::boolean},
+                             {"<i4", DType::i32},
+                             {"<i8", DType::i64}})
     if (type == name) {
       array.dtype = dtype;
       found = true;
@@ -183,7 +186,7 @@ Array readArray(const std::string &path) {
   return array;
 }
 
-//===--- Cases --------------------------------------------------------------===//
+//===--- Cases -----------------------------------------------------------===//
 
 struct Named {
   std::string name, path;
@@ -242,7 +245,8 @@ const Named &find(const std::vector<Named> &list, const std::string &name) {
 
 /// Where the program has more dimensions, a batch of one.
 Array readInput(const Call &call, const TensorInfo &info) {
-  Array array = convert(readArray(find(call.inputs, info.name).path), info.dtype);
+  Array array =
+      convert(readArray(find(call.inputs, info.name).path), info.dtype);
   if (array.shape.size() + 1 == info.dims.size())
     array.shape.insert(array.shape.begin(), 1);
   return array;
@@ -339,7 +343,7 @@ int runCases(const std::string &path, size_t first) {
   return failed ? 1 : 0;
 }
 
-//===--- Times --------------------------------------------------------------===//
+//===--- Times -----------------------------------------------------------===//
 
 Array makeRandom(DType dtype, std::vector<int64_t> shape, double scale,
                  std::mt19937 &generator) {
@@ -360,28 +364,28 @@ struct Weight {
 std::vector<Weight> makeWeights(const std::string &path,
                                 std::mt19937 &generator) {
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  const auto *artifact =
-      library ? static_cast<const gru_artifact *>(
-                    dlsym(library, "gru_shared_artifact"))
-              : nullptr;
+  const auto *artifact = library ? static_cast<const gru_artifact *>(
+                                       dlsym(library, "gru_shared_artifact"))
+                                 : nullptr;
   if (!artifact)
     fail(path + ": is no compiled model");
   const auto *plan = static_cast<const char *>(artifact->plan);
   gru_plan_header header;
   std::memcpy(&header, plan, sizeof(header));
   const char *strings = plan + header.size - header.strings_size;
-  const char *at = plan + sizeof(header) +
-                   sizeof(gru_plan_tensor) * (header.num_inputs +
-                                              header.num_outputs +
-                                              header.num_states);
+  const char *at =
+      plan + sizeof(header) +
+      sizeof(gru_plan_tensor) *
+          (header.num_inputs + header.num_outputs + header.num_states);
   std::vector<Weight> weights;
   for (uint32_t i = 0; i < header.num_weights; ++i) {
     gru_plan_tensor tensor;
     std::memcpy(&tensor, at + i * sizeof(tensor), sizeof(tensor));
     std::vector<int64_t> shape(tensor.dims, tensor.dims + tensor.rank);
     double scale = 1 / std::sqrt(double(shape.back()) / 3);
-    weights.push_back({strings + tensor.name,
-                       makeRandom(DType(tensor.dtype), shape, scale, generator)});
+    weights.push_back(
+        {strings + tensor.name,
+         makeRandom(DType(tensor.dtype), shape, scale, generator)});
   }
   return weights;
 }
@@ -431,8 +435,8 @@ private:
   void *library;
 };
 
-/// Whether the device has what the host has: equal runs on the device's memory have
-/// become one launch, those on the host's have not.
+/// Whether the device has what the host has: equal runs on the device's memory
+/// have become one launch, those on the host's have not.
 void compareMemories(DeviceMemory &device, std::span<const TensorView> onDevice,
                      std::vector<Array> &onHost) {
   for (size_t i = 0; i < onHost.size(); ++i) {
@@ -462,8 +466,8 @@ double timeCalls(Session &session, std::span<const TensorView> inputs,
   return times[times.size() / 2];
 }
 
-/// Prints the median of a call's microseconds, from the device's memory to it, and
-/// from host arrays to host arrays.
+/// Prints the median of a call's microseconds, from the device's memory to it,
+/// and from host arrays to host arrays.
 void timeProgram(int64_t batch, int64_t timesteps, const std::string &path) {
   std::mt19937 generator(1);
   std::vector<Weight> made = makeWeights(path, generator);

@@ -1,4 +1,4 @@
-//===- RealtimeTest.cpp - a run under RealtimeSanitizer -----------------------===//
+//===- RealtimeTest.cpp - a run under RealtimeSanitizer -------------------===//
 //
 // The runtime's sources and an object made ahead of time, built with
 // -fsanitize=realtime: everything that a function with [[clang::nonblocking]]
@@ -79,8 +79,7 @@ int main(int argc, char **argv) {
   gru_session_options options{};
   options.struct_size = sizeof(options);
   options.max_timesteps = kSteps;
-  realtime_model *stream =
-      realtime_model_init(memory, sizeof(memory), kSteps);
+  realtime_model *stream = realtime_model_init(memory, sizeof(memory), kSteps);
   if (!stream ||
       gru_program_open(&realtime_model_artifact, nullptr, 0, &program) ||
       gru_program_open(&realtime_model_artifact, nullptr, 0, &other) ||

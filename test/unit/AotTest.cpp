@@ -1,4 +1,4 @@
-//===- AotTest.cpp - models compiled ahead of time ---------------------------===//
+//===- AotTest.cpp - models compiled ahead of time ------------------------===//
 //
 // The yardstick is the JIT: the same bits for the same CPU.
 //
@@ -243,14 +243,14 @@ TEST(Object, SameBitsAsJIT) {
   aot_stateful *stream = aot_stateful_init(memory.get(), size, steps);
   ASSERT_NE(stream, nullptr);
   auto both = [&] {
-    ASSERT_TRUE(session.run({{x.data(), {3, steps, 3}},
-                             {mask.get(), {3, steps}}},
-                            {{expected.data(), {3, steps, 4}}}));
-    ASSERT_EQ(aot_stateful_run(
-                  stream, steps, x.data(),
-                  reinterpret_cast<const unsigned char *>(mask.get()),
-                  found.data()),
-              0);
+    ASSERT_TRUE(
+        session.run({{x.data(), {3, steps, 3}}, {mask.get(), {3, steps}}},
+                    {{expected.data(), {3, steps, 4}}}));
+    ASSERT_EQ(
+        aot_stateful_run(stream, steps, x.data(),
+                         reinterpret_cast<const unsigned char *>(mask.get()),
+                         found.data()),
+        0);
     EXPECT_EQ(expected, found);
   };
   both();
@@ -271,11 +271,11 @@ TEST(Object, SameBitsAsJIT) {
   // Out of range: nothing happens.
   std::vector<float> untouched = found;
   for (int64_t length : {int64_t(0), int64_t(-1), steps + 1})
-    EXPECT_EQ(aot_stateful_run(
-                  stream, length, x.data(),
-                  reinterpret_cast<const unsigned char *>(mask.get()),
-                  found.data()),
-              -1);
+    EXPECT_EQ(
+        aot_stateful_run(stream, length, x.data(),
+                         reinterpret_cast<const unsigned char *>(mask.get()),
+                         found.data()),
+        -1);
   EXPECT_EQ(found, untouched);
 }
 

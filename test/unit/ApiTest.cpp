@@ -1,4 +1,4 @@
-//===- ApiTest.cpp - load, build, compile, run ------------------------------===//
+//===- ApiTest.cpp - load, build, compile, run ----------------------------===//
 
 #include "gru/gru.hpp"
 
@@ -111,7 +111,8 @@ double largestError(const std::vector<float> &y,
   return error;
 }
 
-class BuiltLayer : public testing::TestWithParam<std::tuple<int, int, int, bool, bool>> {};
+class BuiltLayer
+    : public testing::TestWithParam<std::tuple<int, int, int, bool, bool>> {};
 
 TEST_P(BuiltLayer, AgreesWithFormula) {
   auto [units, batch, features, resetAfter, backwards] = GetParam();
@@ -140,12 +141,14 @@ TEST_P(BuiltLayer, AgreesWithFormula) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, BuiltLayer,
-    testing::Combine(testing::Values(1, 5, 16, 33, 70), testing::Values(1, 3, 9),
-                     testing::Values(1, 6), testing::Bool(), testing::Bool()));
+INSTANTIATE_TEST_SUITE_P(Shapes, BuiltLayer,
+                         testing::Combine(testing::Values(1, 5, 16, 33, 70),
+                                          testing::Values(1, 3, 9),
+                                          testing::Values(1, 6),
+                                          testing::Bool(), testing::Bool()));
 
-/// Rounded weights give other results, near the exact ones, and unknown types none.
+/// Rounded weights give other results, near the exact ones, and unknown types
+/// none.
 TEST(Compile, StoresKernelsInFewerBytes) {
   int64_t units = 70, features = 5, batch = 2, time = 7;
   Weights weights = makeWeights(features, units, true);
@@ -158,8 +161,8 @@ TEST(Compile, StoresKernelsInFewerBytes) {
       reference(layer, weights, x, batch, time, features);
   uint64_t bytes = ~uint64_t(0);
   for (const char *type : {"", "bf16", "int8"}) {
-    auto program = compile(
-        *model, {.batch = batch, .target = "cpu", .weight_type = type});
+    auto program =
+        compile(*model, {.batch = batch, .target = "cpu", .weight_type = type});
     ASSERT_TRUE(program) << program.error().message();
     EXPECT_LT(program->weights_bytes(), bytes) << type;
     bytes = program->weights_bytes();
@@ -172,11 +175,11 @@ TEST(Compile, StoresKernelsInFewerBytes) {
     EXPECT_LE(error, *type ? 0.02 : 3e-6) << type;
     EXPECT_GE(error, *type ? 1e-5 : 0) << type;
   }
-  // A row that holds something that is not a number gives nothing else, as exact
-  // products do, and the other row is not touched.
+  // A row that holds something that is not a number gives nothing else, as
+  // exact products do, and the other row is not touched.
   x[3] = std::numeric_limits<float>::quiet_NaN();
-  auto program = compile(
-      *model, {.batch = batch, .target = "cpu", .weight_type = "int8"});
+  auto program =
+      compile(*model, {.batch = batch, .target = "cpu", .weight_type = "int8"});
   Session session = program->session({.max_timesteps = time});
   std::vector<float> y(batch * time * units);
   ASSERT_TRUE(session.run({{x.data(), {batch, time, features}}},
@@ -272,9 +275,8 @@ TEST(Compile, ManyThreadsShareOneKernel) {
     threads.emplace_back([&] {
       bool mine = false;
       auto program = compile(
-          *model, {.batch = 2, .on_phase = [&](std::string_view, double) {
-                     mine = true;
-                   }});
+          *model, {.batch = 2,
+                   .on_phase = [&](std::string_view, double) { mine = true; }});
       compiled += mine;
       failed += !program;
     });
@@ -286,7 +288,8 @@ TEST(Compile, ManyThreadsShareOneKernel) {
 
 TEST(Compile, RetrainedModelReusesKernel) {
   GRU layer{.units = 12};
-  Weights first = makeWeights(5, 12, true, 1), second = makeWeights(5, 12, true, 7);
+  Weights first = makeWeights(5, 12, true, 1),
+          second = makeWeights(5, 12, true, 7);
   std::vector<float> x = random(3 * 5, 2, 1), y(12);
   int phases = 0;
   for (const Weights *weights : {&first, &second}) {
@@ -388,8 +391,8 @@ TEST(Bisect, EveryPhaseAgrees) {
       ASSERT_TRUE(program) << phase << ": " << program.error().message();
       Session session = program->session();
       std::vector<double> y(3 * 6 * 19);
-      auto done = session.run({{x.data(), {3, 6, 5}}},
-                              {{y.data(), {3, 6, 19}}});
+      auto done =
+          session.run({{x.data(), {3, 6, 5}}}, {{y.data(), {3, 6, 19}}});
       ASSERT_TRUE(done) << done.error().message();
       double error = 0;
       for (size_t i = 0; i < y.size(); ++i)

@@ -1,4 +1,4 @@
-//===- CacheTest.cpp - compiled kernels in memory and on disk --------------===//
+//===- CacheTest.cpp - compiled kernels in memory and on disk -------------===//
 
 #include "compiler/api/Tune.h"
 #include "compiler/jit/DiskCache.h"
@@ -165,7 +165,8 @@ TEST_F(DiskCacheTest, EntriesOfOthersAreNotRun) {
 
 TEST_F(DiskCacheTest, FolderThatCannotBeMadeIsAnError) {
   writeFile(folder + "/file", "");
-  llvm::Error error = DiskCache(folder + "/file/inside").write("a", makeEntry());
+  llvm::Error error =
+      DiskCache(folder + "/file/inside").write("a", makeEntry());
   ASSERT_TRUE(bool(error));
   EXPECT_NE(llvm::toString(std::move(error)).find("cache: cannot write"),
             std::string::npos);
@@ -369,9 +370,8 @@ bool has(const std::vector<std::string> &list, const std::string &what) {
 }
 
 TEST_F(DiskCacheTest, NewProcessTakesWhatAnotherCompiled) {
-  auto first = inProcess([&] {
-    return has(compilePhases(9, folder), "codegen") ? 0 : 1;
-  });
+  auto first = inProcess(
+      [&] { return has(compilePhases(9, folder), "codegen") ? 0 : 1; });
   EXPECT_EQ(waitFor(first), 0);
   auto second = inProcess([&] {
     auto phases = compilePhases(9, folder);
@@ -446,9 +446,8 @@ TEST_F(DiskCacheTest, EveryDamageCompilesAgain) {
                            : variant == 2 ? std::string()
                                           : bytes);
     }
-    auto child = inProcess([&] {
-      return has(compilePhases(5, folder), "codegen") ? 0 : 1;
-    });
+    auto child = inProcess(
+        [&] { return has(compilePhases(5, folder), "codegen") ? 0 : 1; });
     EXPECT_EQ(waitFor(child), 0) << variant;
     for (const DiskCache::Item &item : DiskCache(folder).list())
       EXPECT_TRUE(item.entry) << "written again";

@@ -1,7 +1,7 @@
-//===- DeviceApiTest.cpp - the interface of programs for a device ----------===//
+//===- DeviceApiTest.cpp - the interface of programs for a device ---------===//
 //
-// On the double of the driver and of cuDNN, whose memory no code on the host can
-// touch.
+// On the double of the driver and of cuDNN, whose memory no code on the host
+// can touch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -39,7 +39,8 @@ public:
   uint64_t allocate(size_t bytes) {
     Current current(*this);
     uint64_t address = 0;
-    EXPECT_EQ(call<int(uint64_t *, size_t)>("cuMemAlloc_v2")(&address, bytes), 0);
+    EXPECT_EQ(call<int(uint64_t *, size_t)>("cuMemAlloc_v2")(&address, bytes),
+              0);
     return address;
   }
   void toDevice(uint64_t to, const std::vector<char> &from) {
@@ -48,20 +49,25 @@ public:
                   to, from.data(), from.size())),
               0);
   }
-  std::vector<float> toHost(uint64_t from, size_t size, void *stream = nullptr) {
+  std::vector<float> toHost(uint64_t from, size_t size,
+                            void *stream = nullptr) {
     Current current(*this);
     std::vector<float> to(size);
-    EXPECT_EQ((call<int(void *, uint64_t, size_t, void *)>(
-                  "cuMemcpyDtoHAsync_v2")(to.data(), from, size * sizeof(float),
-                                          stream)),
-              0);
+    EXPECT_EQ(
+        (call<int(void *, uint64_t, size_t, void *)>("cuMemcpyDtoHAsync_v2")(
+            to.data(), from, size * sizeof(float), stream)),
+        0);
     return to;
   }
-  int waits() { return *static_cast<int *>(dlsym(library, "gru_fake_num_waits")); }
+  int waits() {
+    return *static_cast<int *>(dlsym(library, "gru_fake_num_waits"));
+  }
   int products() {
     return *static_cast<int *>(dlsym(library, "gru_fake_num_products"));
   }
-  int graphs() { return *static_cast<int *>(dlsym(library, "gru_fake_num_graphs")); }
+  int graphs() {
+    return *static_cast<int *>(dlsym(library, "gru_fake_num_graphs"));
+  }
 
 private:
   Driver() : library(dlopen(std::getenv("GRU_CUDA_DRIVER"), RTLD_NOW)) {
@@ -117,9 +123,8 @@ struct Fixture {
         int32_t token = int32_t(i % 3);
         float number = std::sin(float(i));
         std::memcpy(data.data() + 4 * i,
-                    info.dtype == DType::i32
-                        ? static_cast<const void *>(&token)
-                        : &number,
+                    info.dtype == DType::i32 ? static_cast<const void *>(&token)
+                                             : &number,
                     4);
       }
     }
@@ -127,7 +132,9 @@ struct Fixture {
   }
 
   size_t outputSize() const { return countElements(outputShape); }
-  TensorView output(void *data) const { return {data, DType::f32, outputShape}; }
+  TensorView output(void *data) const {
+    return {data, DType::f32, outputShape};
+  }
   std::vector<TensorView> hostViews() {
     std::vector<TensorView> views;
     for (size_t i = 0; i < inputs.size(); ++i)
@@ -139,8 +146,8 @@ struct Fixture {
     for (size_t i = 0; i < inputs.size(); ++i) {
       uint64_t address = Driver::get().allocate(inputs[i].size());
       Driver::get().toDevice(address, inputs[i]);
-      views.push_back({reinterpret_cast<void *>(address), infos[i].dtype,
-                       infos[i].dims});
+      views.push_back(
+          {reinterpret_cast<void *>(address), infos[i].dtype, infos[i].dims});
     }
     return views;
   }
@@ -155,9 +162,8 @@ struct Fixture {
   std::vector<float> runOnDevice(bool inputsToo) {
     Session session = program.session({.max_timesteps = 8});
     uint64_t out = Driver::get().allocate(outputSize() * sizeof(float));
-    auto done = session.run(
-        inputsToo ? deviceViews() : hostViews(),
-        std::vector{output(reinterpret_cast<void *>(out))});
+    auto done = session.run(inputsToo ? deviceViews() : hostViews(),
+                            std::vector{output(reinterpret_cast<void *>(out))});
     EXPECT_TRUE(done) << done.error().message();
     return Driver::get().toHost(out, outputSize());
   }
@@ -235,7 +241,8 @@ TEST(DeviceMemory, EqualRunsBecomeOneLaunch) {
       // What has been written since is read.
       for (char &byte : fixture.inputs[0])
         byte = 0;
-      driver.toDevice(reinterpret_cast<uint64_t>(x[0].data()), fixture.inputs[0]);
+      driver.toDevice(reinterpret_cast<uint64_t>(x[0].data()),
+                      fixture.inputs[0]);
       expected = fixture.runOnHost();
       EXPECT_EQ(run(out), 1);
       EXPECT_EQ(run(other), 0);
@@ -271,18 +278,20 @@ TEST(DeviceMemory, ProgramsOfTheHostRefuseIt) {
   std::vector<float> y(fixture.outputSize());
   auto done = session.run(onDevice, std::vector{fixture.output(y.data())});
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().message(),
-            "input '" + fixture.infos[0].name +
-                "': lies in a device's memory, but the program was compiled for "
-                "the CPU; copy it to the host, or compile for 'cudnn', 'gpu' or "
-                "'auto'");
+  EXPECT_EQ(
+      done.error().message(),
+      "input '" + fixture.infos[0].name +
+          "': lies in a device's memory, but the program was compiled for "
+          "the CPU; copy it to the host, or compile for 'cudnn', 'gpu' or "
+          "'auto'");
   uint64_t out = Driver::get().allocate(y.size() * sizeof(float));
-  auto bound = session.bind(fixture.hostViews(), std::vector{fixture.output(
-                                     reinterpret_cast<void *>(out))});
+  auto bound =
+      session.bind(fixture.hostViews(),
+                   std::vector{fixture.output(reinterpret_cast<void *>(out))});
   ASSERT_FALSE(bound);
   EXPECT_NE(bound.error().message().find("output '"), std::string::npos);
-  ASSERT_TRUE(session.run(fixture.hostViews(),
-                          std::vector{fixture.output(y.data())}));
+  ASSERT_TRUE(
+      session.run(fixture.hostViews(), std::vector{fixture.output(y.data())}));
   expectNear(y, expected);
 }
 
@@ -295,10 +304,11 @@ TEST(DeviceMemory, OfAnotherDeviceIsRefused) {
   auto done = session.run(x, std::vector{fixture.output(y.data())});
   unsetenv("GRU_FAKE_POINTERS_DEVICE");
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().message(),
-            "tensor '" + fixture.infos[0].name +
-                "': lies in the memory of device 1, expected the host's or that of "
-                "device 0");
+  EXPECT_EQ(
+      done.error().message(),
+      "tensor '" + fixture.infos[0].name +
+          "': lies in the memory of device 1, expected the host's or that of "
+          "device 0");
 }
 
 TEST(DeviceMemory, StreamsAreForDevices) {
@@ -319,14 +329,15 @@ std::vector<float> runLarge(const std::string &target, GRU layer,
   layer.return_sequences = true;
   auto number = [](size_t i) { return 0.1f * std::sin(float(i)); };
   std::vector<float> kernel(units * 3 * units), recurrent(kernel.size()),
-      bias(!layer.use_bias ? 0 : (layer.reset_after ? 2 : 1) * 3 * units), x(rows * steps * units),
-      y(x.size());
+      bias(!layer.use_bias ? 0 : (layer.reset_after ? 2 : 1) * 3 * units),
+      x(rows * steps * units), y(x.size());
   for (std::vector<float> *values : {&kernel, &recurrent, &bias, &x})
     for (size_t i = 0; i < values->size(); ++i)
       (*values)[i] = number(i + 7 * values->size());
   auto model = Model::build(layer, {kernel, recurrent, bias});
   EXPECT_TRUE(model) << model.error().message();
-  auto program = compile(*model, {.batch = rows, .target = target, .allow_tf32 = tf32});
+  auto program =
+      compile(*model, {.batch = rows, .target = target, .allow_tf32 = tf32});
   EXPECT_TRUE(program) << program.error().message();
   std::vector<int64_t> dims{rows, steps, units};
   if (layer.time_major)

@@ -1,4 +1,4 @@
-//===- DeviceTest.cpp - what devices are given, without a device -----------===//
+//===- DeviceTest.cpp - what devices are given, without a device ----------===//
 
 #include "runtime/cuda/CudnnWeights.h"
 #include "runtime/cuda/Sequences.h"
@@ -19,7 +19,8 @@ namespace {
 /// cuDNN's formula of the GRU, by its own names and numbers of linear layers:
 ///   r_t = s(W_0 x + R_3 h + b_0 + b_3)     i_t = s(W_1 x + R_4 h + b_1 + b_4)
 ///   n_t = tanh(W_2 x + r_t * (R_5 h + b_5) + b_2)
-/// Keras's r, z and h, in terms of columns of kernel, recurrent kernel and bias.
+/// Keras's r, z and h, in terms of columns of kernel, recurrent kernel and
+/// bias.
 struct LinearLayer {
   bool recurrent;
   int kerasColumnBlock;
@@ -61,8 +62,9 @@ TEST(CudnnWeights, BiasesOfBothProducts) {
       copyGateBias(reinterpret_cast<const char *>(bias.data()), units, gate,
                    recurrent, sizeof(double), reinterpret_cast<char *>(vector));
       for (int64_t unit = 0; unit < units; ++unit)
-        EXPECT_EQ(vector[unit],
-                  bias[(recurrent ? 3 * units : 0) + int64_t(gate) * units + unit]);
+        EXPECT_EQ(
+            vector[unit],
+            bias[(recurrent ? 3 * units : 0) + int64_t(gate) * units + unit]);
     }
 }
 

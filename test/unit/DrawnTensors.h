@@ -33,8 +33,8 @@ inline std::string attributePair(const char *a, double valueOfA, const char *b,
   return text;
 }
 
-/// A program of one operation, gru.dropout_mask or gru.random_normal, over `rows`
-/// x `columns`.
+/// A program of one operation, gru.dropout_mask or gru.random_normal, over
+/// `rows` x `columns`.
 inline Program compileDrawing(const std::string &operation,
                               const std::string &attributes, int64_t rows,
                               int64_t columns, const char *target) {

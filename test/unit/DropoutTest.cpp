@@ -1,4 +1,4 @@
-//===- DropoutTest.cpp - dropout masks: drawn, kept, given, reset ----------===//
+//===- DropoutTest.cpp - dropout masks: drawn, kept, given, reset ---------===//
 //
 // Names that start with Keras are facts about Keras's cells; their comments say
 // what was called there, and which entries of errors.json they are (as in
@@ -34,9 +34,9 @@ std::vector<float> copy(const Result<Masks> &masks) {
 
 const int64_t kSmall[] = {2, 3}, kLarge[] = {9, 9};
 
-// GRUCell(dropout=.5).get_dropout_mask(x) and get_dropout_mask_for_cell(x, True)
-// are one mask of x's shape.
-// errors.json: keras3 dropout_mask_impl2, tf_keras dropout_mask_count1.
+// GRUCell(dropout=.5).get_dropout_mask(x) and get_dropout_mask_for_cell(x,
+// True) are one mask of x's shape. errors.json: keras3 dropout_mask_impl2,
+// tf_keras dropout_mask_count1.
 TEST(KerasCell, OneMask) {
   CellDropout cell = makeCell({.dropout = 0.5});
   Result<Masks> masks = cell.get_dropout_mask_for_cell(kSmall, true);
@@ -72,8 +72,7 @@ TEST(KerasCell, NotTraining) {
   EXPECT_EQ(masks->count, 2u);
   EXPECT_EQ(copy(masks), std::vector<float>(6, 1.0f));
   // They are not kept: what is drawn for training afterwards drops.
-  std::vector<float> drawn =
-      copy(cell.get_dropout_mask_for_cell(kLarge, true));
+  std::vector<float> drawn = copy(cell.get_dropout_mask_for_cell(kLarge, true));
   EXPECT_EQ(std::count(drawn.begin(), drawn.end(), 1.0f), 0);
   // Nor is a drawn one given to who is not training.
   EXPECT_EQ(copy(cell.get_dropout_mask_for_cell(row, false)),
@@ -299,8 +298,8 @@ std::vector<float> runOn(Session &session, std::vector<float> &x) {
   return y;
 }
 
-// training is a flag of the call: both kinds of calls go on with the same states,
-// and draw and compute what programs of their own would.
+// training is a flag of the call: both kinds of calls go on with the same
+// states, and draw and compute what programs of their own would.
 TEST(TrainingCall, IsAFlag) {
   GRU layer{.units = kUnits};
   layer.dropout = 0.4;
@@ -364,11 +363,13 @@ TEST(TrainingCall, WrongProgram) {
   options.batch = kBatch;
   Session session = compile(*built.model, options)->session();
   options.training = true;
-  Result<void> done = session.set_training_program(*compile(*wider.model, options));
+  Result<void> done =
+      session.set_training_program(*compile(*wider.model, options));
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().message(),
-            "training program: input 0: found 'x' f32 [3, ?, 6], expected 'x' f32 "
-            "[3, ?, 5] as in the session's program");
+  EXPECT_EQ(
+      done.error().message(),
+      "training program: input 0: found 'x' f32 [3, ?, 6], expected 'x' f32 "
+      "[3, ?, 5] as in the session's program");
 }
 
 // A program that draws, against one that is given the masks which the runtime
@@ -383,7 +384,8 @@ TEST(TrainedLayer, DrawsWhatACellDraws) {
     BuiltModel built(layer, kFeatures);
     if (!resetAfter) {
       built.bias.resize(3 * kUnits);
-      built.model = Model::build(layer, {built.kernel, built.recurrent, built.bias});
+      built.model =
+          Model::build(layer, {built.kernel, built.recurrent, built.bias});
     }
     CompileOptions options;
     options.batch = kBatch;
@@ -413,11 +415,10 @@ TEST(TrainedLayer, DrawsWhatACellDraws) {
           copy(cell.get_dropout_mask_for_cell(input, true, 3));
       std::vector<float> recurrent =
           copy(cell.get_recurrent_dropout_mask_for_cell(state, true, 3));
-      Result<void> ran =
-          b.run({{x.data(), {kBatch, kTime, kFeatures}},
-                 {mask.data(), {3, kBatch, kFeatures}},
-                 {recurrent.data(), {3, kBatch, kUnits}}},
-                {{expected.data(), {kBatch, kTime, kUnits}}});
+      Result<void> ran = b.run({{x.data(), {kBatch, kTime, kFeatures}},
+                                {mask.data(), {3, kBatch, kFeatures}},
+                                {recurrent.data(), {3, kBatch, kUnits}}},
+                               {{expected.data(), {kBatch, kTime, kUnits}}});
       ASSERT_TRUE(ran) << ran.error().message();
       EXPECT_EQ(y, expected);
       cell.reset_dropout_mask();
@@ -442,10 +443,9 @@ Result<std::vector<float>> train(GRU layer, bool training) {
   return runOn(session, x);
 }
 
-// GRU(4, dropout=1.0)(x, training=True) and recurrent_dropout=1.0: Keras 3 drops
-// nothing, tf_keras raises.
-// errors.json: both dropout_one_inference, both dropout_one_training,
-// both recurrent_dropout_one_training.
+// GRU(4, dropout=1.0)(x, training=True) and recurrent_dropout=1.0: Keras 3
+// drops nothing, tf_keras raises. errors.json: both dropout_one_inference, both
+// dropout_one_training, both recurrent_dropout_one_training.
 TEST(KerasLayer, RateOne) {
   std::vector<float> plain = *train({}, false);
   EXPECT_EQ(*train({.dropout = 1.0}, false), plain);
@@ -469,17 +469,17 @@ TEST(KerasLayer, NegativeRate) {
   EXPECT_EQ(*train({.dropout = -0.5}, true), *train({}, false));
 }
 
-// GRU(4, dropout=.3, implementation=1)(x, training=True): Keras 3 raises, tf_keras
-// does not, and with recurrent_dropout neither does.
-// errors.json: both implementation1_dropout_training.
+// GRU(4, dropout=.3, implementation=1)(x, training=True): Keras 3 raises,
+// tf_keras does not, and with recurrent_dropout neither does. errors.json: both
+// implementation1_dropout_training.
 TEST(KerasLayer, Implementation1) {
   Result<std::vector<float>> result =
       train({.dropout = 0.3, .implementation = 1}, true);
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().message().find("implementation 1 fails in Keras 3"),
             std::string::npos);
-  EXPECT_TRUE(train({.dropout = 0.3, .implementation = 1, .keras_version = 2},
-                    true));
+  EXPECT_TRUE(
+      train({.dropout = 0.3, .implementation = 1, .keras_version = 2}, true));
   EXPECT_TRUE(train(
       {.dropout = 0.3, .recurrent_dropout = 0.1, .implementation = 1}, true));
 }

@@ -216,17 +216,17 @@ std::string separateError(StringRef config, StringRef weights, StringRef from,
 TEST(BadModel, SeparateWeightsUnusedOrMissing) {
   const char *model = "keras_json/k3_masked_stack_pool/model.json";
   const char *file = "keras_json/k3_masked_stack_pool/model.weights.h5";
-  EXPECT_HAS(separateError(model, file, "\"use_bias\": true",
-                           "\"use_bias\": false"),
-             "' belongs to no layer of the model");
+  EXPECT_HAS(
+      separateError(model, file, "\"use_bias\": true", "\"use_bias\": false"),
+      "' belongs to no layer of the model");
   EXPECT_HAS(separateError(model, "keras_json/k2_seq_stack2/model.weights.h5",
                            "\"use_bias\": true", "\"use_bias\": true"),
              "layer '");
   const char *layer = "keras_json/layer_k2_gru/layer.json";
   const char *npz = "keras_json/layer_k2_gru/weights.npz";
-  EXPECT_HAS(separateError(layer, npz, "\"use_bias\": true",
-                           "\"use_bias\": false"),
-             "weight 'bias' is not used by the layer");
+  EXPECT_HAS(
+      separateError(layer, npz, "\"use_bias\": true", "\"use_bias\": false"),
+      "weight 'bias' is not used by the layer");
   EXPECT_HAS(separateError(layer, npz, "\"class_name\": \"GRU\"",
                            "\"class_name\": \"StackedRNNCells\""),
              "cells is missing");
@@ -241,7 +241,8 @@ TEST(BadModel, ForeignFormats) {
   EXPECT_HAS(bytesError("keras", ""), "the file is empty");
   EXPECT_HAS(bytesError("keras", "hello"), "found no zip archive");
   EXPECT_HAS(bytesError("h5", "hello"), "found no HDF5 file");
-  EXPECT_HAS(bytesError("onnx", "\x08\x07"), "found a protobuf message without a graph");
+  EXPECT_HAS(bytesError("onnx", "\x08\x07"),
+             "found a protobuf message without a graph");
   EXPECT_HAS(bytesError("pt", "\x80\x02"), "found a pickle of PyTorch");
   EXPECT_HAS(bytesError("pb", "x"), "found a TensorFlow graph");
   EXPECT_HAS(bytesError("bin", "x"), "found an unknown format");

@@ -62,8 +62,8 @@ inline Result<Model> load(const std::string &layers,
                     version);
 }
 
-/// A functional model that calls layer 'a', given as JSON, on its first input, with
-/// its further inputs as a call argument: one, or a list of them.
+/// A functional model that calls layer 'a', given as JSON, on its first input,
+/// with its further inputs as a call argument: one, or a list of them.
 inline Result<Model> loadCall(const std::string &called,
                               const std::vector<ConfigInput> &inputs,
                               const std::string &argument, int version = 3,
@@ -87,11 +87,10 @@ inline Result<Model> loadCall(const std::string &called,
     values = "[" + values + "]";
   std::string arguments =
       values.empty() ? "{}" : "{\"" + argument + "\": " + values + "}";
-  std::string node =
-      version == 2
-          ? "[[\"" + inputs.front().name + "\", 0, 0, " + arguments + "]]"
-          : "{\"args\": [" + tensor(inputs.front()) +
-                "], \"kwargs\": " + arguments + "}";
+  std::string node = version == 2 ? "[[\"" + inputs.front().name +
+                                        "\", 0, 0, " + arguments + "]]"
+                                  : "{\"args\": [" + tensor(inputs.front()) +
+                                        "], \"kwargs\": " + arguments + "}";
   layers += called;
   layers.insert(layers.size() - 1,
                 ", \"name\": \"a\", \"inbound_nodes\": [" + node + "]");
@@ -110,8 +109,8 @@ inline std::string attribute(const Model &model, const std::string &name,
   return text ? *text : "error: " + text.error().message();
 }
 
-/// What a call with inputs of these shapes says, in the program's order; empty if
-/// it would run.
+/// What a call with inputs of these shapes says, in the program's order; empty
+/// if it would run.
 inline std::string callError(const Program &program,
                              const std::vector<std::vector<int64_t>> &shapes) {
   std::vector<TensorInfo> infos = program.inputs();
@@ -124,8 +123,8 @@ inline std::string callError(const Program &program,
 }
 
 inline std::string bidirectional(const std::string &forward,
-                          const std::string &backward = "",
-                          const std::string &more = "") {
+                                 const std::string &backward = "",
+                                 const std::string &more = "") {
   auto wrapped = [](const std::string &arguments) {
     return R"({"class_name": "GRU", "config": {"name": "g", )" + arguments +
            "}}";
@@ -138,8 +137,8 @@ inline std::string bidirectional(const std::string &forward,
                    more);
 }
 
-/// The versions of Keras that a row of a table is about, which names entries of the
-/// golden set's errors.json: `keras3 ID`, `tf_keras ID` or `both ID`.
+/// The versions of Keras that a row of a table is about, which names entries of
+/// the golden set's errors.json: `keras3 ID`, `tf_keras ID` or `both ID`.
 inline std::vector<int> versionsOf(const std::string &id) {
   if (id.starts_with("keras3"))
     return {3};

@@ -1,9 +1,10 @@
-//===- KerasErrorsTest.cpp - what Keras rejects ----------------------------===//
+//===- KerasErrorsTest.cpp - what Keras rejects ---------------------------===//
 //
-// Each row and comment names the entries of the golden set's errors.json that it is
-// the counterpart of: `keras3 ID`, `tf_keras ID`, or `both ID`, whose row runs for
-// both versions. Others are in LayerApiTest and DropoutTest; test/references.py
-// looks that none is left out, and docs/keras.md lists those without a counterpart.
+// Each row and comment names the entries of the golden set's errors.json that
+// it is the counterpart of: `keras3 ID`, `tf_keras ID`, or `both ID`, whose row
+// runs for both versions. Others are in LayerApiTest and DropoutTest;
+// test/references.py looks that none is left out, and docs/keras.md lists those
+// without a counterpart.
 //
 //===----------------------------------------------------------------------===//
 
@@ -57,7 +58,8 @@ TEST(KerasErrors, Configs) {
        "found the argument 'foo', which GRU does not have"},
       {"both unknown_keyword", gruLayer(kUnits + R"(, "reset_afer": true)"),
        "did you mean 'reset_after'?"},
-      {"keras3 time_major_keyword", gruLayer(kUnits + R"(, "time_major": true)"),
+      {"keras3 time_major_keyword",
+       gruLayer(kUnits + R"(, "time_major": true)"),
        "time_major is set, which Keras 3 does not have"},
       {"both input_rank_2", gruLayer(kUnits), "expected 3 dimensions",
        "[null, 3]"},
@@ -66,7 +68,8 @@ TEST(KerasErrors, Configs) {
       {"both merge_mode_unknown",
        bidirectional(kUnits, "", R"(, "merge_mode": "foo")"),
        "merge_mode is 'foo', expected concat, sum, ave, mul or null"},
-      {"both bidirectional_not_a_layer", layer("Bidirectional", R"("layer": 3)"),
+      {"both bidirectional_not_a_layer",
+       layer("Bidirectional", R"("layer": 3)"),
        "layer is 3, expected a GRU or an RNN"},
       {"keras3 bidirectional_go_backwards_layer",
        bidirectional(kUnits + R"(, "go_backwards": true)"),
@@ -107,20 +110,23 @@ TEST(KerasErrors, Configs) {
        "units is 0"},
       {"tf_keras unroll_zero_output_mask_last",
        layer("Masking", "", "m") + "," +
-           gruLayer(kUnits + R"(, "unroll": true, "zero_output_for_mask": true)"),
+           gruLayer(kUnits +
+                    R"(, "unroll": true, "zero_output_for_mask": true)"),
        "need return_sequences", "[null, 4, 3]"},
   };
   for (const Rejected &row : cases)
     for (int version : versionsOf(row.id)) {
       Result<Model> model = load(row.layers, {.shape = row.shape}, version);
       ASSERT_FALSE(bool(model)) << row.id << ' ' << version;
-      EXPECT_HAS(model.error().message(), row.message) << row.id << ' ' << version;
+      EXPECT_HAS(model.error().message(), row.message)
+          << row.id << ' ' << version;
     }
   // errors.json: facts of what only Keras 3 rejects.
   const std::pair<const char *, std::string> accepted[] = {
       {"tf_keras bidirectional_go_backwards_layer",
        bidirectional(kUnits + R"(, "go_backwards": true)")},
-      {"tf_keras time_major_keyword", gruLayer(kUnits + R"(, "time_major": true)")},
+      {"tf_keras time_major_keyword",
+       gruLayer(kUnits + R"(, "time_major": true)")},
       {"tf_keras l1_negative", gruLayer(kUnits + R"(, "kernel_regularizer":
           {"class_name": "L1", "config": {"l1": -1.0}})")},
       {"tf_keras activation_layer_class_name",
@@ -135,7 +141,8 @@ TEST(KerasErrors, Losses) {
   // errors.json: both orthogonal_regularizer_on_bias_rank1.
   for (int version : {3, 2}) {
     auto model = load(gruLayer(kUnits + R"(, "reset_after": false,
-        "bias_regularizer": "orthogonal_regularizer")"), {}, version);
+        "bias_regularizer": "orthogonal_regularizer")"),
+                      {}, version);
     ASSERT_TRUE(bool(model)) << model.error().message();
     auto losses = model->losses();
     ASSERT_FALSE(bool(losses));
@@ -145,8 +152,8 @@ TEST(KerasErrors, Losses) {
   }
 }
 
-// A call that fails when the model is read, or when it is run with inputs of these
-// shapes, and that runs with the first ones.
+// A call that fails when the model is read, or when it is run with inputs of
+// these shapes, and that runs with the first ones.
 TEST(KerasErrors, Calls) {
   const ConfigInput x, state{"h", "[null, 4]"}, other{"h2", "[null, 4]"},
       wide{"h", "[null, 5]"}, mask{"m", "[null, null]", "bool"},
@@ -160,41 +167,110 @@ TEST(KerasErrors, Calls) {
     Shapes good, bad;
     const char *message;
   } cases[] = {
-      {"both timesteps_zero", layer, {x}, "", {{2, 4, 3}}, {{2, 0, 3}},
+      {"both timesteps_zero",
+       layer,
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 0, 3}},
        "input 'x': dimension 1 is empty, found 0 in [2, 0, 3]"},
       {"both timesteps_zero_sequences",
-       gruLayer(kUnits + R"(, "return_sequences": true)"), {x}, "", {{2, 4, 3}},
-       {{2, 0, 3}}, "input 'x': dimension 1 is empty, found 0 in [2, 0, 3]"},
-      {"both timesteps_zero_unroll", gruLayer(kUnits + R"(, "unroll": true)"),
-       {x}, "", {{2, 4, 3}}, {{2, 0, 3}},
+       gruLayer(kUnits + R"(, "return_sequences": true)"),
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 0, 3}},
        "input 'x': dimension 1 is empty, found 0 in [2, 0, 3]"},
-      {"both input_rank_2", layer, {x}, "", {{2, 4, 3}}, {{2, 3}},
+      {"both timesteps_zero_unroll",
+       gruLayer(kUnits + R"(, "unroll": true)"),
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 0, 3}},
+       "input 'x': dimension 1 is empty, found 0 in [2, 0, 3]"},
+      {"both input_rank_2",
+       layer,
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 3}},
        "input 'x': wrong shape, found [2, 3], expected [2, ?, 3]"},
-      {"both input_rank_4", layer, {x}, "", {{2, 4, 3}}, {{2, 3, 4, 5}},
+      {"both input_rank_4",
+       layer,
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 3, 4, 5}},
        "input 'x': wrong shape, found [2, 3, 4, 5], expected [2, ?, 3]"},
-      {"both input_features_changed", layer, {x}, "", {{2, 4, 3}}, {{2, 4, 5}},
+      {"both input_features_changed",
+       layer,
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{2, 4, 5}},
        "input 'x': wrong shape, found [2, 4, 5], expected [2, ?, 3]"},
-      {"both batch_zero", layer, {x}, "", {{2, 4, 3}}, {{0, 4, 3}},
+      {"both batch_zero",
+       layer,
+       {x},
+       "",
+       {{2, 4, 3}},
+       {{0, 4, 3}},
        "input 'x': wrong batch, found 0 in [0, 4, 3], expected 2"},
-      {"both initial_state_wrong_units", layer, {x, wide}, "initial_state", {},
-       {}, "layer 'a': initial_state is ?x5, expected ?x4 (batch x units)"},
-      {"both initial_state_wrong_batch", layer, {x, state}, "initial_state",
-       {{2, 4, 3}, {2, 4}}, {{2, 4, 3}, {3, 4}},
+      {"both initial_state_wrong_units",
+       layer,
+       {x, wide},
+       "initial_state",
+       {},
+       {},
+       "layer 'a': initial_state is ?x5, expected ?x4 (batch x units)"},
+      {"both initial_state_wrong_batch",
+       layer,
+       {x, state},
+       "initial_state",
+       {{2, 4, 3}, {2, 4}},
+       {{2, 4, 3}, {3, 4}},
        "input 'h': wrong batch, found 3 in [3, 4], expected 2"},
-      {"both initial_state_batch_one", layer, {x, state}, "initial_state",
-       {{2, 4, 3}, {2, 4}}, {{2, 4, 3}, {1, 4}},
+      {"both initial_state_batch_one",
+       layer,
+       {x, state},
+       "initial_state",
+       {{2, 4, 3}, {2, 4}},
+       {{2, 4, 3}, {1, 4}},
        "input 'h': wrong batch, found 1 in [1, 4], expected 2"},
-      {"both initial_state_two_given", layer, {x, state, other},
-       "initial_state", {}, {}, "layer 'a': found 2 initial states, expected 1"},
-      {"both initial_state_too_few_for_stack", stack, {x, state},
-       "initial_state", {}, {}, "layer 'a': found 1 initial states, expected 2"},
-      {"both mask_wrong_length", layer, {x, mask}, "mask", {{2, 4, 3}, {2, 4}},
+      {"both initial_state_two_given",
+       layer,
+       {x, state, other},
+       "initial_state",
+       {},
+       {},
+       "layer 'a': found 2 initial states, expected 1"},
+      {"both initial_state_too_few_for_stack",
+       stack,
+       {x, state},
+       "initial_state",
+       {},
+       {},
+       "layer 'a': found 1 initial states, expected 2"},
+      {"both mask_wrong_length",
+       layer,
+       {x, mask},
+       "mask",
+       {{2, 4, 3}, {2, 4}},
        {{2, 4, 3}, {2, 3}},
        "input 'm': dimension 1 disagrees with input 'x', found 3, expected 4"},
-      {"both mask_wrong_batch", layer, {x, mask}, "mask", {{2, 4, 3}, {2, 4}},
+      {"both mask_wrong_batch",
+       layer,
+       {x, mask},
+       "mask",
+       {{2, 4, 3}, {2, 4}},
        {{2, 4, 3}, {3, 4}},
        "input 'm': wrong batch, found 3 in [3, 4], expected 2"},
-      {"both mask_rank_1", layer, {x, flat}, "mask", {}, {},
+      {"both mask_rank_1",
+       layer,
+       {x, flat},
+       "mask",
+       {},
+       {},
        "layer 'a': mask is ? bool, expected ?x? bool"},
   };
   for (const auto &row : cases)
@@ -213,8 +289,8 @@ TEST(KerasErrors, Calls) {
     }
 }
 
-// The C interface takes a tensor of the model's own type alone; inside a model Keras
-// casts, but Keras 2 no integers.
+// The C interface takes a tensor of the model's own type alone; inside a model
+// Keras casts, but Keras 2 no integers.
 TEST(KerasErrors, InputTypes) {
   struct {
     const char *id, *dtype, *message;
@@ -239,20 +315,24 @@ TEST(KerasErrors, InputTypes) {
   float y[2 * 4];
   Result<void> done = session.run({{x, {2, 4, 3}}}, {{y, {2, 4}}});
   ASSERT_FALSE(bool(done));
-  EXPECT_HAS(done.error().message(), "input 'x': wrong type, found i32, expected f32");
+  EXPECT_HAS(done.error().message(),
+             "input 'x': wrong type, found i32, expected f32");
 }
 
 TEST(KerasErrors, Weights) {
   // errors.json: both weights_wrong_number, both weights_wrong_shape.
-  Program program = compileFor(load(gruLayer(kUnits + R"(, "reset_after": true)")));
+  Program program =
+      compileFor(load(gruLayer(kUnits + R"(, "reset_after": true)")));
   const float zeros[48]{};
   const int64_t kernel[] = {3, 12}, recurrent[] = {4, 12}, bias[] = {12};
-  const gru_weight weights[] = {{"a/kernel", GRU_F32, 2, kernel, zeros},
-                                {"a/recurrent_kernel", GRU_F32, 2, recurrent, zeros},
-                                {"a/bias", GRU_F32, 1, bias, zeros}};
+  const gru_weight weights[] = {
+      {"a/kernel", GRU_F32, 2, kernel, zeros},
+      {"a/recurrent_kernel", GRU_F32, 2, recurrent, zeros},
+      {"a/bias", GRU_F32, 1, bias, zeros}};
   Result<Program> swapped = program.with_weights(std::span(weights, 1));
   ASSERT_FALSE(bool(swapped));
-  EXPECT_HAS(swapped.error().message(), "weight 'a/recurrent_kernel': is missing, expected f32 [4, 12]");
+  EXPECT_HAS(swapped.error().message(),
+             "weight 'a/recurrent_kernel': is missing, expected f32 [4, 12]");
   swapped = program.with_weights(weights);
   ASSERT_FALSE(bool(swapped));
   EXPECT_HAS(swapped.error().message(),
@@ -263,8 +343,8 @@ TEST(KerasErrors, Cell) {
   // errors.json: both cell_call_rank3, both cell_call_list_state,
   // both cell_call_tensor_state.
   const std::string folder = GRU_TEST_DATA_DIR "/keras_json/cell_train_both/";
-  Program program = compileFor(
-      Model::load(folder + "layer.json", folder + "weights.npz", {"x", "state"}));
+  Program program = compileFor(Model::load(
+      folder + "layer.json", folder + "weights.npz", {"x", "state"}));
   ASSERT_EQ(program.inputs().size(), 2u);
   std::vector<TensorInfo> outputs = program.outputs();
   ASSERT_EQ(outputs.size(), 2u);
@@ -279,12 +359,14 @@ TEST(KerasErrors, Cell) {
 
 TEST(KerasErrors, UseCudnn) {
   // errors.json: keras3 use_cudnn_true_on_cpu. The hint itself changes nothing.
-  auto model = load(gruLayer(kUnits + R"(, "use_cudnn": true, "unroll": true)"));
+  auto model =
+      load(gruLayer(kUnits + R"(, "use_cudnn": true, "unroll": true)"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   EXPECT_TRUE(bool(compile(*model, {})));
   auto program = compile(*model, {.require_backend = "cudnn"});
   ASSERT_FALSE(bool(program));
-  EXPECT_HAS(program.error().message(), "layer 'a': require_backend is 'cudnn'");
+  EXPECT_HAS(program.error().message(),
+             "layer 'a': require_backend is 'cudnn'");
 }
 
 // What Keras rejects and we do not: docs/keras.md says why.
@@ -306,7 +388,8 @@ TEST(KerasErrors, OnlyKerasRejects) {
             .session();
     std::vector<float> x(2 * 4 * 3, 0.5f), first(2 * 5), second(2 * 5);
     auto run = [&](std::vector<float> &y) {
-      Result<void> done = session.run({{x.data(), {2, 4, 3}}}, {{y.data(), {2, 5}}});
+      Result<void> done =
+          session.run({{x.data(), {2, 4, 3}}}, {{y.data(), {2, 5}}});
       ASSERT_TRUE(bool(done)) << done.error().message();
     };
     run(first);

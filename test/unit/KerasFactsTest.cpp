@@ -1,4 +1,4 @@
-//===- KerasFactsTest.cpp - what Keras returns -----------------------------===//
+//===- KerasFactsTest.cpp - what Keras returns ----------------------------===//
 //
 // Rows and comments name entries of errors.json, as in KerasErrorsTest.cpp.
 //
@@ -50,8 +50,8 @@ TEST(KerasFacts, UnrolledLastOutput) {
   ASSERT_TRUE(bool(program));
   std::vector<float> x(2 * 4 * 3, 0.5f), y(2 * 4, 9.0f);
   const bool mask[] = {true, true, true, true, true, false, false, false};
-  Result<void> done = program.session().run({{x.data(), {2, 4, 3}}, {mask, {2, 4}}},
-                                            {{y.data(), {2, 4}}});
+  Result<void> done = program.session().run(
+      {{x.data(), {2, 4, 3}}, {mask, {2, 4}}}, {{y.data(), {2, 4}}});
   ASSERT_TRUE(bool(done)) << done.error().message();
   EXPECT_NE(y[0], 0);
   EXPECT_EQ(std::vector<float>(y.begin() + 4, y.end()), std::vector<float>(4));
@@ -65,13 +65,17 @@ TEST(KerasFacts, WeightShapesAndNames) {
     std::string layer;
     Shapes shapes;
   } cases[] = {
-      {"both weight_shapes_reset_after", gruLayer(after),
+      {"both weight_shapes_reset_after",
+       gruLayer(after),
        {{3, 12}, {4, 12}, {2, 12}}},
       {"both weight_shapes_reset_before",
-       gruLayer(kUnits + R"(, "reset_after": false)"), {{3, 12}, {4, 12}, {12}}},
-      {"both weight_shapes_no_bias", gruLayer(kUnits + R"(, "use_bias": false)"),
+       gruLayer(kUnits + R"(, "reset_after": false)"),
+       {{3, 12}, {4, 12}, {12}}},
+      {"both weight_shapes_no_bias",
+       gruLayer(kUnits + R"(, "use_bias": false)"),
        {{3, 12}, {4, 12}}},
-      {"both bidirectional_weight_shapes", bidirectional(after),
+      {"both bidirectional_weight_shapes",
+       bidirectional(after),
        {{3, 12}, {4, 12}, {2, 12}, {3, 12}, {4, 12}, {2, 12}}},
   };
   for (const auto &row : cases)
@@ -94,16 +98,35 @@ TEST(KerasFacts, WeightShapesAndNames) {
 TEST(KerasFacts, ConfigKeys) {
   // errors.json: both config_keys, both cell_config_keys,
   // both implementation_default, keras3 implementation_serialized.
-  const char *ofCells[] = {
-      "activation", "bias_constraint", "bias_initializer", "bias_regularizer",
-      "dropout", "dtype", "implementation", "kernel_constraint",
-      "kernel_initializer", "kernel_regularizer", "name",
-      "recurrent_activation", "recurrent_constraint", "recurrent_dropout",
-      "recurrent_initializer", "recurrent_regularizer", "reset_after", "seed",
-      "trainable", "units", "use_bias"};
-  const char *ofLayers[] = {
-      "activity_regularizer", "go_backwards", "return_sequences", "return_state",
-      "stateful", "time_major", "unroll", "zero_output_for_mask"};
+  const char *ofCells[] = {"activation",
+                           "bias_constraint",
+                           "bias_initializer",
+                           "bias_regularizer",
+                           "dropout",
+                           "dtype",
+                           "implementation",
+                           "kernel_constraint",
+                           "kernel_initializer",
+                           "kernel_regularizer",
+                           "name",
+                           "recurrent_activation",
+                           "recurrent_constraint",
+                           "recurrent_dropout",
+                           "recurrent_initializer",
+                           "recurrent_regularizer",
+                           "reset_after",
+                           "seed",
+                           "trainable",
+                           "units",
+                           "use_bias"};
+  const char *ofLayers[] = {"activity_regularizer",
+                            "go_backwards",
+                            "return_sequences",
+                            "return_state",
+                            "stateful",
+                            "time_major",
+                            "unroll",
+                            "zero_output_for_mask"};
   const std::string cell = R"("cell": {"class_name": "GRUCell", "config":
       {"name": "c", "units": 4}})";
   for (int version : {3, 2}) {
@@ -126,8 +149,9 @@ TEST(KerasFacts, ConfigKeys) {
 TEST(KerasFacts, Bidirectional) {
   // errors.json: both bidirectional_forces_zero_output_last.
   for (int version : {3, 2}) {
-    auto model = load(bidirectional(kUnits + R"(, "zero_output_for_mask": true)"),
-                      {}, version);
+    auto model =
+        load(bidirectional(kUnits + R"(, "zero_output_for_mask": true)"), {},
+             version);
     ASSERT_TRUE(bool(model)) << model.error().message();
     for (const char *direction : {"a/forward", "a/backward"})
       EXPECT_EQ(attribute(*model, "zero_output_for_mask", direction), "false");
@@ -140,21 +164,34 @@ TEST(KerasFacts, ActivationValues) {
     const char *id, *name;
     std::vector<float> x, y;
   } cases[] = {
-      {"keras3 hard_sigmoid_values", "hard_sigmoid", {-3, -2.5, -1, 0, 1, 2.5, 3},
+      {"keras3 hard_sigmoid_values",
+       "hard_sigmoid",
+       {-3, -2.5, -1, 0, 1, 2.5, 3},
        {0, 0.083333f, 0.333333f, 0.5f, 0.666667f, 0.916667f, 1}},
-      {"tf_keras hard_sigmoid_values", "hard_sigmoid", {-3, -2.5, -1, 0, 1, 2.5, 3},
+      {"tf_keras hard_sigmoid_values",
+       "hard_sigmoid",
+       {-3, -2.5, -1, 0, 1, 2.5, 3},
        {0, 0, 0.3f, 0.5f, 0.7f, 1, 1}},
-      {"both gelu_values", "gelu", {-1, -0.5, 0.5, 1},
+      {"both gelu_values",
+       "gelu",
+       {-1, -0.5, 0.5, 1},
        {-0.158655f, -0.154269f, 0.345731f, 0.841345f}},
-      {"keras3 sparsemax_of_half_and_0_4", "sparsemax", {0.5, 0.4}, {0.3f, 0.2f}},
-      {"tf_keras activation_layer_class_name", "LeakyReLU", {-1, 2}, {-0.3f, 2}},
+      {"keras3 sparsemax_of_half_and_0_4",
+       "sparsemax",
+       {0.5, 0.4},
+       {0.3f, 0.2f}},
+      {"tf_keras activation_layer_class_name",
+       "LeakyReLU",
+       {-1, 2},
+       {-0.3f, 2}},
   };
   for (auto &row : cases)
     for (int version : versionsOf(row.id)) {
       auto n = static_cast<int64_t>(row.x.size());
-      auto model = load(layer("Activation", "\"activation\": \"" +
-                                                std::string(row.name) + "\""),
-                        {.shape = "[null, " + std::to_string(n) + "]"}, version);
+      auto model =
+          load(layer("Activation",
+                     "\"activation\": \"" + std::string(row.name) + "\""),
+               {.shape = "[null, " + std::to_string(n) + "]"}, version);
       ASSERT_TRUE(bool(model)) << model.error().message();
       for (const char *target : {"cpu", "reference"}) {
         auto program = compile(*model, {.batch = 1, .target = target});
@@ -207,8 +244,9 @@ TEST(KerasFacts, ImplicitMaskAndInitialState) {
       if (version == 2)
         return "[[\"" + name + "\", 0, 0, {" + argument + "}]]";
       return R"({"args": [{"class_name": "__keras_tensor__", "config": {"shape": )" +
-             std::string(shape) + R"(, "dtype": "float32", "keras_history": [")" +
-             name + "\", 0, 0]}}], \"kwargs\": {" + argument + "}}";
+             std::string(shape) +
+             R"(, "dtype": "float32", "keras_history": [")" + name +
+             "\", 0, 0]}}], \"kwargs\": {" + argument + "}}";
     };
     std::string state = version == 2 ? R"("initial_state": [["h", 0, 0]])"
                                      : R"("initial_state": [{"class_name":
@@ -220,7 +258,8 @@ TEST(KerasFacts, ImplicitMaskAndInitialState) {
             inputLayer({"h", "[null, 4]"}) +
             R"(, {"class_name": "Embedding", "name": "e", "config": {"name": "e",
               "input_dim": 5, "output_dim": 3, "mask_zero": true},
-              "inbound_nodes": [)" + node("i", "[null, 4]") +
+              "inbound_nodes": [)" +
+            node("i", "[null, 4]") +
             R"(]}, {"class_name": "GRU", "name": "g", "config": {"name": "g",
               "units": 4, "return_sequences": true}, "inbound_nodes": [)" +
             node("e", "[null, 4, 3]") + ", " +
@@ -247,10 +286,10 @@ TEST(KerasFacts, ImplicitMaskAndInitialState) {
 TEST(KerasFacts, StatefulWithInitialState) {
   // errors.json: both stateful_zero_batch_mismatch_initial_state.
   for (int version : {3, 2}) {
-    Program program = compileFor(
-        loadCall(gruLayer(kUnits + R"(, "stateful": true)"),
-                 {{.shape = "[2, null, 3]"}, {"h", "[2, 4]"}}, "initial_state",
-                 version));
+    Program program =
+        compileFor(loadCall(gruLayer(kUnits + R"(, "stateful": true)"),
+                            {{.shape = "[2, null, 3]"}, {"h", "[2, 4]"}},
+                            "initial_state", version));
     ASSERT_TRUE(bool(program));
     EXPECT_EQ(callError(program, {{2, 4, 3}, {2, 4}}), "");
     EXPECT_EQ(program.outputs()[0].dims, (std::vector<int64_t>{2, 4}));

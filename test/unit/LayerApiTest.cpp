@@ -51,8 +51,9 @@ TEST(LayerAttributes, Defaults) {
   };
   for (auto [name, value] : expected)
     EXPECT_EQ(attribute(*model, name), value) << name;
-  EXPECT_HAS(attribute(*model, "colour"),
-             "layer 'a': has no attribute 'colour', expected one of activation");
+  EXPECT_HAS(
+      attribute(*model, "colour"),
+      "layer 'a': has no attribute 'colour', expected one of activation");
   EXPECT_HAS(attribute(*model, "units", "b"), "no layer 'b'");
 }
 
@@ -63,7 +64,8 @@ TEST(LayerAttributes, WhatKerasChanges) {
   // keras3 seed_serialized.
   auto model = load(gruLayer(R"("units": 4, "dropout": -0.5,
       "recurrent_dropout": 7, "implementation": 2, "activation": null,
-      "seed": 7, "stateful": true)"), ConfigInput{.shape = "[2, null, 3]"});
+      "seed": 7, "stateful": true)"),
+                    ConfigInput{.shape = "[2, null, 3]"});
   ASSERT_TRUE(bool(model)) << model.error().message();
   EXPECT_EQ(attribute(*model, "dropout"), "0");
   EXPECT_EQ(attribute(*model, "recurrent_dropout"), "1");
@@ -78,14 +80,16 @@ TEST(LayerAttributes, WhatKerasChanges) {
 }
 
 TEST(LayerAttributes, PartsOfLayers) {
-  auto model = load(
-      layer("Bidirectional",
-            R"("layer": {"class_name": "GRU", "config": {"name": "g",
+  auto model =
+      load(layer("Bidirectional",
+                 R"("layer": {"class_name": "GRU", "config": {"name": "g",
                "units": 4, "return_sequences": true}})") +
-      "," +
-      layer("RNN", R"("cell": [{"class_name": "GRUCell", "config": {"units": 4}},
+           "," +
+           layer("RNN",
+                 R"("cell": [{"class_name": "GRUCell", "config": {"units": 4}},
               {"class_name": "GRUCell", "config": {"units": 5,
-               "kernel_initializer": "he_normal"}}])", "b"));
+               "kernel_initializer": "he_normal"}}])",
+                 "b"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   EXPECT_EQ(model->layers(),
             (std::vector<std::string>{"a", "a/forward", "a/backward", "b",
@@ -117,11 +121,11 @@ TEST(InitialState, ThreeForms) {
   EXPECT_EQ(state->front().dtype, DType::f16);
   EXPECT_EQ(state->front().data, std::vector<std::byte>(24));
   float none = 0;
-  state = model->get_initial_state("a", {.inputs = TensorView(&none, {5, 2, 3})});
+  state =
+      model->get_initial_state("a", {.inputs = TensorView(&none, {5, 2, 3})});
   ASSERT_TRUE(bool(state)) << state.error().message();
   EXPECT_EQ(state->front().dims, (std::vector<int64_t>{5, 4}));
-  state = model->get_initial_state(
-      "a", {.batch_size = 2, .dtype = DType::f64});
+  state = model->get_initial_state("a", {.batch_size = 2, .dtype = DType::f64});
   ASSERT_TRUE(bool(state)) << state.error().message();
   EXPECT_EQ(state->front().dtype, DType::f64);
 
@@ -134,9 +138,9 @@ TEST(InitialState, ThreeForms) {
   state = model->get_initial_state(
       "a", {.inputs = TensorView(&none, {5, 2, 3}), .batch_size = 4});
   ASSERT_FALSE(bool(state));
-  EXPECT_HAS(state.error().message(), "batch_size is 4, but inputs have 5 rows");
-  state = model->get_initial_state("a",
-                                   {.batch_size = 1, .dtype = DType::i32});
+  EXPECT_HAS(state.error().message(),
+             "batch_size is 4, but inputs have 5 rows");
+  state = model->get_initial_state("a", {.batch_size = 1, .dtype = DType::i32});
   ASSERT_FALSE(bool(state));
   EXPECT_HAS(state.error().message(), "dtype is i32, expected f32");
 }
@@ -145,13 +149,12 @@ TEST(InitialState, OfEachCell) {
   // errors.json: keras3 stack_get_initial_state, keras3 cell_get_initial_state,
   // tf_keras cell_get_initial_state_batch,
   // tf_keras cell_get_initial_state_inputs.
-  auto model =
-      load(layer("RNN", R"("cell": [{"class_name": "GRUCell", "config":
+  auto model = load(layer("RNN", R"("cell": [{"class_name": "GRUCell", "config":
           {"units": 4}}, {"class_name": "GRUCell", "config": {"units": 5}}])"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   float none = 0;
-  auto ofCell = model->get_initial_state(
-      "a/cell0", {.inputs = TensorView(&none, {5, 3})});
+  auto ofCell = model->get_initial_state("a/cell0",
+                                         {.inputs = TensorView(&none, {5, 3})});
   ASSERT_TRUE(bool(ofCell)) << ofCell.error().message();
   ASSERT_EQ(ofCell->size(), 1u);
   EXPECT_EQ(ofCell->front().dims, (std::vector<int64_t>{5, 4}));
@@ -163,7 +166,8 @@ TEST(InitialState, OfEachCell) {
 }
 
 TEST(ResetStates, Values) {
-  auto model = load(gruLayer(R"("units": 4, "stateful": true)"), ConfigInput{.shape = "[2, null, 3]"});
+  auto model = load(gruLayer(R"("units": 4, "stateful": true)"),
+                    ConfigInput{.shape = "[2, null, 3]"});
   ASSERT_TRUE(bool(model)) << model.error().message();
   auto program = compile(*model, {});
   ASSERT_TRUE(bool(program)) << program.error().message();
@@ -189,7 +193,8 @@ TEST(ResetStates, Values) {
              "found [2, 5], expected [2, 4]");
   EXPECT_HAS(error({TensorView(ones.data(), {4, 2})}),
              "found [4, 2], expected [2, 4]");
-  EXPECT_HAS(error({TensorView(wide.data(), {2, 4})}), "found f64, expected f32");
+  EXPECT_HAS(error({TensorView(wide.data(), {2, 4})}),
+             "found f64, expected f32");
   EXPECT_HAS(error({value, value}),
              "wrong number of values, found 2, expected 1");
   EXPECT_HAS(error({}), "found 0, expected 1");
@@ -230,7 +235,8 @@ TEST(ResetStates, UnknownBatch) {
   EXPECT_TRUE(bool(session.run({{x, {2, 1, 3}}}, {{y, {2, 4}}})));
   Result<void> done = session.run({{x, {1, 1, 3}}}, {{y, {1, 4}}});
   ASSERT_FALSE(bool(done));
-  EXPECT_HAS(done.error().message(), "wrong batch, found 1 in [1, 1, 3], expected 2");
+  EXPECT_HAS(done.error().message(),
+             "wrong batch, found 1 in [1, 1, 3], expected 2");
 }
 
 TEST(InitialWeights, DrawnAndDrawnAgain) {
@@ -260,19 +266,20 @@ TEST(InitialWeights, DrawnAndDrawnAgain) {
   EXPECT_NE(draw(1, 1), recurrent);
   EXPECT_EQ(draw(0, 0), draw(0, 1));
   std::vector<float> few(3);
-  auto done =
-      model->draw_weight(0, 0, std::as_writable_bytes(std::span(few)));
+  auto done = model->draw_weight(0, 0, std::as_writable_bytes(std::span(few)));
   ASSERT_FALSE(bool(done));
-  EXPECT_HAS(done.error().message(), "wrong size, found 12 bytes, expected 144");
+  EXPECT_HAS(done.error().message(),
+             "wrong size, found 12 bytes, expected 144");
 }
 
 TEST(InitialWeights, EveryLayer) {
   auto model = load(layer("Conv1D", R"("filters": 4, "kernel_size": [3],
-      "padding": "causal")") + "," +
-                    layer("BatchNormalization", "", "b") + "," +
+      "padding": "causal")") +
+                    "," + layer("BatchNormalization", "", "b") + "," +
                     layer("Bidirectional", R"("layer": {"class_name": "GRU",
-      "config": {"name": "g", "units": 4}})", "c") + "," +
-                    layer("Dense", R"("units": 2)", "d"));
+      "config": {"name": "g", "units": 4}})",
+                          "c") +
+                    "," + layer("Dense", R"("units": 2)", "d"));
   ASSERT_TRUE(bool(model)) << model.error().message();
   auto program = compile(*model, {.batch = 1, .timesteps = 5});
   EXPECT_TRUE(bool(program)) << program.error().message();
@@ -293,10 +300,13 @@ TEST(Losses, OrderAndValues) {
   std::string layers =
       gruLayer(std::string(R"("units": 4, "return_state": false,
           "bias_initializer": "ones", "reset_after": true,
-          "activity_regularizer": )") + l2 + R"(, "bias_regularizer": "l1")") +
+          "activity_regularizer": )") +
+               l2 + R"(, "bias_regularizer": "l1")") +
       "," +
-      layer("Dense", std::string(R"("units": 2, "kernel_initializer": "ones",
-          "activity_regularizer": )") + l2 + R"(, "kernel_regularizer": )" + l2,
+      layer("Dense",
+            std::string(R"("units": 2, "kernel_initializer": "ones",
+          "activity_regularizer": )") +
+                l2 + R"(, "kernel_regularizer": )" + l2,
             "d");
   for (int version : {3, 2}) {
     auto model = load(layers, {}, version);
@@ -308,9 +318,9 @@ TEST(Losses, OrderAndValues) {
     auto losses = model->losses(activities);
     ASSERT_TRUE(bool(losses)) << losses.error().message();
     // 8 * 0.5 / 2 and 16 * 0.5 / 2; 24 * 0.01 and 8 * 0.5.
-    std::vector<double> expected =
-        version == 3 ? std::vector<double>{2, 4, 0.24, 4}
-                     : std::vector<double>{2, 0.24, 4, 4};
+    std::vector<double> expected = version == 3
+                                       ? std::vector<double>{2, 4, 0.24, 4}
+                                       : std::vector<double>{2, 0.24, 4, 4};
     ASSERT_EQ(losses->size(), 4u);
     for (size_t i = 0; i < 4; ++i)
       EXPECT_NEAR((*losses)[i], expected[i], 1e-12) << version << ' ' << i;

@@ -1,7 +1,7 @@
-//===- OnnxImportTest.cpp - what operators of ONNX compute -----------------===//
+//===- OnnxImportTest.cpp - what operators of ONNX compute ----------------===//
 //
-// Forms that exporters rarely write; test/fuzz/onnx_random.py compares the others
-// with ONNX Runtime.
+// Forms that exporters rarely write; test/fuzz/onnx_random.py compares the
+// others with ONNX Runtime.
 //
 //===----------------------------------------------------------------------===//
 
@@ -104,8 +104,8 @@ Result<Model> loadScatter(const std::vector<int64_t> &indices, int64_t depth) {
   return load(std::move(graph), {100, 3});
 }
 
-// Rows or elements in any order and number, negative ones counted from the end; of
-// equal ones the last counts.
+// Rows or elements in any order and number, negative ones counted from the end;
+// of equal ones the last counts.
 TEST(OnnxScatter, AnyPlaces) {
   for (int64_t depth : {1, 2}) {
     std::vector<int64_t> indices;
@@ -131,9 +131,9 @@ TEST(OnnxScatter, AnyPlaces) {
   }
 }
 
-// x[:, 1::2, :] = ..., as torch.onnx.export writes it: the index of each element,
-// put together from those of its rows, columns and layers, which are more than a
-// shape has numbers.
+// x[:, 1::2, :] = ..., as torch.onnx.export writes it: the index of each
+// element, put together from those of its rows, columns and layers, which are
+// more than a shape has numbers.
 TEST(OnnxScatter, IndicesPutTogether) {
   const int64_t rows = 20, columns = 15, layers = 10;
   onnx::GraphProto graph;
@@ -156,9 +156,8 @@ TEST(OnnxScatter, IndicesPutTogether) {
   axis->set_name("axis");
   axis->set_type(onnx::AttributeProto::INT);
   axis->set_i(-1);
-  onnx::TensorProto &updates =
-      addInitializer(graph, "updates", onnx::TensorProto::FLOAT,
-                     {rows, columns, layers});
+  onnx::TensorProto &updates = addInitializer(
+      graph, "updates", onnx::TensorProto::FLOAT, {rows, columns, layers});
   for (int64_t i = 0; i < rows * columns * layers; ++i)
     updates.add_float_data(float(-i));
   addNode(graph, "ScatterND", {"x", "indices", "updates"}, "y");

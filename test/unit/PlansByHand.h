@@ -146,7 +146,7 @@ inline PlanBuilder makePlan() {
 }
 
 inline gru_artifact makeArtifact(const std::vector<char> &plan,
-                          gru_kernel function = kernel) {
+                                 gru_kernel function = kernel) {
   gru_artifact artifact{};
   artifact.struct_size = sizeof(artifact);
   artifact.kernel = function;
@@ -162,9 +162,8 @@ inline const std::vector<gru_weight> kWeights = {
     {"gru/offset", GRU_F32, 1, kUnitsShape, kOffset},
     {"gru/scale", GRU_F32, 1, kUnitsShape, kScale}};
 
-inline Result<Program>
-open(const std::vector<char> &plan,
-     const std::vector<gru_weight> &weights = kWeights) {
+inline Result<Program> open(const std::vector<char> &plan,
+                            const std::vector<gru_weight> &weights = kWeights) {
   return Program::open(makeArtifact(plan), weights);
 }
 
@@ -175,8 +174,9 @@ inline Program makeProgram() {
 }
 
 /// Opening fails with this status and a text that contains `text`.
-inline void expectDamaged(const std::vector<char> &plan, const std::string &text,
-                   gru_status status = GRU_DAMAGED) {
+inline void expectDamaged(const std::vector<char> &plan,
+                          const std::string &text,
+                          gru_status status = GRU_DAMAGED) {
   Result<Program> program = open(plan);
   ASSERT_FALSE(program) << "expected: " << text;
   EXPECT_EQ(program.error().code(), status);

@@ -84,8 +84,8 @@ TEST(RuntimePack, AccumulatesAndReduces) {
 }
 
 TEST(RuntimePack, Quantizes) {
-  // Columns: the largest is exact, ties (1.5) go to even, zeros have no scale. Five
-  // rows, so that a second group of four is not full.
+  // Columns: the largest is exact, ties (1.5) go to even, zeros have no scale.
+  // Five rows, so that a second group of four is not full.
   float w[5][4] = {{127, -2.4f, 0, 1},
                    {1.5f, 5, 0, NAN},
                    {-2.5f, 1, 0, -4},
@@ -108,9 +108,9 @@ TEST(RuntimePack, Quantizes) {
                                   -128 * (32 - 127 + 95)));
   int8_t bytes[32];
   std::memcpy(bytes, blob.data() + 4, sizeof(bytes));
-  EXPECT_THAT(bytes, ElementsAre(127, 2, -2, 3, -61, 127, 25, 0, 0, 0, 0, 0, 32, 0,
-                                 -127, 0, -7, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0, 0,
-                                 95, 0, 0, 0));
+  EXPECT_THAT(bytes, ElementsAre(127, 2, -2, 3, -61, 127, 25, 0, 0, 0, 0, 0, 32,
+                                 0, -127, 0, -7, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0,
+                                 0, 95, 0, 0, 0));
 }
 
 TEST(RuntimePack, ScalarEmptyAndUnaligned) {

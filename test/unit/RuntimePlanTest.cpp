@@ -191,7 +191,8 @@ TEST(RuntimePlan, Packs) {
   expectPack([](gru_plan_pack &p) { p.dst_dtype = GRU_I32; },
              "cannot be done, found f32 to i32");
   expectPack([](gru_plan_pack &p) { p.dst_dtype = 0; }, "cannot be done");
-  expectPack([](gru_plan_pack &p) { p.mode = GRU_PACK_QUANTIZE; }, "cannot be done");
+  expectPack([](gru_plan_pack &p) { p.mode = GRU_PACK_QUANTIZE; },
+             "cannot be done");
   auto quantized = [](uint64_t offset, int64_t stride) {
     return [=](gru_plan_pack &p) {
       p.mode = GRU_PACK_QUANTIZE;

@@ -197,8 +197,8 @@ TEST(RuntimeProgram, TakesPackedWeights) {
   auto program = Program::open(artifact, {});
   ASSERT_TRUE(program) << program.error().message();
   float x[6] = {1, 1, 1, 1, 1, 1}, expected[6], found[6];
-  ASSERT_TRUE(makeProgram().session().run({{x, {2, 1, 3}}},
-                                          {{expected, {2, 1, 3}}}));
+  ASSERT_TRUE(
+      makeProgram().session().run({{x, {2, 1, 3}}}, {{expected, {2, 1, 3}}}));
   ASSERT_TRUE(program->session().run({{x, {2, 1, 3}}}, {{found, {2, 1, 3}}}));
   EXPECT_EQ(std::memcmp(expected, found, sizeof(found)), 0);
 
@@ -209,9 +209,9 @@ TEST(RuntimeProgram, TakesPackedWeights) {
   artifact.packed_weights = blob + 4;
   EXPECT_THAT(Program::open(artifact, {}).error().message(),
               HasSubstr("are not aligned"));
-  EXPECT_EQ(gru_pack_weights(plan.data(), plan.size(), kWeights.data(), 3, blob,
-                             64),
-            GRU_INVALID_ARGUMENT);
+  EXPECT_EQ(
+      gru_pack_weights(plan.data(), plan.size(), kWeights.data(), 3, blob, 64),
+      GRU_INVALID_ARGUMENT);
   EXPECT_EQ(gru_pack_weights(plan.data(), plan.size(), nullptr, 0, blob, 128),
             GRU_INVALID_ARGUMENT);
 }
@@ -236,7 +236,8 @@ TEST(RuntimeProgram, SwapsWeights) {
   EXPECT_EQ(y[0], 1.5f + 10.5f);
   // Another plan is no other set of weights.
   auto refused = session.set_program(makeProgram());
-  EXPECT_TRUE(refused) << "an equal plan of the same kernel is the same program";
+  EXPECT_TRUE(refused)
+      << "an equal plan of the same kernel is the same program";
   PlanBuilder renamed = makePlan();
   renamed.scratch[0].coefficient += 64;
   auto foreign = open(renamed.bytes());
@@ -318,8 +319,7 @@ TEST(RuntimeProgram, ReleasesTheArtifactWithTheLastReference) {
   {
     Session session;
     {
-      Result<Program> program =
-          Program::open(artifact, kWeights);
+      Result<Program> program = Program::open(artifact, kWeights);
       ASSERT_TRUE(program);
       Program other = *program;
       session = other.session();

@@ -121,8 +121,8 @@ struct SessionTest : testing::Test {
   }
 
   /// Running with these fails with this text and changes nothing.
-  void expectError(std::vector<TensorView> in,
-                   std::vector<TensorView> out, const std::string &text) {
+  void expectError(std::vector<TensorView> in, std::vector<TensorView> out,
+                   const std::string &text) {
     std::vector<float> before = y;
     Result<void> result = session.run(in, out);
     ASSERT_FALSE(result) << "expected: " << text;
@@ -243,10 +243,10 @@ TEST_F(SessionTest, WrongInputs) {
               "[2, ?, 3]");
   expectError({TensorView(x.data(), DType::f16, {2, 2, 3})}, {out},
               "input 'x': wrong type, found f16, expected f32");
-  expectError({TensorView(static_cast<float *>(nullptr), {2, 2, 3})},
-              {out}, "input 'x': data is null, expected 48 bytes");
-  expectError({TensorView(reinterpret_cast<char *>(x.data()) + 1,
-                               DType::f32, std::vector<int64_t>{2, 2, 3})},
+  expectError({TensorView(static_cast<float *>(nullptr), {2, 2, 3})}, {out},
+              "input 'x': data is null, expected 48 bytes");
+  expectError({TensorView(reinterpret_cast<char *>(x.data()) + 1, DType::f32,
+                          std::vector<int64_t>{2, 2, 3})},
               {out}, "input 'x': data is not aligned");
 }
 
@@ -405,8 +405,7 @@ TEST(RuntimeSession, FloatEnvironment) {
   plan.inputs = {plan.tensor("x", GRU_F32, {1})};
   plan.outputs = {plan.tensor("y", GRU_F32, {2})};
   std::vector<char> bytes = plan.bytes();
-  Result<Program> program =
-      Program::open(makeArtifact(bytes, halve), {});
+  Result<Program> program = Program::open(makeArtifact(bytes, halve), {});
   ASSERT_TRUE(program) << program.error().message();
   Session session = program->session();
   float x = std::numeric_limits<float>::denorm_min() * 8, y[2] = {-1, -1};

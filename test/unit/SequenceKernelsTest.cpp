@@ -1,7 +1,8 @@
-//===- SequenceKernelsTest.cpp - Keras's rules around a call of cuDNN ------===//
+//===- SequenceKernelsTest.cpp - Keras's rules around a call of cuDNN -----===//
 //
-// The kernels that make Keras's results of cuDNN's, run by the interpreter on small
-// layers whose elements are numbers, against a plain definition of the rules.
+// The kernels that make Keras's results of cuDNN's, run by the interpreter on
+// small layers whose elements are numbers, against a plain definition of the
+// rules.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,10 +43,10 @@ struct Layer {
 std::string print(const Layer &layer) {
   const Rules &rules = layer.rules;
   auto shape = [&](int64_t last) {
-    std::string steps = rules.timeMajor
-                            ? "?x" + std::to_string(Layer::batch)
-                            : std::to_string(Layer::batch) + "x?";
-    return "memref<" + steps + (last ? "x" + std::to_string(last) + "xf32>" : "xi1>");
+    std::string steps = rules.timeMajor ? "?x" + std::to_string(Layer::batch)
+                                        : std::to_string(Layer::batch) + "x?";
+    return "memref<" + steps +
+           (last ? "x" + std::to_string(last) + "xf32>" : "xi1>");
   };
   auto repeat = [](const std::string &name, int64_t count) {
     std::string list;
@@ -58,15 +59,18 @@ std::string print(const Layer &layer) {
   std::string text =
       "func.func @main(%x: " + shape(Layer::features) + ", %m: " + shape(0) +
       ", %W: memref<2x6xf32>, %U: memref<2x6xf32>, %s: " + sequence +
-      ", %h: " + state + ") {\n  gru.device_rnn \"cudnn\" ins(%x : " +
-      shape(Layer::features) + ") weights(" + repeat("%W, %U", d) + " : " +
+      ", %h: " + state +
+      ") {\n  gru.device_rnn \"cudnn\" ins(%x : " + shape(Layer::features) +
+      ") weights(" + repeat("%W, %U", d) + " : " +
       repeat("memref<2x6xf32>", 2 * d) + ")";
   if (rules.initialStates)
-    text += " initial_states(" + repeat("%h", d) + " : " + repeat(state, d) + ")";
+    text +=
+        " initial_states(" + repeat("%h", d) + " : " + repeat(state, d) + ")";
   text += " mask(%m : " + shape(0) + ") sequences(" + repeat("%s", d) + " : " +
           repeat(sequence, d) + ") lasts(" + repeat("%h", d) + " : " +
           repeat(state, d) + ") states(" + repeat("%h", d) + " : " +
-          repeat(state, d) + ") {activation = #gru.act<tanh>, layers = 1 : i64, "
+          repeat(state, d) +
+          ") {activation = #gru.act<tanh>, layers = 1 : i64, "
           "recurrent_activation = #gru.act<sigmoid>, reset_after";
   for (auto [flag, name] :
        {std::pair<bool, const char *>{d == 2, "bidirectional"},
@@ -152,25 +156,27 @@ void check(const Layer &layer) {
 
   if (rules.goBackwards) {
     Numbers x = count(steps * Layer::features, 1), reversed(x.size(), -1);
-    launch(code, "gru_start",
-           {x.data(), layer.lengths.data(), reversed.data()}, layer.time);
+    launch(code, "gru_start", {x.data(), layer.lengths.data(), reversed.data()},
+           layer.time);
     for (int64_t row = 0; row < batch; ++row)
       for (int64_t t = 0; t < layer.time; ++t)
         for (int64_t f = 0; f < Layer::features; ++f) {
           int64_t length = layer.lengths[row];
           EXPECT_EQ(reversed[layer.at(row, t) * Layer::features + f],
-                    t < length ? x[layer.at(row, length - 1 - t) *
-                                       Layer::features + f]
-                               : 0);
+                    t < length
+                        ? x[layer.at(row, length - 1 - t) * Layer::features + f]
+                        : 0);
         }
   }
 
-  Numbers y = count(steps * d * units, 100), hy = count(d * batch * units, 1000);
+  Numbers y = count(steps * d * units, 100),
+          hy = count(d * batch * units, 1000);
   Numbers h0 = count(d * batch * units, 2000);
   std::vector<Numbers> sequences(d, Numbers(steps * units, -1));
   std::vector<Numbers> lasts(d, Numbers(batch * units, -1)), states = lasts;
   std::vector<const void *> addresses{layer.lengths.data(), y.data(), hy.data(),
-                                      rules.initialStates ? h0.data() : nullptr};
+                                      rules.initialStates ? h0.data()
+                                                          : nullptr};
   for (auto *outputs : {&sequences, &lasts, &states})
     for (Numbers &output : *outputs)
       addresses.push_back(output.data());
@@ -184,12 +190,13 @@ void check(const Layer &layer) {
               << "direction " << c << " row " << row << " position " << p;
         int64_t i = row * units + unit, length = layer.lengths[row];
         bool backward = d == 2 ? c == 1 : rules.goBackwards;
-        bool zero = rules.zeroOutput && !backward ? length < layer.time
-                                                  : length == 0;
+        bool zero =
+            rules.zeroOutput && !backward ? length < layer.time : length == 0;
         EXPECT_EQ(lasts[c][i], zero ? 0 : hy[c * batch * units + i]);
         EXPECT_EQ(states[c][i], length > 0 ? hy[c * batch * units + i]
-                                : rules.initialStates ? h0[c * batch * units + i]
-                                                      : 0);
+                                : rules.initialStates
+                                    ? h0[c * batch * units + i]
+                                    : 0);
       }
 }
 } // namespace

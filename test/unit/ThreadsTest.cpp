@@ -1,4 +1,4 @@
-//===- ThreadsTest.cpp - runs that several threads share --------------------===//
+//===- ThreadsTest.cpp - runs that several threads share ------------------===//
 
 #include "test/unit/KerasConfigs.h"
 
@@ -70,8 +70,9 @@ std::vector<float> run(const Program &program,
   size_t size = kBatch * kTime * kUnits;
   std::vector<float> y(2 * size);
   for (int call = 0; call < 2; ++call) {
-    auto done = session.run({{x.data(), {kBatch, kTime, kFeatures}}},
-                            {{y.data() + call * size, {kBatch, kTime, kUnits}}});
+    auto done =
+        session.run({{x.data(), {kBatch, kTime, kFeatures}}},
+                    {{y.data() + call * size, {kBatch, kTime, kUnits}}});
     EXPECT_TRUE(done) << done.error().message();
   }
   return y;
@@ -82,8 +83,7 @@ bool sameBits(const std::vector<float> &a, const std::vector<float> &b) {
          !std::memcmp(a.data(), b.data(), a.size() * sizeof(float));
 }
 
-class Threads
-    : public testing::TestWithParam<std::tuple<bool, std::string>> {
+class Threads : public testing::TestWithParam<std::tuple<bool, std::string>> {
 protected:
   void SetUp() override {
     auto program = compile(1);
@@ -182,13 +182,14 @@ TEST_P(Threads, AskNothingOfAPool) {
   EXPECT_EQ(session.error().message(),
             "thread pool: size is 0, expected 1 or more");
 }
-INSTANTIATE_TEST_SUITE_P(
-    ResetAfter, Threads,
-    testing::Combine(testing::Bool(), testing::Values("cpu", "halide")));
+INSTANTIATE_TEST_SUITE_P(ResetAfter, Threads,
+                         testing::Combine(testing::Bool(),
+                                          testing::Values("cpu", "halide")));
 
 TEST(ThreadsOf, SmallLayersAreOne) {
   const std::pair<const char *, const char *> reasons[] = {
-      {"cpu", "found nothing that takes longer than threads take to come together"},
+      {"cpu",
+       "found nothing that takes longer than threads take to come together"},
       {"halide", "halide cuts rows, and found no operation with 4 for each "
                  "thread that takes longer than threads take to meet"},
       {"reference", "the reference is computed on one"}};
@@ -205,15 +206,15 @@ TEST(ThreadsOf, SmallLayersAreOne) {
   }
 }
 
-/// The directions of a Bidirectional have a thread each: of few units, whose steps
-/// are too short to be shared, and of more.
+/// The directions of a Bidirectional have a thread each: of few units, whose
+/// steps are too short to be shared, and of more.
 TEST(ThreadsOf, DirectionsRunSideBySide) {
   for (int64_t units : {24, 100}) {
-    auto model = load(layer("Bidirectional",
-                            R"("merge_mode": "concat", "layer": {"class_name": )"
-                            R"("GRU", "config": {"name": "g", )"
-                            R"("return_sequences": true, "units": )" +
-                                std::to_string(units) + "}}"));
+    auto model = load(layer(
+        "Bidirectional", R"("merge_mode": "concat", "layer": {"class_name": )"
+                         R"("GRU", "config": {"name": "g", )"
+                         R"("return_sequences": true, "units": )" +
+                             std::to_string(units) + "}}"));
     ASSERT_TRUE(model) << model.error().message();
     constexpr int64_t kRows = 3, kSteps = 37;
     auto x = random(kRows * kSteps * 3, 7, 1);

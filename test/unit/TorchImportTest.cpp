@@ -1,4 +1,4 @@
-//===- TorchImportTest.cpp - PyTorch's and RTNeural's files ----------------===//
+//===- TorchImportTest.cpp - PyTorch's and RTNeural's files ---------------===//
 //
 // That good files give the right numbers is for test/golden; here are the bad
 // ones, made by hand, each with the one message that it deserves.
@@ -57,8 +57,8 @@ TEST(GateOrder, Bias) {
   WeightTensor recurrent = numbers({6}, {10, 20, 30, 40, 50, 60});
   WeightTensor torch = toKerasBias(input, recurrent, GateOrder::rzh);
   EXPECT_EQ(torch.shape, (std::vector<int64_t>{2, 6}));
-  EXPECT_EQ(values(torch), (std::vector<float>{3, 4, 1, 2, 5, 6, 30, 40, 10, 20,
-                                               50, 60}));
+  EXPECT_EQ(values(torch),
+            (std::vector<float>{3, 4, 1, 2, 5, 6, 30, 40, 10, 20, 50, 60}));
 }
 
 //===----------------------------------------------------------------------===//
@@ -95,8 +95,7 @@ TEST(Safetensors, Good) {
 TEST(Safetensors, Header) {
   EXPECT_HAS(bytesError("safetensors", "abc"),
              "found 3 bytes, expected a safetensors file");
-  EXPECT_HAS(bytesError("safetensors",
-                        little(uint64_t(20) << 30, 8) + "{}   "),
+  EXPECT_HAS(bytesError("safetensors", little(uint64_t(20) << 30, 8) + "{}   "),
              "header claims 21474836480 bytes, expected at most 5");
   EXPECT_HAS(bytesError("safetensors", little(~uint64_t(0), 8) + "{}"),
              "expected at most 2");
@@ -123,19 +122,16 @@ TEST(Safetensors, Entries) {
              "found 12 bytes of data, expected more than the file has");
   EXPECT_HAS(safetensorsError(entry("a", "[2]", 0, 12), 12),
              "found 12 bytes of data, expected 8");
-  EXPECT_HAS(
-      safetensorsError(entry("a", "[4294967296,4294967296]", 0, 12), 12),
-      "expected more than the file has");
+  EXPECT_HAS(safetensorsError(entry("a", "[4294967296,4294967296]", 0, 12), 12),
+             "expected more than the file has");
 }
 
 TEST(Safetensors, Places) {
-  EXPECT_HAS(safetensorsError(kKernel + "," +
-                                  entry("weight_hh_l0", "[3,1]", 8, 20),
-                              20),
+  EXPECT_HAS(safetensorsError(
+                 kKernel + "," + entry("weight_hh_l0", "[3,1]", 8, 20), 20),
              "overlap");
-  EXPECT_HAS(safetensorsError(kKernel + "," +
-                                  entry("weight_hh_l0", "[3,1]", 16, 28),
-                              28),
+  EXPECT_HAS(safetensorsError(
+                 kKernel + "," + entry("weight_hh_l0", "[3,1]", 16, 28), 28),
              "begin at 16, expected 12");
   EXPECT_HAS(safetensorsError(kKernel, 16),
              "holds 16 bytes of data, but its tensors only 12");
@@ -161,17 +157,14 @@ TEST(StateDict, Inferred) {
                               36),
              "holds no tensor 'bias_hh_l0', expected 3 (3*hidden_size) for the "
              "GRU");
-  EXPECT_HAS(safetensorsError(kKernel + "," +
-                                  entry("weight_hh_l0", "[4,1]", 12, 28),
-                              28),
+  EXPECT_HAS(safetensorsError(
+                 kKernel + "," + entry("weight_hh_l0", "[4,1]", 12, 28), 28),
              "is 4x1, that of an LSTM, expected a GRU");
-  EXPECT_HAS(safetensorsError(kKernel + "," +
-                                  entry("weight_hh_l0", "[2,2]", 12, 28),
-                              28),
+  EXPECT_HAS(safetensorsError(
+                 kKernel + "," + entry("weight_hh_l0", "[2,2]", 12, 28), 28),
              "that of a plain RNN");
-  EXPECT_HAS(safetensorsError(kKernel + "," +
-                                  entry("weight_hh_l0", "[6,2]", 12, 60),
-                              60),
+  EXPECT_HAS(safetensorsError(
+                 kKernel + "," + entry("weight_hh_l0", "[6,2]", 12, 60), 60),
              "tensor 'weight_ih_l0': is 3x1, expected 6x1 (3*hidden_size x "
              "input_size)");
   EXPECT_HAS(safetensorsError(kKernel + "," + kRecurrent + "," +
@@ -341,7 +334,8 @@ TEST(Checkpoint, Damaged) {
   EXPECT_HAS(archiveError(pickle("(]N(Nu")), "fills a container");
   EXPECT_HAS(archiveError(pickle("}(Nu")), "has a key without a value");
   EXPECT_HAS(archiveError(pickle("NQ")), "something else than a tuple");
-  EXPECT_HAS(archiveError(pickle("N)R")), "calls something that is no function");
+  EXPECT_HAS(archiveError(pickle("N)R")),
+             "calls something that is no function");
   EXPECT_HAS(archiveError(pickle("X" + little(uint64_t(4) << 30, 4) + "abc")),
              "damaged pickle");
   EXPECT_HAS(archiveError("\x80\x02\x8d" + little(uint64_t(1) << 62, 8) + "."),
@@ -390,10 +384,11 @@ TEST(Checkpoint, Tensors) {
   EXPECT_HAS(archiveError(pickle("}" + item("w", tensor(3, {3}, {1})) +
                                  item("w", tensor(3, {3}, {1})))),
              "two tensors have the name 'w'");
-  EXPECT_HAS(bytesError("pt", writeZip({{"a/data.pkl",
-                                         pickle("}" + item("w", tensor(3, {3},
-                                                                       {1})))}})),
-             "the archive has no entry 'a/data/0'");
+  EXPECT_HAS(
+      bytesError("pt",
+                 writeZip({{"a/data.pkl",
+                            pickle("}" + item("w", tensor(3, {3}, {1})))}})),
+      "the archive has no entry 'a/data/0'");
   EXPECT_HAS(bytesError("pt", writeZip({{"a/data.pkl", pickle("}")},
                                         {"a/byteorder", "big"}})),
              "byte order 'big', expected little");
@@ -430,13 +425,15 @@ TEST(AudioModel, Errors) {
              "model_data: unit_type is 'LSTM', expected GRU");
   EXPECT_HAS(audioError("SimpleRNN", "RecNet"),
              "model is 'RecNet', expected SimpleRNN");
-  EXPECT_HAS(audioError("[1, 2, 3], \"rec.bias_hh", "[1, [2], 3], \"rec.bias_hh"),
-             "tensor 'rec.bias_ih_l0': found something else than lists");
+  EXPECT_HAS(
+      audioError("[1, 2, 3], \"rec.bias_hh", "[1, [2], 3], \"rec.bias_hh"),
+      "tensor 'rec.bias_ih_l0': found something else than lists");
   EXPECT_HAS(audioError("\"lin.bias\": [0]", "\"lin.bias\": \"zero\""),
              "tensor 'lin.bias': found something else than lists");
   EXPECT_HAS(audioError("\"bias_fl\": true", "\"bias_fl\": false"),
              "tensor 'lin.bias' is not used by the model");
-  EXPECT_HAS(audioError("lin.bias", "lin.offset"), "holds no tensor 'lin.bias'");
+  EXPECT_HAS(audioError("lin.bias", "lin.offset"),
+             "holds no tensor 'lin.bias'");
   EXPECT_HAS(audioError("\"hidden_size\": 1", "\"hidden_size\": 2"),
              "tensor 'rec.weight_ih_l0': is 3x1, expected 6x1");
   EXPECT_HAS(audioError("\"skip\": 1", "\"skip\": 2"), "adds 2 features");

@@ -1,4 +1,4 @@
-//===- TorchOnnxFactsTest.cpp - what PyTorch and ONNX Runtime reject -------===//
+//===- TorchOnnxFactsTest.cpp - what PyTorch and ONNX Runtime reject ------===//
 //
 // Rows and comments name entries of errors.json, as in KerasErrorsTest.cpp.
 //
@@ -34,21 +34,37 @@ TEST(TorchErrors, Calls) {
     Shapes shapes;
     const char *message;
   } cases[] = {
-      {"torch input_rank_4", gru, {{1, 2, 3, 4}, {1, 2, 5}, {2}},
+      {"torch input_rank_4",
+       gru,
+       {{1, 2, 3, 4}, {1, 2, 5}, {2}},
        "input 'x': wrong shape, found [1, 2, 3, 4], expected [?, 2, 4]"},
-      {"torch input_features", gru, {{6, 2, 5}, {1, 2, 5}, {2}},
+      {"torch input_features",
+       gru,
+       {{6, 2, 5}, {1, 2, 5}, {2}},
        "input 'x': wrong shape, found [6, 2, 5], expected [?, 2, 4]"},
-      {"torch hx_wrong_shape", gru, {{6, 2, 4}, {2, 2, 5}, {2}},
+      {"torch hx_wrong_shape",
+       gru,
+       {{6, 2, 4}, {2, 2, 5}, {2}},
        "input 'h0': wrong shape, found [2, 2, 5], expected [1, 2, 5]"},
-      {"torch hx_rank", gru, {{6, 2, 4}, {2, 5}, {2}},
+      {"torch hx_rank",
+       gru,
+       {{6, 2, 4}, {2, 5}, {2}},
        "input 'h0': wrong shape, found [2, 5], expected [1, 2, 5]"},
-      {"torch timesteps_zero", gru, {{0, 2, 4}, {1, 2, 5}, {2}},
+      {"torch timesteps_zero",
+       gru,
+       {{0, 2, 4}, {1, 2, 5}, {2}},
        "input 'x': dimension 0 is empty"},
-      {"torch batch_zero", gru, {{6, 0, 4}, {1, 0, 5}, {0}},
+      {"torch batch_zero",
+       gru,
+       {{6, 0, 4}, {1, 0, 5}, {0}},
        "input 'x': wrong shape, found [6, 0, 4], expected [?, 2, 4]"},
-      {"torch cell_features", cell, {{2, 5}, {2, 5}},
+      {"torch cell_features",
+       cell,
+       {{2, 5}, {2, 5}},
        "input 'x': wrong shape, found [2, 5], expected [2, 4]"},
-      {"torch cell_hx", cell, {{2, 4}, {3, 5}},
+      {"torch cell_hx",
+       cell,
+       {{2, 4}, {3, 5}},
        "input 'h0': wrong batch, found 3 in [3, 5], expected 2"},
   };
   EXPECT_EQ(callError(gru, {{6, 2, 4}, {1, 2, 5}, {2}}), "");
@@ -57,11 +73,12 @@ TEST(TorchErrors, Calls) {
     EXPECT_HAS(callError(row.program, row.shapes), row.message) << row.id;
 }
 
-// PyTorch packs no row of length 0. Here it has no step: outputs are zeros, and the
-// state is what it was. Lengths beyond the sequence mean all of it.
+// PyTorch packs no row of length 0. Here it has no step: outputs are zeros, and
+// the state is what it was. Lengths beyond the sequence mean all of it.
 TEST(TorchErrors, Lengths) {
   // errors.json: torch packed_length_zero.
-  Program program = torchProgram("gru_packed_sorted_h0", {"x", "h0", "lengths"});
+  Program program =
+      torchProgram("gru_packed_sorted_h0", {"x", "h0", "lengths"});
   std::vector<float> x(3 * 2 * 4, 0.5f), h0(2 * 5, 0.25f);
   auto run = [&](int64_t first, int64_t second) {
     std::vector<float> values(3 * 2 * 5 + 2 * 5);
@@ -188,8 +205,10 @@ TEST(OnnxErrors, Nodes) {
   } cases[] = {
       {"onnxruntime ok", {}, ""},
       {"onnxruntime layout1",
-       {.w = {1, 12, 3}, .change = integer("layout", 1)}, ""},
-      {"onnxruntime direction_bad", {.change = text("direction", "sideways")},
+       {.w = {1, 12, 3}, .change = integer("layout", 1)},
+       ""},
+      {"onnxruntime direction_bad",
+       {.change = text("direction", "sideways")},
        "direction is 'sideways', expected forward, reverse or bidirectional"},
       {"onnxruntime activations_wrong_count",
        {.change = activations({"Sigmoid"})},
@@ -197,24 +216,27 @@ TEST(OnnxErrors, Nodes) {
       {"onnxruntime activation_unknown",
        {.change = activations({"Foo", "Tanh"})},
        "activation 'Foo' is not supported, expected one of Relu"},
-      {"onnxruntime w_shape_wrong", {.w = {1, 11, 3}},
+      {"onnxruntime w_shape_wrong",
+       {.w = {1, 11, 3}},
        "W is 1x11x3, expected 1x12x3 (directions x 3*units x features)"},
-      {"onnxruntime x_features_wrong", {.x = {2, 2, 5}},
+      {"onnxruntime x_features_wrong",
+       {.x = {2, 2, 5}},
        "W is 1x12x3, expected 1x12x5"},
-      {"onnxruntime x_rank_wrong", {.x = {2, 3}},
+      {"onnxruntime x_rank_wrong",
+       {.x = {2, 3}},
        "X is 2x3, W 1x12x3 and R 1x12x4, expected three dimensions each"},
-      {"onnxruntime sequence_lens_wrong_count", {.lengths = 1},
+      {"onnxruntime sequence_lens_wrong_count",
+       {.lengths = 1},
        "sequence_lens is 1, expected 2 (batch)"},
       {"onnxruntime bidirectional_needs_two",
        {.change = text("direction", "bidirectional")},
        "W is 1x12x3, expected 2x12x3"},
       {"onnxruntime hidden_size_wrong",
        {.change =
-            [](onnx::NodeProto &node) {
-              node.mutable_attribute(0)->set_i(5);
-            }},
+            [](onnx::NodeProto &node) { node.mutable_attribute(0)->set_i(5); }},
        "W is 1x12x3, expected 1x15x3"},
-      {"onnxruntime clip_negative", {.change = clipBelowZero},
+      {"onnxruntime clip_negative",
+       {.change = clipBelowZero},
        "clip is -1.000000, expected a number that is not negative"},
   };
   for (const auto &row : cases) {
@@ -235,11 +257,12 @@ TEST(OnnxErrors, NoSteps) {
   Program program = compileFor(loadNode({.x = {0, 2, 3}}), 0);
   ASSERT_TRUE(bool(program));
   EXPECT_EQ(callError(program, {{5, 2, 3}}), "");
-  EXPECT_HAS(callError(program, {{0, 2, 3}}), "input 'X': dimension 0 is empty");
+  EXPECT_HAS(callError(program, {{0, 2, 3}}),
+             "input 'X': dimension 0 is empty");
 }
 
-// ONNX Runtime refuses lengths beyond the sequence; here they mean all of it, and
-// negative ones none, in both directions.
+// ONNX Runtime refuses lengths beyond the sequence; here they mean all of it,
+// and negative ones none, in both directions.
 TEST(OnnxErrors, Lengths) {
   // errors.json: onnxruntime sequence_lens_too_long,
   // onnxruntime sequence_lens_zero.

@@ -1,7 +1,8 @@
-//===- TrainedLayersTest.cpp - which masks layers draw in training ---------===//
+//===- TrainedLayersTest.cpp - which masks layers draw in training --------===//
 //
 // Each layer against masks that the runtime draws for cells of the same seed
-// (DropoutTest looks at those themselves), and layers whose output shows the mask.
+// (DropoutTest looks at those themselves), and layers whose output shows the
+// mask.
 //
 //===----------------------------------------------------------------------===//
 
@@ -152,11 +153,11 @@ TEST(TrainedLayers, DrawWhatCellsDraw) {
         const Mask &mask = *std::find_if(
             drawing.masks.begin(), drawing.masks.end(),
             [&](const Mask &mask) { return mask.name == infos[i].name; });
-        Result<CellDropout> cell = CellDropout::create(
-            {.dropout = 0.4,
-             .recurrent_dropout = 0.3,
-             .seed = drawing.ownSeed ? drawing.ownSeed : 11,
-             .stream = mask.stream});
+        Result<CellDropout> cell =
+            CellDropout::create({.dropout = 0.4,
+                                 .recurrent_dropout = 0.3,
+                                 .seed = drawing.ownSeed ? drawing.ownSeed : 11,
+                                 .stream = mask.stream});
         ASSERT_TRUE(bool(cell));
         for (uint64_t reset = 0; reset < call; ++reset) {
           cell->reset_dropout_mask();
@@ -202,8 +203,8 @@ TEST(TrainedLayers, SameMasksEverywhere) {
   }
 }
 
-// A layer's own seed stands for the session's, and layers of one seed draw masks of
-// their own.
+// A layer's own seed stands for the session's, and layers of one seed draw
+// masks of their own.
 TEST(TrainedLayers, OwnSeed) {
   auto draw = [](const std::string &arguments, uint64_t seed) {
     auto model = load(gruLayer(kRates + arguments));
@@ -221,15 +222,19 @@ TEST(TrainedLayers, OwnSeed) {
   EXPECT_NE(draw("", 1), draw("", 2));
   // As Keras 3 writes a generator.
   EXPECT_EQ(draw(R"(, "seed": {"class_name": "SeedGenerator", "config":
-                      {"seed": 7}})", 1),
+                      {"seed": 7}})",
+                 1),
             draw("", 7));
 }
 
 TEST(TrainedLayers, OwnSeedWithoutAFile) {
   const std::vector<float> kernel(3 * 12, 0.1f), recurrent(4 * 12, 0.2f);
   auto draw = [&](std::optional<int64_t> own, uint64_t seed) {
-    auto model = Model::build({.units = 4, .use_bias = false, .dropout = 0.4,
-                               .recurrent_dropout = 0.3, .seed = own},
+    auto model = Model::build({.units = 4,
+                               .use_bias = false,
+                               .dropout = 0.4,
+                               .recurrent_dropout = 0.3,
+                               .seed = own},
                               {kernel, recurrent});
     EXPECT_TRUE(bool(model)) << model.error().message();
     EXPECT_EQ(attribute(*model, "seed", "gru"), own ? "7" : "null");
@@ -256,13 +261,14 @@ struct ShownMask {
 ShownMask showMask(const std::string &layer, int64_t batch, int64_t time,
                    int64_t features, const std::string &target = "cpu",
                    int threads = 1, int calls = 1) {
-  auto model = load(layer, {.shape = "[null, null, " +
-                                     std::to_string(features) + "]"});
+  auto model =
+      load(layer, {.shape = "[null, null, " + std::to_string(features) + "]"});
   EXPECT_TRUE(bool(model)) << model.error().message();
   if (!model)
     return {};
-  auto program = compile(*model, {.batch = batch, .threads = threads,
-                                  .target = target, .training = true});
+  auto program = compile(
+      *model,
+      {.batch = batch, .threads = threads, .target = target, .training = true});
   EXPECT_TRUE(bool(program)) << program.error().message();
   if (!program)
     return {};
@@ -276,8 +282,8 @@ ShownMask showMask(const std::string &layer, int64_t batch, int64_t time,
   return mask;
 }
 
-// 10^6 draws within four standard deviations, and nothing but 0 and 1/(1 - rate).
-// Values that one draw covers are equal.
+// 10^6 draws within four standard deviations, and nothing but 0 and 1/(1 -
+// rate). Values that one draw covers are equal.
 TEST(DropoutLayers, RateAndShape) {
   struct {
     const char *what;

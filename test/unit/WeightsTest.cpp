@@ -81,11 +81,12 @@ void expectNormal(StringRef identifier, double deviation, bool truncated) {
 TEST(Initializer, Constants) {
   EXPECT_EQ(draw("\"zeros\"", {2, 2}), std::vector<double>(4, 0));
   EXPECT_EQ(draw("\"ones\"", {3}), std::vector<double>(3, 1));
-  EXPECT_EQ(draw(R"({"class_name": "Constant", "config": {"value": 0.25}})",
-                 {2}),
-            std::vector<double>(2, 0.25));
-  EXPECT_EQ(draw(R"({"class_name": "Identity", "config": {"gain": 2}})", {2, 3}),
-            (std::vector<double>{2, 0, 0, 0, 2, 0}));
+  EXPECT_EQ(
+      draw(R"({"class_name": "Constant", "config": {"value": 0.25}})", {2}),
+      std::vector<double>(2, 0.25));
+  EXPECT_EQ(
+      draw(R"({"class_name": "Identity", "config": {"gain": 2}})", {2, 3}),
+      (std::vector<double>{2, 0, 0, 0, 2, 0}));
 }
 
 TEST(Initializer, VarianceScaling) {
@@ -110,9 +111,9 @@ TEST(Initializer, PlainDistributions) {
 TEST(Initializer, OrthogonalRowsOrColumns) {
   for (auto [rows, columns] :
        {std::pair<int64_t, int64_t>{24, 72}, {72, 24}, {5, 5}, {1, 3}}) {
-    std::vector<double> w = draw(
-        R"({"class_name": "Orthogonal", "config": {"gain": 0.5}})",
-        {rows, columns});
+    std::vector<double> w =
+        draw(R"({"class_name": "Orthogonal", "config": {"gain": 0.5}})",
+             {rows, columns});
     bool wide = rows <= columns;
     int64_t fewer = std::min(rows, columns), more = std::max(rows, columns);
     auto at = [&](int64_t vector, int64_t i) {
@@ -163,16 +164,17 @@ TEST(Initializer, Errors) {
   EXPECT_HAS(initializerError("\"orthogonal\"", {12}),
              "cannot initialise 12, expected 2 dimensions or more");
   EXPECT_HAS(initializerError("\"identity\"", {12}), "expected a matrix");
-  EXPECT_HAS(initializerError(
-                 R"({"class_name": "VarianceScaling", "config": {"scale": 0}})"),
-             "scale 0, expected a positive number");
+  EXPECT_HAS(
+      initializerError(
+          R"({"class_name": "VarianceScaling", "config": {"scale": 0}})"),
+      "scale 0, expected a positive number");
   EXPECT_HAS(
       initializerError(
           R"({"class_name": "VarianceScaling", "config": {"mode": "fan"}})"),
       "mode 'fan', expected fan_in, fan_out or fan_avg");
-  EXPECT_HAS(initializerError(
-                 R"({"class_name": "Ones", "config": {"value": 1}})"),
-             "the argument 'value', which it does not have");
+  EXPECT_HAS(
+      initializerError(R"({"class_name": "Ones", "config": {"value": 1}})"),
+      "the argument 'value', which it does not have");
   EXPECT_HAS(initializerError(
                  R"({"class_name": "RandomNormal", "config": {"seed": "x"}})"),
              "expected an integer or null");
@@ -216,7 +218,8 @@ TEST(Regularizer, Orthogonal) {
   for (const char *mode : {"rows", "columns"}) {
     std::string text =
         R"({"class_name": "OrthogonalRegularizer", "config": {"factor": 2,
-            "mode": ")" + std::string(mode) + "\"}}";
+            "mode": ")" +
+        std::string(mode) + "\"}}";
     EXPECT_DOUBLE_EQ(loss(text, w, {2, 2}), std::sqrt(2.0));
   }
   // One row has no pair: 0/0 as in Keras.
@@ -240,9 +243,9 @@ TEST(Regularizer, Errors) {
   EXPECT_EQ(regularizerError(negative, 2), "");
   EXPECT_HAS(regularizerError("\"orthogonal_regularizer\""),
              "1 dimensions, expected 2");
-  EXPECT_HAS(regularizerError(
-                 R"({"class_name": "Mine", "config": {"strength": 1}})"),
-             "not of Keras");
+  EXPECT_HAS(
+      regularizerError(R"({"class_name": "Mine", "config": {"strength": 1}})"),
+      "not of Keras");
 }
 
 std::vector<double> constrain(StringRef identifier, std::vector<double> values,
@@ -267,9 +270,10 @@ TEST(Constraint, Values) {
   expectNear(constrain("\"max_norm\"", w, {2, 2}), {1.2, 0.5, 1.6, 0});
   expectNear(constrain("\"unit_norm\"", w, {2, 2}), {0.6, 1, 0.8, 0});
   expectNear(constrain("\"non_neg\"", {-1, 2, -0.0, 3}, {4}), {0, 2, 0, 3});
-  expectNear(constrain(R"({"class_name": "UnitNorm", "config": {"axis": [0, 1]}})",
-                       {3, 0, 4, 0}, {2, 2}),
-             {0.6, 0, 0.8, 0});
+  expectNear(
+      constrain(R"({"class_name": "UnitNorm", "config": {"axis": [0, 1]}})",
+                {3, 0, 4, 0}, {2, 2}),
+      {0.6, 0, 0.8, 0});
   expectNear(constrain(R"({"class_name": "UnitNorm", "config": {"axis": -1}})",
                        {3, 4, 0, 2}, {2, 2}),
              {0.6, 0.8, 0, 1});
@@ -294,15 +298,15 @@ std::string constraintError(StringRef identifier) {
 TEST(Constraint, Errors) {
   EXPECT_HAS(constraintError("\"foo\""),
              "is 'foo', expected one of max_norm, non_neg");
-  EXPECT_HAS(constraintError(
-                 R"({"class_name": "MaxNorm", "config": {"axis": 1}})"),
-             "axis 1 on a weight with 1 dimensions");
-  EXPECT_HAS(constraintError(
-                 R"({"class_name": "MaxNorm", "config": {"axis": "x"}})"),
-             "expected an integer or a list of integers");
-  EXPECT_HAS(constraintError(
-                 R"({"class_name": "WeightClip", "config": {"c": 1}})"),
-             "not of Keras");
+  EXPECT_HAS(
+      constraintError(R"({"class_name": "MaxNorm", "config": {"axis": 1}})"),
+      "axis 1 on a weight with 1 dimensions");
+  EXPECT_HAS(
+      constraintError(R"({"class_name": "MaxNorm", "config": {"axis": "x"}})"),
+      "expected an integer or a list of integers");
+  EXPECT_HAS(
+      constraintError(R"({"class_name": "WeightClip", "config": {"c": 1}})"),
+      "not of Keras");
   EXPECT_HAS(constraintError("\"radial_constraint\""), "Conv2D only");
 }
 

@@ -1,5 +1,6 @@
-/* The C interface as a C99 host uses it: errors with their text, an allocator of
-   its own, saving and restoring a state, other weights while a stream goes on. */
+/* The C interface as a C99 host uses it: errors with their text, an allocator
+   of its own, saving and restoring a state, other weights while a stream goes
+   on. */
 
 #include "gru/gru.h"
 

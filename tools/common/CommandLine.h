@@ -15,8 +15,8 @@ namespace gru {
 /// that are registered so far but --help and its like.
 void removeLLVMOptions();
 
-/// The text of the file that an option names; nothing where it names none. Errors
-/// name the option and the file.
+/// The text of the file that an option names; nothing where it names none.
+/// Errors name the option and the file.
 llvm::Expected<std::string> readOptionFile(llvm::StringRef option,
                                            llvm::StringRef path);
 

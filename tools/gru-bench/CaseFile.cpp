@@ -1,4 +1,4 @@
-//===- CaseFile.cpp - workloads with weights and expected outputs ----------===//
+//===- CaseFile.cpp - workloads with weights and expected outputs ---------===//
 
 #include "CaseFile.h"
 
@@ -75,10 +75,9 @@ llvm::Expected<Case> gru::readCase(llvm::StringRef path) {
     layer.units = reader.integer();
     layer.directions = reader.integer();
     if (!inRange(layer.units) || layer.directions < 1 || layer.directions > 2)
-      return createStringError(path + ": found a layer of " +
-                               std::to_string(layer.units) + " units and " +
-                               std::to_string(layer.directions) +
-                               " directions");
+      return createStringError(
+          path + ": found a layer of " + std::to_string(layer.units) +
+          " units and " + std::to_string(layer.directions) + " directions");
     result.layers.push_back(layer);
   }
   int64_t features = result.features;
@@ -123,10 +122,11 @@ std::string Case::toMlir() const {
     for (int64_t d = 0; d < layers[i].directions; ++d) {
       std::string id = formatv("{0}_{1}", i, d);
       std::string weight = formatv("l{0}d{1}/", i, d);
-      arguments += formatv(", %W{0}: {1} {{gru.weight = \"{2}kernel\"}, "
-                           "%U{0}: {3} {{gru.weight = \"{2}recurrent_kernel\"}, "
-                           "%b{0}: {4} {{gru.weight = \"{2}bias\"}",
-                           id, kernel, weight, recurrent, bias);
+      arguments +=
+          formatv(", %W{0}: {1} {{gru.weight = \"{2}kernel\"}, "
+                  "%U{0}: {3} {{gru.weight = \"{2}recurrent_kernel\"}, "
+                  "%b{0}: {4} {{gru.weight = \"{2}bias\"}",
+                  id, kernel, weight, recurrent, bias);
       std::string initial;
       if (stream) {
         states += formatv(", %h{0}: {1} {{gru.state = {2} : i64, gru.name = "
@@ -134,8 +134,8 @@ std::string Case::toMlir() const {
                           id, state, numStates);
         initial = formatv(" initial_state(%h{0} : {1})", id, state);
         newStates += formatv(", %s{0}#2", id);
-        resultTypes += formatv(", {0} {{gru.state = {1} : i64}", state,
-                               numStates);
+        resultTypes +=
+            formatv(", {0} {{gru.state = {1} : i64}", state, numStates);
         ++numStates;
       }
       body += formatv(
@@ -146,8 +146,9 @@ std::string Case::toMlir() const {
           id, value, bias, initial, d ? ", go_backwards" : "", sequence(width),
           kernel, recurrent, sequence(units), state);
       if (d)
-        body += formatv("  %r{0} = gru.reverse %s{0}#0 {{dim = 1 : i64} : {1}\n",
-                        id, sequence(units));
+        body +=
+            formatv("  %r{0} = gru.reverse %s{0}#0 {{dim = 1 : i64} : {1}\n",
+                    id, sequence(units));
       parts.push_back((d ? "%r" + id : "%s" + id + "#0"));
     }
     width = units * layers[i].directions;

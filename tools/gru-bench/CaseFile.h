@@ -1,4 +1,4 @@
-//===- CaseFile.h - workloads with weights and expected outputs ---*- C++ -*-===//
+//===- CaseFile.h - workloads with weights and expected outputs -----------===//
 //
 // The binary case file that benchmarks of several programs share:
 //

@@ -1,4 +1,4 @@
-//===- gru-bench.cpp - times a workload -------------------------------------===//
+//===- gru-bench.cpp - times a workload -----------------------------------===//
 //
 // Prints one JSON line a workload, in the form of other programs that read the
 // same case files, so that figures of one session can be put side by side.
@@ -98,8 +98,9 @@ static gru_status runOnce(Session &session, Case &c, std::vector<float> &y) {
   return GRU_OK;
 }
 
-/// The least nanoseconds of a step: each layer's products at the core's peak, or
-/// its weights read once, those of the input once for all steps of a sequence.
+/// The least nanoseconds of a step: each layer's products at the core's peak,
+/// or its weights read once, those of the input once for all steps of a
+/// sequence.
 static double getBound(const Case &c, const MachineBounds &machine) {
   double bound = 0, all = 0;
   auto visit = [&](auto layer) {
@@ -117,8 +118,8 @@ static double getBound(const Case &c, const MachineBounds &machine) {
     double read = weightBytes * units * (c.stream ? units + features : units);
     double flops = 6 * units * (units + features) * c.batch;
     // The directions of a layer are walked one after the other.
-    bound += directions *
-             machine.getNanoseconds(flops, read, c.stream ? all : read);
+    bound +=
+        directions * machine.getNanoseconds(flops, read, c.stream ? all : read);
   });
   return bound;
 }
@@ -225,8 +226,7 @@ static llvm::Error run(const Options &options) {
       "\"bound_ns\": {10:f1}, \"fraction\": {11:f3}}\n",
       llvm::json::Value(options.get(2, "gru")), llvm::json::Value(workload),
       threads, times.size(), first, compileSeconds, times.front() * 1e6,
-      median * 1e6, step,
-      llvm::format("%.3g", error), bound, bound / step);
+      median * 1e6, step, llvm::format("%.3g", error), bound, bound / step);
   return llvm::Error::success();
 }
 

@@ -1,4 +1,4 @@
-//===- gru-lsp-server.cpp - editors understand gru in MLIR files -----------===//
+//===- gru-lsp-server.cpp - editors understand gru in MLIR files ----------===//
 
 #include "lowering/Pipelines.h"
 

@@ -1,4 +1,4 @@
-//===- Emit.cpp - gru-opt with a target: compile and print -----------------===//
+//===- Emit.cpp - gru-opt with a target: compile and print ----------------===//
 
 #include "Emit.h"
 
@@ -54,8 +54,9 @@ static llvm::Error printPTX(ModuleOp module, llvm::raw_ostream &os) {
   });
   module.walk([&](DeviceKernelOp op) { os << op.getCode(); });
   if (!found)
-    return llvm::createStringError("emit: ptx, but no layer needs a kernel of ours "
-                                   "(see --explain)");
+    return llvm::createStringError(
+        "emit: ptx, but no layer needs a kernel of ours "
+        "(see --explain)");
   return llvm::Error::success();
 }
 
@@ -66,10 +67,11 @@ static llvm::Error emitHalide(ModuleOp module,
     os << printHalideSchedules(module);
     return llvm::Error::success();
   }
-  HalideOutput output = kind == EmitKind::HalideAssembly ? HalideOutput::Assembly
-                        : kind == EmitKind::HalideObject ? HalideOutput::Object
-                        : kind == EmitKind::HalideHeader ? HalideOutput::Header
-                                                         : HalideOutput::Statement;
+  HalideOutput output =
+      kind == EmitKind::HalideAssembly ? HalideOutput::Assembly
+      : kind == EmitKind::HalideObject ? HalideOutput::Object
+      : kind == EmitKind::HalideHeader ? HalideOutput::Header
+                                       : HalideOutput::Statement;
   llvm::Expected<std::string> text = generateHalide(module, machine, output);
   if (!text)
     return text.takeError();
@@ -147,8 +149,8 @@ llvm::Error gru::emitModule(ModuleOp module, const EmitOptions &options,
   if (!pipeline)
     return pipeline.takeError();
   if (options.explain != ExplainKind::None) {
-    ExplainOptions explain{options.askedTarget,
-                           getDeviceProblems(), target.batch};
+    ExplainOptions explain{options.askedTarget, getDeviceProblems(),
+                           target.batch};
     if (options.explain == ExplainKind::JSON)
       explainAsJSON(module, explain, os);
     else

@@ -1,4 +1,4 @@
-//===- Emit.h - gru-opt with a target: compile and print ----------*- C++ -*-===//
+//===- Emit.h - gru-opt with a target: compile and print --------*- C++ -*-===//
 
 #ifndef GRU_TOOLS_GRUOPT_EMIT_H
 #define GRU_TOOLS_GRUOPT_EMIT_H

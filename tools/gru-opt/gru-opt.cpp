@@ -1,4 +1,4 @@
-//===- gru-opt.cpp - mlir-opt for gru, which also reads model files --------===//
+//===- gru-opt.cpp - mlir-opt for gru, which also reads model files -------===//
 
 #include "Emit.h"
 
@@ -43,7 +43,8 @@ struct Options {
                "initial_state, h0, ... as --input of gru-run")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::value_desc("name"),
-      cl::desc("Lower for cpu, cudnn, gpu, halide, halide-cuda, reference or auto")};
+      cl::desc(
+          "Lower for cpu, cudnn, gpu, halide, halide-cuda, reference or auto")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("file"),
       cl::desc("Schedules for Halide's functions, as --emit=halide-schedule "
@@ -60,8 +61,9 @@ struct Options {
   cl::opt<bool> training{
       "training", cl::cat(category),
       cl::desc("Import a model for training, where dropout acts")};
-  cl::opt<int64_t> timesteps{"timesteps", cl::cat(category),
-                             cl::desc("Timesteps of every run (default: open)")};
+  cl::opt<int64_t> timesteps{
+      "timesteps", cl::cat(category),
+      cl::desc("Timesteps of every run (default: open)")};
   cl::opt<int64_t> threads{"threads", cl::cat(category), cl::init(1),
                            cl::desc("Threads that may share a run, where it "
                                     "pays")};
@@ -83,34 +85,35 @@ struct Options {
                                        "machine's)")};
   cl::opt<std::string> stopAfter{
       "stop-after", cl::cat(category), cl::value_desc("phase"),
-      cl::desc("cpu: stop after specialize, legalize, sequence, buffers, loops, "
-               "vector or llvm. reference: go that far with the cpu pipeline, "
-               "in float64, before the reference loops")};
+      cl::desc(
+          "cpu: stop after specialize, legalize, sequence, buffers, loops, "
+          "vector or llvm. reference: go that far with the cpu pipeline, "
+          "in float64, before the reference loops")};
   cl::opt<EmitKind> emit{
       "emit", cl::cat(category), cl::desc("What to write (default: mlir)"),
       cl::init(EmitKind::MLIR),
-      cl::values(clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
-                 clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
-                 clEnumValN(EmitKind::Assembly, "asm", "assembly"),
-                 clEnumValN(EmitKind::PTX, "ptx",
-                            "the kernels of layers that the target gpu takes"),
-                 clEnumValN(EmitKind::Object, "obj",
-                            "an object that C programs link, with the weights"),
-                 clEnumValN(EmitKind::Shared, "shared", "a shared library"),
-                 clEnumValN(EmitKind::Header, "header",
-                            "the C header of obj and shared"),
-                 clEnumValN(EmitKind::Weights, "weights",
-                            "the packed weights, for --external-weights"),
-                 clEnumValN(EmitKind::HalideStatement, "halide-stmt",
-                            "Halide's functions as its lowered statements"),
-                 clEnumValN(EmitKind::HalideAssembly, "halide-asm",
-                            "their assembly, by Halide's code generator"),
-                 clEnumValN(EmitKind::HalideObject, "halide-obj",
-                            "their object file"),
-                 clEnumValN(EmitKind::HalideHeader, "halide-header",
-                            "the C header of that object file"),
-                 clEnumValN(EmitKind::HalideSchedule, "halide-schedule",
-                            "their schedules"))};
+      cl::values(
+          clEnumValN(EmitKind::MLIR, "mlir", "the lowered MLIR"),
+          clEnumValN(EmitKind::LLVM, "llvm", "LLVM IR"),
+          clEnumValN(EmitKind::Assembly, "asm", "assembly"),
+          clEnumValN(EmitKind::PTX, "ptx",
+                     "the kernels of layers that the target gpu takes"),
+          clEnumValN(EmitKind::Object, "obj",
+                     "an object that C programs link, with the weights"),
+          clEnumValN(EmitKind::Shared, "shared", "a shared library"),
+          clEnumValN(EmitKind::Header, "header",
+                     "the C header of obj and shared"),
+          clEnumValN(EmitKind::Weights, "weights",
+                     "the packed weights, for --external-weights"),
+          clEnumValN(EmitKind::HalideStatement, "halide-stmt",
+                     "Halide's functions as its lowered statements"),
+          clEnumValN(EmitKind::HalideAssembly, "halide-asm",
+                     "their assembly, by Halide's code generator"),
+          clEnumValN(EmitKind::HalideObject, "halide-obj", "their object file"),
+          clEnumValN(EmitKind::HalideHeader, "halide-header",
+                     "the C header of that object file"),
+          clEnumValN(EmitKind::HalideSchedule, "halide-schedule",
+                     "their schedules"))};
   cl::opt<std::string> name{
       "name", cl::cat(category), cl::value_desc("identifier"),
       cl::desc("Prefix of what C sees in obj, shared and header (default: the "
@@ -122,7 +125,9 @@ struct Options {
       "hot-swap", cl::cat(category),
       cl::desc("Let obj and shared replace their weights later")};
   cl::opt<ExplainKind> explain{
-      "explain", cl::cat(category), cl::ValueOptional,
+      "explain",
+      cl::cat(category),
+      cl::ValueOptional,
       cl::desc("Print the backend of each recurrent layer and why the others "
                "were not taken"),
       cl::init(ExplainKind::None),
@@ -134,8 +139,7 @@ struct Options {
 
   bool compiles() const {
     return target.getNumOccurrences() || emit.getNumOccurrences() ||
-           explain.getNumOccurrences() ||
-           requireBackend.getNumOccurrences() ||
+           explain.getNumOccurrences() || requireBackend.getNumOccurrences() ||
            halideSchedule.getNumOccurrences();
   }
 
@@ -166,12 +170,11 @@ struct Options {
     if (!schedule)
       return schedule.takeError();
     result.target.halideSchedule = std::move(*schedule);
-    for (auto [name, value] :
-         {std::pair<StringRef, int64_t>{"batch", batch},
-          {"timesteps", timesteps},
-          {"threads", threads},
-          {"block-width", width},
-          {"block-rows", rows}})
+    for (auto [name, value] : {std::pair<StringRef, int64_t>{"batch", batch},
+                               {"timesteps", timesteps},
+                               {"threads", threads},
+                               {"block-width", width},
+                               {"block-rows", rows}})
       if (value < 0 || value > (int64_t(1) << 31))
         return llvm::createStringError(name + ": is " + std::to_string(value) +
                                        ", expected 1 or more");
@@ -202,17 +205,16 @@ struct Options {
 } // namespace
 
 /// libLLVM registers options of its own under a few of these names; ours mean
-/// what docs and tests say. The others, thousands of them, still work but do not
-/// drown ours in --help.
+/// what docs and tests say. The others, thousands of them, still work but do
+/// not drown ours in --help.
 static void removeClashingOptions() {
   auto &registered = cl::getRegisteredOptions();
   for (auto &[name, option] : registered)
     if (!name.starts_with("help"))
       option->setHiddenFlag(cl::ReallyHidden);
-  for (StringRef name : {"target", "batch", "threads", "time", "mcpu", "mtriple",
-                         "inputs",
-                         "stop-after", "emit", "explain", "weights", "name",
-                         "external-weights", "hot-swap"})
+  for (StringRef name : {"target", "batch", "threads", "time", "mcpu",
+                         "mtriple", "inputs", "stop-after", "emit", "explain",
+                         "weights", "name", "external-weights", "hot-swap"})
     if (auto it = registered.find(name); it != registered.end())
       it->second->removeArgument();
 }
@@ -223,7 +225,8 @@ static llvm::Error run(const Options &options, StringRef inputName,
   if (!emit)
     return emit.takeError();
   std::string message;
-  std::unique_ptr<llvm::MemoryBuffer> input = openInputFile(inputName, &message);
+  std::unique_ptr<llvm::MemoryBuffer> input =
+      openInputFile(inputName, &message);
   if (!input)
     return llvm::createStringError(message);
 

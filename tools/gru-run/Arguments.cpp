@@ -94,9 +94,9 @@ struct Options {
       "timesteps", cl::cat(category), cl::value_desc("N"),
       cl::desc("Compile for just this length; by default it stays open, and "
                "random inputs have 16 steps")};
-  cl::opt<std::string> seed{"seed", cl::cat(category), cl::init("1"),
-                            cl::value_desc("N"),
-                            cl::desc("Seed of random inputs and of dropout masks (1)")};
+  cl::opt<std::string> seed{
+      "seed", cl::cat(category), cl::init("1"), cl::value_desc("N"),
+      cl::desc("Seed of random inputs and of dropout masks (1)")};
   cl::opt<bool> losses{
       "losses", cl::cat(category),
       cl::desc("Compute Keras's regularisation losses as well: two more "

@@ -74,9 +74,7 @@ static Expected<Array> makeRandom(const TensorInfo &info, int batchDim,
       continue;
     bool isBatch = int64_t(i) == batchDim;
     int64_t given = isBatch ? arguments.batch : arguments.timesteps;
-    array.shape[i] = given     ? given
-                     : isBatch ? defaultBatch
-                               : defaultTimesteps;
+    array.shape[i] = given ? given : isBatch ? defaultBatch : defaultTimesteps;
   }
   int64_t count = 1;
   for (int64_t dim : array.shape)
@@ -181,9 +179,8 @@ Expected<std::vector<Call>> gru::loadCalls(const Model &model,
     }
     for (const TensorInfo &info : infos) {
       if (!arguments.hasInputs()) {
-        Expected<Array> array =
-            makeRandom(info, model.batch_dim(call.inputs.size()), arguments,
-                       generator);
+        Expected<Array> array = makeRandom(
+            info, model.batch_dim(call.inputs.size()), arguments, generator);
         if (!array)
           return array.takeError();
         call.inputs.push_back(std::move(*array));
@@ -357,9 +354,10 @@ Expected<Outputs> gru::runCalls(const Program &program,
     outputs.calls.push_back(std::move(tensors->outputs));
   }
   if (uint64_t left = session->num_mask_fallbacks())
-    llvm::errs() << "gru-run: remark: a mask was not right-padded, so cuDNN was "
-                    "left for the next backend "
-                 << left << (left == 1 ? " time\n" : " times\n");
+    llvm::errs()
+        << "gru-run: remark: a mask was not right-padded, so cuDNN was "
+           "left for the next backend "
+        << left << (left == 1 ? " time\n" : " times\n");
   return outputs;
 }
 
@@ -426,8 +424,8 @@ Expected<Outputs> gru::constrainWeights(const Model &model,
   for (auto [index, weight] : llvm::enumerate(weights)) {
     Array array{weight.dtype, weight.dims, {}};
     const char *data = static_cast<const char *>(weight.data);
-    array.data.assign(data, data + array.getNumElements() *
-                                       dtypeSize(weight.dtype));
+    array.data.assign(data,
+                      data + array.getNumElements() * dtypeSize(weight.dtype));
     for (const NamedFile &file : files) {
       if (file.name != names[index] && file.name != weight.name)
         continue;
@@ -483,11 +481,10 @@ llvm::Error gru::repeatCall(
 
 Expected<Timing> gru::timeCall(const Program &program, const Call &call) {
   std::vector<double> times;
-  if (llvm::Error error =
-          repeatCall(program, call,
-                     [&](double nanoseconds, const std::vector<Array> &) {
-                       times.push_back(nanoseconds);
-                     }))
+  if (llvm::Error error = repeatCall(
+          program, call, [&](double nanoseconds, const std::vector<Array> &) {
+            times.push_back(nanoseconds);
+          }))
     return std::move(error);
 
   Timing timing;

@@ -62,8 +62,8 @@ CompileOptions getCompileOptions(const Model &model, const Arguments &arguments,
 llvm::Expected<Outputs> runCalls(const Program &program,
                                  std::span<const Call> calls, uint64_t seed);
 
-/// Puts loss_total and losses in the place of the activities that a program with
-/// them gives behind the model's outputs.
+/// Puts loss_total and losses in the place of the activities that a program
+/// with them gives behind the model's outputs.
 llvm::Error addLosses(const Model &model, Outputs &outputs);
 
 /// The model's weights, or those among `files` in their place, after its
@@ -72,8 +72,8 @@ llvm::Error addLosses(const Model &model, Outputs &outputs);
 llvm::Expected<Outputs> constrainWeights(const Model &model,
                                          std::span<const NamedFile> files);
 
-/// Repeats the call on a session of its own for about 0.2 s and hands each run's
-/// nanoseconds and outputs to `observe`.
+/// Repeats the call on a session of its own for about 0.2 s and hands each
+/// run's nanoseconds and outputs to `observe`.
 llvm::Error repeatCall(
     const Program &program, const Call &call,
     llvm::function_ref<void(double nanoseconds, const std::vector<Array> &)>

@@ -1,4 +1,4 @@
-//===- Profile.cpp - where the time of a call goes -------------------------===//
+//===- Profile.cpp - where the time of a call goes ------------------------===//
 
 #include "Profile.h"
 
@@ -26,9 +26,8 @@ static double median(std::vector<double> &values) {
   return *middle;
 }
 
-llvm::Expected<Profile> gru::profileCall(const Model &model,
-                                         CompileOptions options,
-                                         const Call &call) {
+llvm::Expected<Profile>
+gru::profileCall(const Model &model, CompileOptions options, const Call &call) {
   options.profile = true;
   options.on_phase = {};
   options.on_remark = {};
@@ -104,8 +103,8 @@ void gru::printProfile(raw_ostream &os, const Profile &profile) {
                  part(layer.flops, layer.nanoseconds))
        << format(" %9.1f %8.2f", layer.bytes / 1e3,
                  part(layer.bytes, layer.nanoseconds))
-       << format("  %6.1f %%\n", 100 * part(layer.boundNanoseconds,
-                                            layer.nanoseconds));
+       << format("  %6.1f %%\n",
+                 100 * part(layer.boundNanoseconds, layer.nanoseconds));
 }
 
 static llvm::json::Value toJSON(StringRef model, const Profile &profile) {

@@ -20,8 +20,8 @@ struct LayerProfile {
 /// Layers in the order of their execution, then the whole call.
 using Profile = std::vector<LayerProfile>;
 
-/// Compiles the model once more, with a clock around each layer, and repeats the
-/// call for about 0.2 s; times are medians.
+/// Compiles the model once more, with a clock around each layer, and repeats
+/// the call for about 0.2 s; times are medians.
 llvm::Expected<Profile> profileCall(const Model &model, CompileOptions options,
                                     const Call &call);
 

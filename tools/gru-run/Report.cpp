@@ -68,10 +68,9 @@ llvm::Error gru::checkExpected(raw_ostream &os, const Arguments &arguments,
     for (const NamedFile &file : arguments.calls[call].expected) {
       auto name = llvm::find(outputs.names, file.name);
       if (name == outputs.names.end())
-        return createStringError(
-            arguments.model + ": no output '" + file.name +
-            "', the model's outputs are " +
-            llvm::join(outputs.names, ", "));
+        return createStringError(arguments.model + ": no output '" + file.name +
+                                 "', the model's outputs are " +
+                                 llvm::join(outputs.names, ", "));
       llvm::Expected<Array> expected = readArray(file.file);
       if (!expected)
         return expected.takeError();
@@ -89,7 +88,8 @@ llvm::Error gru::checkExpected(raw_ostream &os, const Arguments &arguments,
             file.file);
       Difference difference =
           compare(values, *expected, arguments.atol, arguments.rtol);
-      os << prefix(call, outputs.calls.size()) << "expected " << file.name << ": ";
+      os << prefix(call, outputs.calls.size()) << "expected " << file.name
+         << ": ";
       printDifference(os, difference);
       os << (difference.within ? ", within " : ", not within ")
          << format("%.3g + %.3g * |expected|\n", arguments.atol,
@@ -102,10 +102,11 @@ llvm::Error gru::checkExpected(raw_ostream &os, const Arguments &arguments,
   return failed.empty() ? llvm::Error::success() : createStringError(failed);
 }
 
-/// The largest errors in each quarter of the timesteps, which show whether an error
-/// grows from step to step.
+/// The largest errors in each quarter of the timesteps, which show whether an
+/// error grows from step to step.
 static void printDrift(raw_ostream &os, const Array &values,
-                       const Array &expected, const std::vector<int64_t> &dims) {
+                       const Array &expected,
+                       const std::vector<int64_t> &dims) {
   constexpr int64_t kParts = 4;
   const std::vector<int64_t> &shape = values.shape;
   // A sequence's time is open, else the second dimension.
@@ -139,7 +140,8 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   Result<Program> reference = compile(model, options);
   if (!reference)
     return toLLVM(reference.error());
-  llvm::Expected<Outputs> expected = runCalls(*reference, calls, arguments.seed);
+  llvm::Expected<Outputs> expected =
+      runCalls(*reference, calls, arguments.seed);
   if (!expected)
     return expected.takeError();
   if (arguments.losses)
@@ -151,9 +153,11 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
     for (size_t i = 0; i < outputs.calls[call].size(); ++i) {
       if (!isFloat(outputs.calls[call][i].dtype))
         continue;
-      os << prefix(call, outputs.calls.size()) << "verify " << outputs.names[i] << ": ";
-      Difference difference = compare(outputs.calls[call][i], expected->calls[call][i],
-                                      arguments.atol, arguments.rtol);
+      os << prefix(call, outputs.calls.size()) << "verify " << outputs.names[i]
+         << ": ";
+      Difference difference =
+          compare(outputs.calls[call][i], expected->calls[call][i],
+                  arguments.atol, arguments.rtol);
       printDifference(os, difference);
       os << " from the reference in float64\n";
       // Losses have been added behind the program's outputs.
@@ -166,7 +170,8 @@ llvm::Error gru::verify(raw_ostream &os, const Model &model,
   }
   if (!failed.empty())
     return llvm::createStringError(
-        "verify: " + failed + " differs from the reference by more than the "
+        "verify: " + failed +
+        " differs from the reference by more than the "
         "tolerance");
   return llvm::Error::success();
 }
@@ -279,10 +284,11 @@ llvm::Error gru::writeOutputs(const Arguments &arguments,
   std::vector<std::pair<std::string, const Array *>> files;
   for (size_t call = 0; call < outputs.calls.size(); ++call)
     for (size_t i = 0; i < outputs.calls[call].size(); ++i)
-      files.emplace_back(
-          (outputs.calls.size() > 1 ? "call" + std::to_string(call) + "_" : "") +
-              outputs.names[i],
-          &outputs.calls[call][i]);
+      files.emplace_back((outputs.calls.size() > 1
+                              ? "call" + std::to_string(call) + "_"
+                              : "") +
+                             outputs.names[i],
+                         &outputs.calls[call][i]);
   return writeAll(arguments.outputDir, files);
 }
 
@@ -294,8 +300,8 @@ llvm::Error gru::writeWeights(const Model &model, const Arguments &arguments) {
   for (const WeightView &weight : weights) {
     Array array{weight.dtype, weight.dims, {}};
     const char *data = static_cast<const char *>(weight.data);
-    array.data.assign(data, data + array.getNumElements() *
-                                       dtypeSize(weight.dtype));
+    array.data.assign(data,
+                      data + array.getNumElements() * dtypeSize(weight.dtype));
     arrays.push_back(std::move(array));
     files.emplace_back(weight.name, &arrays.back());
   }

@@ -1,4 +1,4 @@
-//===- NpzFile.cpp - weights in NumPy archives -----------------------------===//
+//===- NpzFile.cpp - weights in NumPy archives ----------------------------===//
 
 #include "compiler/import/archive/NpzFile.h"
 

@@ -1,4 +1,4 @@
-//===- NpzFile.h - weights in NumPy archives -----------------------*- C++ -*-===//
+//===- NpzFile.h - weights in NumPy archives --------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_ARCHIVE_NPZFILE_H
 #define GRU_COMPILER_IMPORT_ARCHIVE_NPZFILE_H

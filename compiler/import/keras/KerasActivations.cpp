@@ -1,4 +1,4 @@
-//===- KerasActivations.cpp - Keras's activations --------------------------===//
+//===- KerasActivations.cpp - Keras's activations -------------------------===//
 //
 // The only place that knows which activation a name or a layer object of Keras
 // means, and with which parameters.
@@ -123,8 +123,8 @@ static Expected<double> getParameter(const json::Object &config,
       return *number;
     std::string text;
     raw_string_ostream(text) << *value;
-    return importError("", key + " is " + printable(text) +
-                               ", expected a number");
+    return importError("",
+                       key + " is " + printable(text) + ", expected a number");
   }
   return otherwise;
 }
@@ -148,9 +148,10 @@ static Expected<Activation> parseRelu(const json::Object &config) {
   Expected<double> threshold = getParameter(config, {"threshold"}, 0);
   if (!threshold)
     return threshold.takeError();
-  for (auto [key, value] : {std::pair<StringRef, double>{"negative_slope", *slope},
-                            {"max_value", *largest},
-                            {"threshold", *threshold}})
+  for (auto [key, value] :
+       {std::pair<StringRef, double>{"negative_slope", *slope},
+        {"max_value", *largest},
+        {"threshold", *threshold}})
     if (Error error = checkNotNegative(key, value))
       return error;
   activation.alpha = *slope;

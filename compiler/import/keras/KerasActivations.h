@@ -1,4 +1,4 @@
-//===- KerasActivations.h - Keras's activations -------------------*- C++ -*-===//
+//===- KerasActivations.h - Keras's activations -----------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASACTIVATIONS_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASACTIVATIONS_H

@@ -143,9 +143,8 @@ Expected<Tensor> CallContext::getWeight(StringRef innerRole,
     bool isHalf = type == WeightType::f16 || type == WeightType::bf16;
     Expected<WeightTensor> weight =
         walk.store->take({owner, role, joinPath(folder, innerFolder), index,
-                          isHalf ? WeightType::f32 : type,
-                          rules->initialShape, &*rules->initializer,
-                          initializerName});
+                          isHalf ? WeightType::f32 : type, rules->initialShape,
+                          &*rules->initializer, initializerName});
     if (!weight)
       return weight.takeError();
     if (walk.store->isInitial())
@@ -224,8 +223,8 @@ void CallContext::setState(StringRef innerPart, const Tensor &state) {
       entry.value = state;
 }
 
-/// The attributes of this layer or of a part of it; they begin as the entries of
-/// its config, with the defaults of what every layer has.
+/// The attributes of this layer or of a part of it; they begin as the entries
+/// of its config, with the defaults of what every layer has.
 LayerSpec &CallContext::getLayerSpec(StringRef innerPart) {
   std::string name = getStateName(innerPart);
   std::vector<LayerSpec> &layers = walk.contents.layers;

@@ -1,4 +1,4 @@
-//===- KerasConfig.cpp - a Keras model config as a plain graph -------------===//
+//===- KerasConfig.cpp - a Keras model config as a plain graph ------------===//
 
 #include "compiler/import/keras/KerasConfig.h"
 
@@ -219,20 +219,18 @@ gru::keras::getObjectConfig(const json::Value &value) {
 }
 
 /// Keras 3's operations live in a module of their own, which its legacy format
-/// does not write. Concatenate is a layer too; a layer's config has a dtype, and
-/// so has that of Cast, which is none.
+/// does not write. Concatenate is a layer too; a layer's config has a dtype,
+/// and so has that of Cast, which is none.
 static bool isOperation(const json::Object &layer, unsigned version) {
   if (std::optional<StringRef> module = layer.getString("module"))
     return module->starts_with("keras.src.ops.");
   static constexpr StringLiteral names[] = {
-      "Any",        "Concatenate", "ConvertToTensor",
-      "ExpandDims", "LogicalAnd",  "LogicalOr",
-      "NotEqual",   "OnesLike",    "ZerosLike"};
+      "Any",       "Concatenate", "ConvertToTensor", "ExpandDims", "LogicalAnd",
+      "LogicalOr", "NotEqual",    "OnesLike",        "ZerosLike"};
   const json::Object *config = layer.getObject("config");
   StringRef name = layer.getString("class_name").value_or("");
-  return version == 3 &&
-         (name == "Cast" ||
-          (config && !config->get("dtype") && is_contained(names, name)));
+  return version == 3 && (name == "Cast" || (config && !config->get("dtype") &&
+                                             is_contained(names, name)));
 }
 
 static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
@@ -254,7 +252,8 @@ static Expected<Layer> parseLayer(StringRef where, const json::Value &value,
     return importError(where, "layer " + Twine(index) + ": has no name");
   const json::Value *shared = object->get("shared_object_id");
   layer.isRepeated = shared && !shared->getAsNull();
-  std::string layerWhere = (where + ": layer '" + printable(layer.name) + "'").str();
+  std::string layerWhere =
+      (where + ": layer '" + printable(layer.name) + "'").str();
   if (const json::Value *nodes = object->get("inbound_nodes")) {
     const json::Array *array = nodes->getAsArray();
     if (!array)

@@ -1,4 +1,4 @@
-//===- KerasConfig.h - a Keras model config as a plain graph ------*- C++ -*-===//
+//===- KerasConfig.h - a Keras model config as a plain graph ----*- C++ -*-===//
 //
 // Keras has written the graph of a model in many ways: Sequential and
 // functional, with the node forms of Keras 2 and of Keras 3. This file reads
@@ -55,8 +55,8 @@ struct Layer {
   std::vector<Node> nodes;
   /// One of Keras 3's operations on tensors, which stand among the layers.
   bool isOperation = false;
-  /// Masks travel with the tensors, as Keras has it. Functional models of Keras 3
-  /// may have them as plain tensors of the graph besides.
+  /// Masks travel with the tensors, as Keras has it. Functional models of Keras
+  /// 3 may have them as plain tensors of the graph besides.
   bool implicitMasks = true;
   /// A model inside the model. Its layers follow it with `parent` set to its
   /// name, their calls connected to the outer graph; it is never called itself.

@@ -45,14 +45,13 @@ uint32_t gru::keras::getDType(ElementType type) {
 }
 
 mlir::Type Walk::getType(const Tensor &tensor) const {
-  return mlir::RankedTensorType::get(tensor.shape,
-                                     getMLIRType(builder->getContext(), tensor.type));
+  return mlir::RankedTensorType::get(
+      tensor.shape, getMLIRType(builder->getContext(), tensor.type));
 }
 
-mlir::Value
-Walk::addArgument(const Tensor &tensor, unsigned &group, unsigned before,
-                  mlir::Attribute location,
-                  mlir::ArrayRef<mlir::NamedAttribute> attributes) {
+mlir::Value Walk::addArgument(const Tensor &tensor, unsigned &group,
+                              unsigned before, mlir::Attribute location,
+                              mlir::ArrayRef<mlir::NamedAttribute> attributes) {
   ++group;
   argumentAttributes.insert(argumentAttributes.begin() + before,
                             builder->getDictionaryAttr(attributes));
@@ -65,9 +64,9 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
   CallContext context(*this, layer);
   const LayerClass *layerClass = findLayerClass(layer);
   if (!layerClass)
-    return context.error("class '" + printable(layer.className) +
-                         "' is not supported; supported: " +
-                         listLayerClasses());
+    return context.error(
+        "class '" + printable(layer.className) +
+        "' is not supported; supported: " + listLayerClasses());
   if (!layerClass->function)
     return context.error("an input is called on tensors");
   if (Error error = readArguments(context, node, *layerClass))
@@ -83,9 +82,9 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
                                        ? context.namedValues.begin()->first
                                        : context.namedTensors.begin()->first) +
                          "', which is not supported");
-  bool passes = layerClass->mask == MaskRule::passes ||
-                (layerClass->mask == MaskRule::passesInKeras3 &&
-                 model.version == 3);
+  bool passes =
+      layerClass->mask == MaskRule::passes ||
+      (layerClass->mask == MaskRule::passesInKeras3 && model.version == 3);
   for (Tensor &output : *outputs)
     if (layerClass->mask != MaskRule::uses)
       output.mask = passes ? context.passedMask : nullptr;
@@ -97,8 +96,8 @@ Error Walk::call(const Layer &layer, const Node &node, int64_t index) {
           cast<mlir::ShapedType>(output.value.getType()).getShape().end());
   if (Error error = context.addActivities(*outputs))
     return error;
-  // Keras 3 takes the masks away from what this layer is called on, for all that
-  // comes after it.
+  // Keras 3 takes the masks away from what this layer is called on, for all
+  // that comes after it.
   if (model.version == 3 && layer.className == "MultiHeadAttention")
     allTensors(node, [&](const TensorRef &ref) {
       results[{ref.layer, ref.node}][ref.tensor].mask = nullptr;
@@ -202,14 +201,12 @@ Error Walk::finish() {
   SmallVector<mlir::DictionaryAttr> attributes;
   for (auto [index, ref] : llvm::enumerate(model.outputs)) {
     auto found = results.find({ref.layer, ref.node});
-    if (found == results.end() ||
-        ref.tensor >= int64_t(found->second.size()))
-      return importError(file, "output " + Twine(index) +
-                                   " of the model is output " +
-                                   Twine(ref.tensor) + " of call " +
-                                   Twine(ref.node) + " of layer '" +
-                                   printable(ref.layer) +
-                                   "', which does not exist");
+    if (found == results.end() || ref.tensor >= int64_t(found->second.size()))
+      return importError(file,
+                         "output " + Twine(index) + " of the model is output " +
+                             Twine(ref.tensor) + " of call " + Twine(ref.node) +
+                             " of layer '" + printable(ref.layer) +
+                             "', which does not exist");
     if (!isEmitting())
       continue;
     values.push_back(found->second[ref.tensor].value);
@@ -235,8 +232,8 @@ Error Walk::finish() {
     }
   for (auto [index, state] : llvm::enumerate(states)) {
     values.push_back(state.value.value);
-    attributes.push_back(builder->getDictionaryAttr(builder->getNamedAttr(
-        kStateAttr, builder->getI64IntegerAttr(index))));
+    attributes.push_back(builder->getDictionaryAttr(
+        builder->getNamedAttr(kStateAttr, builder->getI64IntegerAttr(index))));
   }
   if (dropoutKey) {
     mlir::Value next = dropoutKey;
@@ -270,9 +267,8 @@ Error Walk::finish() {
 // Entry points
 //===----------------------------------------------------------------------===//
 
-Expected<GraphContents> gru::keras::checkGraph(StringRef file,
-                                               const Model &model,
-                                               Weights &store) {
+Expected<GraphContents>
+gru::keras::checkGraph(StringRef file, const Model &model, Weights &store) {
   ImportOptions options;
   Walk walk(file, model, store, options);
   if (Error error = walk.run())

@@ -1,7 +1,7 @@
 //===- KerasImporter.cpp - Keras files to MLIR ----------------------------===//
 //
-// Opens the forms of a Keras model and holds what was read; KerasGraph.cpp makes
-// operations of it.
+// Opens the forms of a Keras model and holds what was read; KerasGraph.cpp
+// makes operations of it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -130,8 +130,9 @@ Expected<mlir::OwningOpRef<mlir::ModuleOp>>
 KerasSource::import(mlir::MLIRContext &context,
                     const ImportOptions &options) const {
   constexpr int64_t largest = std::numeric_limits<int32_t>::max();
-  for (auto [name, size] : {std::pair<StringRef, int64_t>{"batch", options.batch},
-                            {"timesteps", options.timesteps}})
+  for (auto [name, size] :
+       {std::pair<StringRef, int64_t>{"batch", options.batch},
+        {"timesteps", options.timesteps}})
     if (size < 0 || size > largest)
       return importError(file, name + " is " + Twine(size) +
                                    ", expected a positive number, or 0 for a "
@@ -142,19 +143,19 @@ KerasSource::import(mlir::MLIRContext &context,
   auto location = mlir::FileLineColLoc::get(&context, file, 0, 0);
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
   auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
-  auto function = mlir::func::FuncOp::create(
-      builder, location, "main", builder.getFunctionType({}, {}));
+  auto function = mlir::func::FuncOp::create(builder, location, "main",
+                                             builder.getFunctionType({}, {}));
   if (Error error = emitGraph(file, model, options, function))
     return error;
   // The importer has checked every shape, but a handler may be listening and
   // a module that does not verify must not leave here.
   std::string message;
-  mlir::ScopedDiagnosticHandler handler(
-      &context, [&](mlir::Diagnostic &diagnostic) {
-        if (message.empty())
-          message = diagnostic.str();
-        return mlir::success();
-      });
+  mlir::ScopedDiagnosticHandler handler(&context,
+                                        [&](mlir::Diagnostic &diagnostic) {
+                                          if (message.empty())
+                                            message = diagnostic.str();
+                                          return mlir::success();
+                                        });
   if (failed(mlir::verify(*module)))
     return importError(file, message);
   return module;
@@ -173,8 +174,8 @@ Expected<std::string> gru::keras::readFile(StringRef path) {
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return importError(path, "cannot read the file: " +
-                                 buffer.getError().message());
+    return importError(path,
+                       "cannot read the file: " + buffer.getError().message());
   return (*buffer)->getBuffer().str();
 }
 
@@ -260,8 +261,9 @@ ExpectedSource gru::keras::openArchive(StringRef path, StringRef bytes,
       archive->read("model.weights.h5", largestWeights);
   if (!image)
     return image.takeError();
-  Expected<Hdf5File> weights = Hdf5File::open(
-      (path + ": model.weights.h5").str(), StringRef(image->data(), image->size()));
+  Expected<Hdf5File> weights =
+      Hdf5File::open((path + ": model.weights.h5").str(),
+                     StringRef(image->data(), image->size()));
   if (!weights)
     return weights.takeError();
   return finishWithHdf5(path, std::move(*model), *config, *weights);

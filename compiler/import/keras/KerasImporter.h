@@ -1,4 +1,4 @@
-//===- KerasImporter.h - Keras files to MLIR ----------------------*- C++ -*-===//
+//===- KerasImporter.h - Keras files to MLIR --------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASIMPORTER_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASIMPORTER_H

@@ -21,7 +21,7 @@ static bool needsFixedTime(const Layer &layer, const LayerClass &layerClass) {
 }
 
 ShapeRules gru::keras::getShapeRules(const Model &model,
-                                const ImportOptions &options) {
+                                     const ImportOptions &options) {
   ShapeRules rules;
   rules.batch = options.batch;
   rules.timesteps = options.timesteps;
@@ -56,8 +56,9 @@ static Dims getDims(const Model &model, StringRef name, const Tensor &tensor,
 
 /// The type of an InputLayer. The sizes of batch and time in the file are those
 /// of the training run more often than a promise, so they stay dynamic unless
-/// something needs them. `timesteps` is what the file says of the first sequence:
-/// another one that has another number of steps is not what is asked for.
+/// something needs them. `timesteps` is what the file says of the first
+/// sequence: another one that has another number of steps is not what is asked
+/// for.
 static Expected<Tensor> getInputType(StringRef where, const Model &model,
                                      const Layer &layer,
                                      const ShapeRules &rules,
@@ -96,9 +97,9 @@ static Expected<Tensor> getInputType(StringRef where, const Model &model,
     if (std::optional<ObjectConfig> policy = getObjectConfig(*dtype))
       name = policy->config->getString("name");
   bool known = false;
-  for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i1,
-                           ElementType::i32, ElementType::i64, ElementType::f16,
-                           ElementType::bf16})
+  for (ElementType type :
+       {ElementType::f32, ElementType::f64, ElementType::i1, ElementType::i32,
+        ElementType::i64, ElementType::f16, ElementType::bf16})
     if (name == getElementTypeName(type)) {
       tensor.type = type;
       known = true;
@@ -143,7 +144,8 @@ Error Walk::addInputs() {
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is not an InputLayer of the model");
     const Layer &layer = *found->second;
-    Expected<Tensor> tensor = getInputType(file, model, layer, rules, timesteps);
+    Expected<Tensor> tensor =
+        getInputType(file, model, layer, rules, timesteps);
     if (!tensor)
       return tensor.takeError();
     Tensors &slot = results[{layer.name, 0}];
@@ -151,8 +153,8 @@ Error Walk::addInputs() {
       return importError(file, "input '" + printable(ref.layer) +
                                    "' is listed twice in input_layers");
     if (isEmitting()) {
-      SmallVector<mlir::NamedAttribute> attributes{builder->getNamedAttr(
-          kNameAttr, builder->getStringAttr(layer.name))};
+      SmallVector<mlir::NamedAttribute> attributes{
+          builder->getNamedAttr(kNameAttr, builder->getStringAttr(layer.name))};
       Dims dims = getDims(model, layer.name, *tensor, rules.timeMajor);
       if (dims.batch != 0)
         attributes.push_back(builder->getNamedAttr(

@@ -1,4 +1,4 @@
-//===- KerasLayerModel.cpp - a single layer as a model ---------------------===//
+//===- KerasLayerModel.cpp - a single layer as a model --------------------===//
 //
 // A layer without a model around it gets one: inputs for the arguments of its
 // call, and outputs for what it returns.
@@ -32,8 +32,7 @@ struct Default {
 /// Fills in defaults; an argument that Keras does not have is an error, as it
 /// is in Keras.
 static Error completeConfig(StringRef where, StringRef className,
-                            json::Object &config,
-                            ArrayRef<Default> arguments) {
+                            json::Object &config, ArrayRef<Default> arguments) {
   for (const auto &entry : config) {
     StringRef key = entry.first;
     if (any_of(arguments, [&](auto &known) { return known.key == key; }))
@@ -48,10 +47,9 @@ static Error completeConfig(StringRef where, StringRef className,
       }
     return importError(where, "found the argument '" + printable(key) +
                                   "', which " + className + " does not have" +
-                                  (closest.empty()
-                                       ? std::string()
-                                       : "; did you mean '" + closest.str() +
-                                             "'?"));
+                                  (closest.empty() ? std::string()
+                                                   : "; did you mean '" +
+                                                         closest.str() + "'?"));
   }
   for (const Default &known : arguments)
     // Units have no default; their absence is reported by the layer.
@@ -84,8 +82,9 @@ static std::vector<Default> cellArguments(unsigned version) {
            "recurrent_constraint"},
           {"bias_initializer", "bias_regularizer", "bias_constraint"}};
       unsigned row = weight == "kernel" ? 0 : weight == "recurrent" ? 1 : 2;
-      unsigned column =
-          what == "initializer" ? 0 : what == "regularizer" ? 1 : 2;
+      unsigned column = what == "initializer"   ? 0
+                        : what == "regularizer" ? 1
+                                                : 2;
       arguments.push_back({keys[row][column], nullptr});
     }
   return arguments;
@@ -93,11 +92,10 @@ static std::vector<Default> cellArguments(unsigned version) {
 
 static void addLoopArguments(std::vector<Default> &arguments,
                              unsigned version) {
-  for (StringLiteral key : {StringLiteral("return_sequences"),
-                            StringLiteral("return_state"),
-                            StringLiteral("go_backwards"),
-                            StringLiteral("stateful"), StringLiteral("unroll"),
-                            StringLiteral("zero_output_for_mask")})
+  for (StringLiteral key :
+       {StringLiteral("return_sequences"), StringLiteral("return_state"),
+        StringLiteral("go_backwards"), StringLiteral("stateful"),
+        StringLiteral("unroll"), StringLiteral("zero_output_for_mask")})
     arguments.push_back({key, false});
   arguments.push_back({"activity_regularizer", nullptr});
   // Keras 3 has no time-major layout.
@@ -213,7 +211,8 @@ static Model wrapLayer(Layer layer, unsigned version, int64_t features,
   for (auto [index, size] : enumerate(units)) {
     std::string name = numbered("initial_state", index, units.size() > 1);
     if (is_contained(callArguments, name))
-      states.elements.push_back(result.addInput(name, json::Array{nullptr, size}));
+      states.elements.push_back(
+          result.addInput(name, json::Array{nullptr, size}));
   }
   if (!states.elements.empty())
     node.named.emplace_back("initial_state", std::move(states));
@@ -232,11 +231,12 @@ static Model wrapCell(Layer layer, unsigned version, int64_t features) {
     units.push_back(unitsOf(*cell));
   LayerModel result(std::move(layer), version);
   Node node;
-  node.positional.push_back(result.addInput("x", json::Array{nullptr, features}));
+  node.positional.push_back(
+      result.addInput("x", json::Array{nullptr, features}));
   result.addOutput("output");
   for (auto [index, size] : enumerate(units)) {
-    node.positional.push_back(
-        result.addInput(numbered("state", index, stacked), json::Array{nullptr, size}));
+    node.positional.push_back(result.addInput(numbered("state", index, stacked),
+                                              json::Array{nullptr, size}));
     result.addOutput(numbered("new_state", index, stacked));
   }
   return result.finish(std::move(node));
@@ -343,10 +343,10 @@ ExpectedSource gru::keras::openLayer(StringRef path, const json::Object &root,
   for (const std::string &argument : callArguments)
     structure[argument] = true;
   unsigned version = guessVersion(root);
-  Model model = isCell(layer.className)
-                    ? wrapCell(std::move(layer), version, features)
-                    : wrapLayer(std::move(layer), version, features,
-                                callArguments);
+  Model model =
+      isCell(layer.className)
+          ? wrapCell(std::move(layer), version, features)
+          : wrapLayer(std::move(layer), version, features, callArguments);
   std::unique_ptr<Weights> store = makeGivenWeights(std::move(*weights));
   return finishSource(path, std::move(model), structure, *store);
 }

@@ -1,4 +1,4 @@
-//===- KerasLayerModel.h - a single layer as a model ----------------*- C++ -*-===//
+//===- KerasLayerModel.h - a single layer as a model ------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASLAYERMODEL_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASLAYERMODEL_H

@@ -1,4 +1,4 @@
-//===- KerasLayers.cpp - one import function per Keras layer ---------------===//
+//===- KerasLayers.cpp - one import function per Keras layer --------------===//
 
 #include "compiler/import/keras/KerasLayers.h"
 
@@ -148,8 +148,7 @@ Expected<Activation> LayerContext::getActivation(const Config &config,
   return activation;
 }
 
-Expected<WeightType>
-LayerContext::getComputeType(const Config &config) const {
+Expected<WeightType> LayerContext::getComputeType(const Config &config) const {
   const json::Value *value = findEntry(config, "dtype");
   if (!value)
     return WeightType::f32;
@@ -160,8 +159,8 @@ LayerContext::getComputeType(const Config &config) const {
   // Mixed policies keep variables in float32 and compute in the narrow type.
   StringRef computed = name.value_or("");
   computed.consume_front("mixed_");
-  for (WeightType type : {WeightType::f32, WeightType::f64, WeightType::f16,
-                          WeightType::bf16})
+  for (WeightType type :
+       {WeightType::f32, WeightType::f64, WeightType::f16, WeightType::bf16})
     if (computed == getWeightTypeName(type))
       return type;
   return error("dtype policy " +
@@ -191,8 +190,8 @@ Expected<Tensor> LayerContext::getInput(WeightType type) const {
 
 Expected<Tensors> LayerContext::getInputs(WeightType type, size_t least) const {
   if (inputs.size() < least)
-    return error("found " + Twine(inputs.size()) + " inputs, expected at least " +
-                 Twine(least));
+    return error("found " + Twine(inputs.size()) +
+                 " inputs, expected at least " + Twine(least));
   Tensors result;
   for (const Tensor &input : inputs)
     GRU_TAKE(result.emplace_back(), castInput(input, type));

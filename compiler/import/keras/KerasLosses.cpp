@@ -20,7 +20,8 @@ static json::Value getActivityRegularizer(const Layer &layer,
   // That of its parts.
   if (version == 3 && layer.className == "MultiHeadAttention")
     return nullptr;
-  if (const json::Value *value = findEntry(layer.config, "activity_regularizer"))
+  if (const json::Value *value =
+          findEntry(layer.config, "activity_regularizer"))
     return *value;
   if (layer.className != "ActivityRegularization")
     return nullptr;
@@ -73,10 +74,10 @@ static std::vector<size_t> getFlatOrder(const Model &model) {
   return places;
 }
 
-/// Keras 2 lists the losses layer by layer and part by part (the directions of a
-/// Bidirectional), of activities in front of those of weights. Keras 3 lists those
-/// of all activities, coming to the parts of a layer backwards, and then those of
-/// all weights that are trained.
+/// Keras 2 lists the losses layer by layer and part by part (the directions of
+/// a Bidirectional), of activities in front of those of weights. Keras 3 lists
+/// those of all activities, coming to the parts of a layer backwards, and then
+/// those of all weights that are trained.
 void Walk::orderLosses() {
   bool isKeras3 = model.version == 3;
   std::vector<size_t> places = getFlatOrder(model);

@@ -1,4 +1,4 @@
-//===- KerasNesting.cpp - models inside models -----------------------------===//
+//===- KerasNesting.cpp - models inside models ----------------------------===//
 
 #include "compiler/import/keras/KerasNesting.h"
 

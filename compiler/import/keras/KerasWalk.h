@@ -1,4 +1,4 @@
-//===- KerasWalk.h - one walk over a model's layers ---------------*- C++ -*-===//
+//===- KerasWalk.h - one walk over a model's layers -------------*- C++ -*-===//
 //
 // What KerasGraph.h promises, and for the files that implement it only:
 //

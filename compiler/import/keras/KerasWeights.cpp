@@ -1,4 +1,4 @@
-//===- KerasWeights.cpp - where Keras keeps a layer's weights --------------===//
+//===- KerasWeights.cpp - where Keras keeps a layer's weights -------------===//
 
 #include "compiler/import/keras/KerasWeights.h"
 
@@ -85,8 +85,7 @@ public:
         base = folders.lookup(layer.parent) + "/layers/";
       folder = base + folder;
       unsigned count = used[folder]++;
-      folders[layer.name] =
-          count ? folder + "_" + utostr(count) : folder;
+      folders[layer.name] = count ? folder + "_" + utostr(count) : folder;
     }
   }
 
@@ -104,8 +103,7 @@ public:
       path = (base + request.folder + "/" + vars).str();
       // Keras files what is under a private name only under that name.
       if (std::string hidden = (base + "_" + request.folder + "/" + vars).str();
-          !file.contains("layers/" + path) &&
-          file.contains("layers/" + hidden))
+          !file.contains("layers/" + path) && file.contains("layers/" + hidden))
         path = hidden;
     }
     if (!file.contains("layers/" + path))
@@ -186,15 +184,13 @@ public:
     std::string group = getGroup(request.layer);
     auto layer = entries.find(group);
     if (layer == entries.end())
-      return missing(file.getName(), request,
-                     "in group '" + path(group) + "'");
+      return missing(file.getName(), request, "in group '" + path(group) + "'");
     // The weights of a wrapped layer stand one after the other; what lies in
     // front of the last part of their names differs from version to version.
     Entry *entry = find(layer->second, roleOf(request.role));
     if (!entry)
       return missing(file.getName(), request,
-                     "in weight_names of group '" + path(group) +
-                         "'");
+                     "in weight_names of group '" + path(group) + "'");
     entry->taken = true;
     std::string dataset = path(group) + "/" + entry->name;
     if (!file.contains(dataset))
@@ -234,8 +230,8 @@ private:
 
   /// "kernel" for "gru/gru_cell/kernel:0" and for "dense/kernel_1:0".
   static StringRef roleOf(StringRef name) {
-    StringRef last = name.rsplit('/').second.empty() ? name
-                                                     : name.rsplit('/').second;
+    StringRef last =
+        name.rsplit('/').second.empty() ? name : name.rsplit('/').second;
     last = last.split(':').first;
     auto [stem, number] = last.rsplit('_');
     return !number.empty() && all_of(number, isDigit) ? stem : last;
@@ -363,8 +359,8 @@ private:
 // No weights
 //===----------------------------------------------------------------------===//
 
-/// Elements that initialisers draw for a whole model, 1 GiB of float32: a config
-/// without weights is there to try things out, and may say any size.
+/// Elements that initialisers draw for a whole model, 1 GiB of float32: a
+/// config without weights is there to try things out, and may say any size.
 constexpr uint64_t kMostDrawn = uint64_t(1) << 28;
 
 class InitialWeights : public Weights {
@@ -384,11 +380,11 @@ public:
       count = SaturatingMultiply(count, uint64_t(size));
     drawn = SaturatingAdd(drawn, count);
     if (drawn > kMostDrawn)
-      return importError(file, "layer '" + printable(request.layer.name) + "': " +
-                                   request.role + " is " +
-                                   shapeText(request.shape) +
-                                   ", but no more than " + Twine(kMostDrawn) +
-                                   " elements are drawn; give a file of weights");
+      return importError(
+          file, "layer '" + printable(request.layer.name) +
+                    "': " + request.role + " is " + shapeText(request.shape) +
+                    ", but no more than " + Twine(kMostDrawn) +
+                    " elements are drawn; give a file of weights");
     Expected<std::vector<double>> values =
         request.initializer->draw(request.shape, getWeightSeed(name, 0));
     if (!values)
@@ -416,8 +412,8 @@ std::unique_ptr<Weights> gru::keras::makeInitialWeights(StringRef file) {
   return std::make_unique<InitialWeights>(file);
 }
 
-Expected<std::unique_ptr<Weights>>
-gru::keras::openWeights(const Hdf5File &file, Model &model) {
+Expected<std::unique_ptr<Weights>> gru::keras::openWeights(const Hdf5File &file,
+                                                           Model &model) {
   if (file.hasGroup("model_weights"))
     return NamedWeights::open(file, "model_weights", model);
   auto layers = file.readStrings("", "layer_names");

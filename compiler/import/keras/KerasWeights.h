@@ -1,4 +1,4 @@
-//===- KerasWeights.h - where Keras keeps a layer's weights -------*- C++ -*-===//
+//===- KerasWeights.h - where Keras keeps a layer's weights -----*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_KERASWEIGHTS_H
 #define GRU_COMPILER_IMPORT_KERAS_KERASWEIGHTS_H
@@ -44,9 +44,9 @@ public:
 };
 
 /// Opens the weights in an HDF5 file: those of a .weights.h5 file, of a legacy
-/// weights file, or of a legacy whole model, whichever it is. The first kind has
-/// the weights of a shared layer once, so the layers of `model` are joined. The
-/// file must outlive the result.
+/// weights file, or of a legacy whole model, whichever it is. The first kind
+/// has the weights of a shared layer once, so the layers of `model` are joined.
+/// The file must outlive the result.
 llvm::Expected<std::unique_ptr<Weights>> openWeights(const Hdf5File &file,
                                                      Model &model);
 
@@ -60,8 +60,8 @@ std::unique_ptr<Weights> makeGivenWeights(std::vector<WeightTensor> tensors);
 /// gives the same. `file` names the model in messages.
 std::unique_ptr<Weights> makeInitialWeights(llvm::StringRef file);
 
-/// The seed of weight `name` for initialisers without one, where the user's seed
-/// is `seed`; 0 stands for none.
+/// The seed of weight `name` for initialisers without one, where the user's
+/// seed is `seed`; 0 stands for none.
 uint64_t getWeightSeed(llvm::StringRef name, uint64_t seed);
 
 } // namespace gru::keras

@@ -1,4 +1,4 @@
-//===- MlirSource.cpp - models written as MLIR -----------------------------===//
+//===- MlirSource.cpp - models written as MLIR ----------------------------===//
 
 #include "compiler/import/mlir/MlirSource.h"
 
@@ -34,11 +34,11 @@ public:
   import(mlir::MLIRContext &context, const ImportOptions &) const override {
     // Shapes are specialised by the pipeline (gru-specialize).
     std::string problem;
-    mlir::ScopedDiagnosticHandler handler(
-        &context, [&](mlir::Diagnostic &diagnostic) {
-          if (problem.empty())
-            problem = diagnostic.str();
-        });
+    mlir::ScopedDiagnosticHandler handler(&context,
+                                          [&](mlir::Diagnostic &diagnostic) {
+                                            if (problem.empty())
+                                              problem = diagnostic.str();
+                                          });
     mlir::OwningOpRef<mlir::ModuleOp> module =
         mlir::parseSourceString<mlir::ModuleOp>(
             text, mlir::ParserConfig(&context), path);
@@ -122,7 +122,8 @@ Error MlirSource::load() {
       continue;
     auto name = main.getArgAttrOfType<mlir::StringAttr>(index, kNameAttr);
     if (!name)
-      return importError(path, "argument " + Twine(index) + " of @main has "
+      return importError(path, "argument " + Twine(index) +
+                                   " of @main has "
                                    "neither gru.name nor gru.weight");
     Expected<TensorSpec> spec = describe(type, name.getValue());
     if (!spec)
@@ -133,8 +134,8 @@ Error MlirSource::load() {
     if (main.getResultAttr(index, kStateAttr))
       continue;
     auto name = main.getResultAttrOfType<mlir::StringAttr>(index, kNameAttr);
-    Expected<TensorSpec> spec = describe(
-        type, name ? name.str() : "output_" + std::to_string(index));
+    Expected<TensorSpec> spec =
+        describe(type, name ? name.str() : "output_" + std::to_string(index));
     if (!spec)
       return spec.takeError();
     outputs.push_back(std::move(*spec));

@@ -1,4 +1,4 @@
-//===- MlirSource.h - models written as MLIR ----------------------*- C++ -*-===//
+//===- MlirSource.h - models written as MLIR --------------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_MLIR_MLIRSOURCE_H
 #define GRU_COMPILER_IMPORT_MLIR_MLIRSOURCE_H

@@ -1,4 +1,4 @@
-//===- EmitLoops.cpp - elements computed from elements ---------------------===//
+//===- EmitLoops.cpp - elements computed from elements --------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 
@@ -163,19 +163,18 @@ Expected<Tensor> gru::onnx::emitElementwise(Node &node,
                                     ? node.b.getAffineConstantExpr(0)
                                     : node.b.getAffineDimExpr(lead + dim));
   }
-  return emitLoops(
-      node, shape, 0, operands, type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) {
-        SmallVector<Value> values;
-        for (auto [tensor, scalar] : zip(tensors, scalars)) {
-          if (!scalar) {
-            values.push_back(args.front());
-            args = args.drop_front();
-            continue;
-          }
-          values.push_back(
-              numberConstant(b, loc, node.getType(tensor.type), *scalar));
-        }
-        return body(b, loc, values);
-      });
+  return emitLoops(node, shape, 0, operands, type, 0,
+                   [&](OpBuilder &b, Location loc, ValueRange args) {
+                     SmallVector<Value> values;
+                     for (auto [tensor, scalar] : zip(tensors, scalars)) {
+                       if (!scalar) {
+                         values.push_back(args.front());
+                         args = args.drop_front();
+                         continue;
+                       }
+                       values.push_back(numberConstant(
+                           b, loc, node.getType(tensor.type), *scalar));
+                     }
+                     return body(b, loc, values);
+                   });
 }

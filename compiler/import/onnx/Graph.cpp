@@ -1,4 +1,4 @@
-//===- Graph.cpp - the walk over the nodes of an ONNX graph ----------------===//
+//===- Graph.cpp - the walk over the nodes of an ONNX graph ---------------===//
 
 #include "compiler/import/onnx/Graph.h"
 
@@ -83,11 +83,9 @@ Error Graph::addInputs() {
     for (const Size &size : input.shape) {
       tensor.shape.push_back(resolve(model, options, size));
       const Size &resolved = tensor.shape.back();
-      dims.push_back(resolved.isNumber() ? resolved.getNumber()
-                                         : kDynamicSize);
+      dims.push_back(resolved.isNumber() ? resolved.getNumber() : kDynamicSize);
     }
-    mlir::Location loc =
-        mlir::NameLoc::get(builder.getStringAttr(input.name));
+    mlir::Location loc = mlir::NameLoc::get(builder.getStringAttr(input.name));
     tensor.value = function.getBody().front().addArgument(
         mlir::RankedTensorType::get(
             dims, getMLIRType(builder.getContext(), input.type)),
@@ -154,8 +152,8 @@ static std::optional<int64_t> findOpset(const ModelData &model,
 }
 
 std::shared_ptr<const Literal> Graph::keep(std::shared_ptr<Literal> literal) {
-  uint64_t hash = xxh3_64bits(
-      StringRef(literal->bytes.data(), literal->bytes.size()));
+  uint64_t hash =
+      xxh3_64bits(StringRef(literal->bytes.data(), literal->bytes.size()));
   std::shared_ptr<const Literal> &slot = kept[hash];
   if (slot && slot->type == literal->type && slot->shape == literal->shape &&
       slot->bytes == literal->bytes)
@@ -200,9 +198,10 @@ Expected<Tensors> Graph::runBody(Node &node, const ::onnx::GraphProto &body,
 Error Graph::addNode(const ::onnx::NodeProto &proto) {
   constexpr int64_t mostNodes = 200000;
   if (++numNodes > mostNodes)
-    return importError(model.file, "has more than " + Twine(mostNodes) +
-                                       " nodes, those of loops counted for each "
-                                       "step");
+    return importError(model.file,
+                       "has more than " + Twine(mostNodes) +
+                           " nodes, those of loops counted for each "
+                           "step");
   std::optional<int64_t> opset = findOpset(model, proto.domain());
   Node node(*this, proto, opset.value_or(model.opset));
   const Operator *op = opset ? findOperator(proto.op_type()) : nullptr;
@@ -287,8 +286,8 @@ Error Graph::addOutputs() {
     if (!value)
       return value.takeError();
     values.push_back(*value);
-    attributes.push_back(builder.getDictionaryAttr(builder.getNamedAttr(
-        kNameAttr, builder.getStringAttr(output.name()))));
+    attributes.push_back(builder.getDictionaryAttr(
+        builder.getNamedAttr(kNameAttr, builder.getStringAttr(output.name()))));
     TensorSpec &spec = outputs.emplace_back();
     spec.name = output.name();
     spec.dtype = getDType(getMLIRType(builder.getContext(), tensor.type));

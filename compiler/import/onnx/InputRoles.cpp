@@ -1,4 +1,4 @@
-//===- InputRoles.cpp - which dimensions are batch and time ----------------===//
+//===- InputRoles.cpp - which dimensions are batch and time ---------------===//
 
 #include "compiler/import/onnx/InputRoles.h"
 
@@ -128,8 +128,7 @@ private:
 };
 } // namespace
 
-static void markByNodes(const ModelData &model,
-                        std::vector<MaybeRole> &roles) {
+static void markByNodes(const ModelData &model, std::vector<MaybeRole> &roles) {
   Tracer tracer(model, roles);
   for (const NodeProto &node : model.proto->graph().node()) {
     if (node.op_type() != "GRU")
@@ -149,8 +148,7 @@ static void markByNodes(const ModelData &model,
 }
 
 /// The first open dimension is the batch, the second the time.
-static void markByPlace(const ModelData &model,
-                        std::vector<MaybeRole> &roles) {
+static void markByPlace(const ModelData &model, std::vector<MaybeRole> &roles) {
   for (const InputSpec &input : model.inputs) {
     bool hasBatch = false, hasTime = false;
     for (const Size &size : input.shape)

@@ -1,7 +1,7 @@
 //===- MLIR.h - what all that makes operations writes -----------*- C++ -*-===//
 //
-// The names that every function here writes, and the constants that most of them
-// need.
+// The names that every function here writes, and the constants that most of
+// them need.
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,4 +1,4 @@
-//===- Node.cpp - what an operator's import function sees ------------------===//
+//===- Node.cpp - what an operator's import function sees -----------------===//
 
 #include "compiler/import/onnx/Node.h"
 
@@ -36,7 +36,8 @@ StringRef Node::getOutputName(size_t index) const {
   return proto.output(index);
 }
 
-static std::string describe(const Node &node, StringRef file, const Twine &text) {
+static std::string describe(const Node &node, StringRef file,
+                            const Twine &text) {
   return (file + ": node '" + printable(node.getName()) + "' (" +
           printable(node.getOperator()) + ", opset " + Twine(node.opset) +
           "): " + text)
@@ -64,13 +65,13 @@ bool Node::hasAttribute(StringRef name) {
 static int kindOf(const AttributeProto &attribute) {
   if (attribute.type() != AttributeProto::UNDEFINED)
     return attribute.type();
-  return attribute.has_f()         ? AttributeProto::FLOAT
-         : attribute.has_i()       ? AttributeProto::INT
-         : attribute.has_s()       ? AttributeProto::STRING
-         : attribute.has_t()       ? AttributeProto::TENSOR
-         : attribute.has_g()       ? AttributeProto::GRAPH
-         : attribute.floats_size() ? AttributeProto::FLOATS
-         : attribute.ints_size()   ? AttributeProto::INTS
+  return attribute.has_f()          ? AttributeProto::FLOAT
+         : attribute.has_i()        ? AttributeProto::INT
+         : attribute.has_s()        ? AttributeProto::STRING
+         : attribute.has_t()        ? AttributeProto::TENSOR
+         : attribute.has_g()        ? AttributeProto::GRAPH
+         : attribute.floats_size()  ? AttributeProto::FLOATS
+         : attribute.ints_size()    ? AttributeProto::INTS
          : attribute.strings_size() ? AttributeProto::STRINGS
                                     : AttributeProto::UNDEFINED;
 }
@@ -153,8 +154,8 @@ const ::onnx::GraphProto *Node::getGraph(StringRef name) {
 Error Node::takeAttributeError() {
   for (const AttributeProto &attribute : proto.attribute())
     if (!asked.contains(attribute.name()) && attributeError.empty())
-      attributeError = "attribute '" + printable(attribute.name()) +
-                       "' is not supported";
+      attributeError =
+          "attribute '" + printable(attribute.name()) + "' is not supported";
   if (!attributeError.empty())
     return error(attributeError);
   return Error::success();
@@ -167,8 +168,9 @@ Error Node::takeAttributeError() {
 Expected<Sizes> Node::getSizes(const Tensor &tensor, StringRef what) {
   if (tensor.numbers)
     return *tensor.numbers;
-  return error(what + " is computed while the model runs, expected numbers that "
-                      "follow from the file and from shapes");
+  return error(what +
+               " is computed while the model runs, expected numbers that "
+               "follow from the file and from shapes");
 }
 
 Expected<SmallVector<int64_t>> Node::getNumbers(const Tensor &tensor,
@@ -272,8 +274,8 @@ Value Node::getIndex(const Size &size) {
     if (!product)
       product = indexConstant(b, loc, term.factor);
     else if (term.factor != 1)
-      product = b.createOrFold<MulIOp>(
-          loc, product, indexConstant(b, loc, term.factor));
+      product = b.createOrFold<MulIOp>(loc, product,
+                                       indexConstant(b, loc, term.factor));
     sum = sum ? b.createOrFold<AddIOp>(loc, sum, product) : product;
   }
   return sum ? sum : indexConstant(b, loc, 0);
@@ -329,7 +331,7 @@ Expected<Value> Node::getValue(const Tensor &tensor) {
                    [&](std::vector<char> &bytes) { bytes = literal.bytes; });
 }
 
-Value Node::getWeight(const Twine &name, DataType type,
-                      ArrayRef<int64_t> shape, Fill fill) {
+Value Node::getWeight(const Twine &name, DataType type, ArrayRef<int64_t> shape,
+                      Fill fill) {
   return graph.addWeight(name.str(), type, shape, loc, fill);
 }

@@ -1,8 +1,8 @@
 //===- Node.h - what an operator's import function sees ---------*- C++ -*-===//
 //
 // To add an operator, write one function in the file of its family under
-// operators/, declare it in operators/Operators.h and enter it into the table in
-// operators/Operators.cpp.
+// operators/, declare it in operators/Operators.h and enter it into the table
+// in operators/Operators.cpp.
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,4 +1,4 @@
-//===- OnnxImporter.cpp - ONNX models --------------------------------------===//
+//===- OnnxImporter.cpp - ONNX models -------------------------------------===//
 //
 // Reads a file, decides what its open dimensions are, and holds what is needed
 // to import it; Graph.cpp makes operations of it.
@@ -92,8 +92,8 @@ OnnxSource::makeModule(mlir::MLIRContext &context, const ImportOptions &options,
       &context, [&](mlir::Diagnostic &diagnostic) {
         if (message.empty()) {
           raw_string_ostream os(message);
-          if (auto name = diagnostic.getLocation()
-                              ->findInstanceOf<mlir::NameLoc>())
+          if (auto name =
+                  diagnostic.getLocation()->findInstanceOf<mlir::NameLoc>())
             os << "node '" << printable(name.getName()) << "': ";
           os << diagnostic;
         }
@@ -102,8 +102,8 @@ OnnxSource::makeModule(mlir::MLIRContext &context, const ImportOptions &options,
   auto location = mlir::FileLineColLoc::get(&context, model.file, 0, 0);
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(location);
   auto builder = mlir::OpBuilder::atBlockEnd(module->getBody());
-  auto function = mlir::func::FuncOp::create(
-      builder, location, "main", builder.getFunctionType({}, {}));
+  auto function = mlir::func::FuncOp::create(builder, location, "main",
+                                             builder.getFunctionType({}, {}));
   Graph graph(model, options, function, weights);
   if (Error error = graph.run())
     return error;
@@ -130,18 +130,19 @@ OnnxSource::import(mlir::MLIRContext &context,
                                          ", expected a positive number, or 0 "
                                          "for a dynamic size");
   if (options.training)
-    return importError(model.file, "training is asked for, but an ONNX model is "
-                                   "for inference; give the Keras file");
+    return importError(model.file,
+                       "training is asked for, but an ONNX model is "
+                       "for inference; give the Keras file");
   if (options.batch > 1 && !hasRole(Role::batch))
-    return importError(model.file,
-                       "batch is " + Twine(options.batch) +
-                           ", but the model's inputs have no open dimension for "
-                           "it; export it with a dynamic batch");
+    return importError(
+        model.file, "batch is " + Twine(options.batch) +
+                        ", but the model's inputs have no open dimension for "
+                        "it; export it with a dynamic batch");
   if (options.timesteps && !hasRole(Role::time) && options.timesteps != 1)
-    return importError(model.file,
-                       "timesteps is " + Twine(options.timesteps) +
-                           ", but the model's inputs have no open dimension for "
-                           "it; export it with a dynamic time");
+    return importError(
+        model.file, "timesteps is " + Twine(options.timesteps) +
+                        ", but the model's inputs have no open dimension for "
+                        "it; export it with a dynamic time");
   return makeModule(context, options, nullptr, nullptr, nullptr);
 }
 
@@ -222,7 +223,8 @@ void OnnxSource::writeStructure(raw_ostream &os, StringRef facts) const {
   }
   os << "onnx " << model.opset << '\n' << proto.SerializeAsString();
   visitLiterals(model, model.proto->graph(), [&](const Literal &literal) {
-    os << '\n' << literal.name << ' ' << int(literal.type) << ' '
+    os << '\n'
+       << literal.name << ' ' << int(literal.type) << ' '
        << gru::shapeText(literal.shape) << ' ';
     // Other values are weights.
     if (!isFloat(literal.type) || literal.getNumElements() == 1)
@@ -284,8 +286,8 @@ static Error readConstants(ModelData &model, const ModelProto &whole,
   for (NodeProto &node : *graph.mutable_node())
     for (auto &attribute : *node.mutable_attribute()) {
       if (attribute.has_g())
-        if (Error error = readConstants(model, whole, *attribute.mutable_g(),
-                                        names))
+        if (Error error =
+                readConstants(model, whole, *attribute.mutable_g(), names))
           return error;
       if (attribute.name() != "value" || !attribute.has_t() ||
           node.output_size() == 0)
@@ -293,11 +295,11 @@ static Error readConstants(ModelData &model, const ModelProto &whole,
       auto literal =
           takeTensor(*attribute.mutable_t(), unique(node.output(0)), folder);
       if (!literal)
-        return importError(model.file,
-                           "node '" +
-                               printable(node.name().empty() ? node.output(0)
-                                                             : node.name()) +
-                               "': value: " + toString(literal.takeError()));
+        return importError(
+            model.file,
+            "node '" +
+                printable(node.name().empty() ? node.output(0) : node.name()) +
+                "': value: " + toString(literal.takeError()));
       model.attributeValues[&node] = std::move(*literal);
     }
   return Error::success();

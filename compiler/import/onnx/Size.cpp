@@ -1,4 +1,4 @@
-//===- Size.cpp - sizes known as formulas of open dimensions ---------------===//
+//===- Size.cpp - sizes known as formulas of open dimensions --------------===//
 
 #include "compiler/import/onnx/Size.h"
 

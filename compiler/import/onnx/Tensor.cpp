@@ -1,4 +1,4 @@
-//===- Tensor.cpp - what flows between the nodes of an ONNX graph ----------===//
+//===- Tensor.cpp - what flows between the nodes of an ONNX graph ---------===//
 
 #include "compiler/import/onnx/Tensor.h"
 
@@ -43,8 +43,8 @@ unsigned gru::onnx::getByteSize(DataType type) {
 }
 
 StringRef gru::onnx::getName(DataType type) {
-  constexpr StringLiteral names[] = {"float32", "float64", "float16",
-                                     "bfloat16", "bool", "int32", "int64"};
+  constexpr StringLiteral names[] = {
+      "float32", "float64", "float16", "bfloat16", "bool", "int32", "int64"};
   return names[int(type)];
 }
 
@@ -91,8 +91,7 @@ std::optional<DataType> gru::onnx::getDataType(int32_t number) {
 
 std::string gru::onnx::getDataTypeName(int32_t number) {
   if (TensorProto::DataType_IsValid(number))
-    return StringRef(
-               TensorProto::DataType_Name(TensorProto::DataType(number)))
+    return StringRef(TensorProto::DataType_Name(TensorProto::DataType(number)))
         .lower();
   return "number " + std::to_string(number);
 }
@@ -147,9 +146,8 @@ int64_t Literal::getInteger(int64_t index) const {
 
 /// The bytes of a tensor that lie in another file. Its path may not leave the
 /// model's folder: a model from elsewhere must not read what it likes.
-static Expected<std::vector<char>> readExternal(const TensorProto &proto,
-                                                StringRef folder,
-                                                uint64_t size) {
+static Expected<std::vector<char>>
+readExternal(const TensorProto &proto, StringRef folder, uint64_t size) {
   StringRef location;
   uint64_t offset = 0, length = size;
   for (const auto &entry : proto.external_data()) {
@@ -191,10 +189,9 @@ static Expected<std::vector<char>> readExternal(const TensorProto &proto,
     return importError("", "external_data: '" + printable(location) +
                                "' is not a file");
   if (offset > fileSize || length > fileSize - offset)
-    return importError("", "external_data has " + Twine(length) +
-                               " bytes at " + Twine(offset) + " of '" +
-                               printable(location) + "', which has " +
-                               Twine(fileSize));
+    return importError("", "external_data has " + Twine(length) + " bytes at " +
+                               Twine(offset) + " of '" + printable(location) +
+                               "', which has " + Twine(fileSize));
   if (length == 0)
     return std::vector<char>();
   auto buffer = MemoryBuffer::getFileSlice(realPath, length, offset);

@@ -1,4 +1,4 @@
-//===- Tensor.h - what flows between the nodes of an ONNX graph -*- C++ -*-===//
+//===- Tensor.h - what flows between the nodes of an ONNX graph -----------===//
 
 #ifndef GRU_COMPILER_IMPORT_ONNX_TENSOR_H
 #define GRU_COMPILER_IMPORT_ONNX_TENSOR_H
@@ -42,9 +42,7 @@ struct Literal {
   llvm::SmallVector<int64_t> shape;
   std::vector<char> bytes;
 
-  int64_t getNumElements() const {
-    return bytes.size() / getByteSize(type);
-  }
+  int64_t getNumElements() const { return bytes.size() / getByteSize(type); }
   /// An element as a number.
   double getDouble(int64_t index) const;
   int64_t getInteger(int64_t index) const;
@@ -57,8 +55,8 @@ llvm::Expected<Literal> readTensor(const ::onnx::TensorProto &proto,
 
 /// A tensor between nodes. Besides its type it has a value, unless it is known
 /// already when the model is imported; then it has one of the other three, and
-/// gets a value only where a node needs one (Node::getValue). Integers that become
-/// too many while tensors are put together have both.
+/// gets a value only where a node needs one (Node::getValue). Integers that
+/// become too many while tensors are put together have both.
 struct Tensor {
   /// Numbers, or symbols by themselves.
   Sizes shape;

@@ -1,4 +1,4 @@
-//===- RTNeuralImporter.cpp - RTNeural's JSON to MLIR ----------------------===//
+//===- RTNeuralImporter.cpp - RTNeural's JSON to MLIR ---------------------===//
 //
 // RTNeural's files are written by a script from Keras models: a list of layers,
 // each with the weights that Keras's get_weights() gives. What each means is
@@ -204,16 +204,17 @@ Error Builder::addGRU() {
     return error;
   bool hasBias = tensors.size() == 3;
   if (hasBias)
-    if (Error error = take(2, {2, 3 * outputs}, "2 x 3*units, of a Keras GRU "
-                                                "with reset_after",
+    if (Error error = take(2, {2, 3 * outputs},
+                           "2 x 3*units, of a Keras GRU "
+                           "with reset_after",
                            "bias"))
       return error;
   Layer layer = makeLayer("GRU");
-  layer.config = json::Object{
-      {"units", outputs},       {"activation", "tanh"},
-      {"use_bias", hasBias},    {"recurrent_activation", "sigmoid"},
-      {"reset_after", true},    {"return_sequences", true},
-      {"stateful", true}};
+  layer.config =
+      json::Object{{"units", outputs},    {"activation", "tanh"},
+                   {"use_bias", hasBias}, {"recurrent_activation", "sigmoid"},
+                   {"reset_after", true}, {"return_sequences", true},
+                   {"stateful", true}};
   append(std::move(layer));
   return Error::success();
 }
@@ -242,12 +243,10 @@ Error Builder::addConv1D() {
       return error;
   Layer layer = makeLayer("Conv1D");
   layer.own = &rtneural::kConv1D;
-  layer.config = json::Object{{"filters", outputs},
-                              {"kernel_size", *size},
-                              {"dilation_rate", *dilation},
-                              {"groups", *groups},
-                              {"padding", "valid"},
-                              {"use_bias", hasBias}};
+  layer.config =
+      json::Object{{"filters", outputs},         {"kernel_size", *size},
+                   {"dilation_rate", *dilation}, {"groups", *groups},
+                   {"padding", "valid"},         {"use_bias", hasBias}};
   append(std::move(layer));
   return Error::success();
 }
@@ -307,7 +306,8 @@ Error Builder::addActivation(StringRef activation) {
 Error Builder::addLayer(const json::Object &entry, size_t index) {
   object = &entry;
   StringRef type = entry.getString("type").value_or("");
-  where = (file + ": layer " + Twine(index) + " (" + printable(type) + ")").str();
+  where =
+      (file + ": layer " + Twine(index) + " (" + printable(type) + ")").str();
   name = (type + "_" + Twine(index)).str();
   Expected<int64_t> size = getSize("shape", features);
   if (!size)
@@ -340,7 +340,8 @@ Error Builder::addLayer(const json::Object &entry, size_t index) {
     return fail("type is '" + printable(type) + "', expected one of " +
                 listText(known));
   }
-  bool keepsSize = type == "prelu" || type == "batchnorm" || type == "activation";
+  bool keepsSize =
+      type == "prelu" || type == "batchnorm" || type == "activation";
   if (keepsSize && outputs != features)
     return fail("shape ends in " + Twine(outputs) + ", but the layer gets " +
                 Twine(features) + " features");

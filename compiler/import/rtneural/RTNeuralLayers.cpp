@@ -1,4 +1,4 @@
-//===- RTNeuralLayers.cpp - layers that Keras's table does not have --------===//
+//===- RTNeuralLayers.cpp - layers that Keras's table does not have -------===//
 
 #include "compiler/import/rtneural/RTNeuralLayers.h"
 
@@ -91,11 +91,11 @@ static Expected<Tensors> importPReLU(LayerContext &context) {
   return Tensors{emitLoops(
       context, getSizes(input), 0, {x, slope}, input.type, 0,
       [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value isPositive = mlir::arith::CmpFOp::create(
-            b, loc, mlir::arith::CmpFPredicate::OGT, args[0],
-            numberLike(b, args[0], 0));
-        return mlir::arith::SelectOp::create(b, loc, isPositive, args[0],
-                                             multiply(b, loc, args[0], args[1]));
+        Value isPositive =
+            mlir::arith::CmpFOp::create(b, loc, mlir::arith::CmpFPredicate::OGT,
+                                        args[0], numberLike(b, args[0], 0));
+        return mlir::arith::SelectOp::create(
+            b, loc, isPositive, args[0], multiply(b, loc, args[0], args[1]));
       })};
 }
 

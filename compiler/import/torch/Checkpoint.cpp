@@ -1,4 +1,4 @@
-//===- Checkpoint.cpp - state dicts written by torch.save ------------------===//
+//===- Checkpoint.cpp - state dicts written by torch.save -----------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/archive/ZipArchive.h"
@@ -96,7 +96,8 @@ Expected<ArrayRef<char>> Reader::getStorage(StringRef name, StringRef key,
 }
 
 /// The numbers of a tuple of sizes or strides; nothing for anything else.
-static std::optional<std::vector<int64_t>> getNumbers(const PickleValue &value) {
+static std::optional<std::vector<int64_t>>
+getNumbers(const PickleValue &value) {
   std::vector<int64_t> numbers;
   if (value.kind != PickleValue::tuple)
     return std::nullopt;
@@ -257,7 +258,8 @@ Expected<StateDict> gru::torch::readCheckpoint(StringRef file,
   StateDict dict{file.str(), {}, /*hasModuleOrder=*/true};
   StringSet<> names;
   for (size_t i = 0; i + 1 < tensors->items.size(); i += 2) {
-    const PickleValue &key = *tensors->items[i], &value = *tensors->items[i + 1];
+    const PickleValue &key = *tensors->items[i],
+                      &value = *tensors->items[i + 1];
     if (value.kind != PickleValue::tensor)
       continue;
     if (key.kind != PickleValue::string)

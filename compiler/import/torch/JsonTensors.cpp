@@ -1,4 +1,4 @@
-//===- JsonTensors.cpp - tensors as nested lists in JSON -------------------===//
+//===- JsonTensors.cpp - tensors as nested lists in JSON ------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/torch/StateDict.h"

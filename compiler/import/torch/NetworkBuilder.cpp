@@ -22,13 +22,14 @@ std::string NetworkBuilder::joinName(StringRef module, StringRef parameter) {
 }
 
 const StateTensor *NetworkBuilder::findParameter(const Module &module,
-                                          StringRef name) const {
+                                                 StringRef name) const {
   return dict.find(joinName(module.name, name));
 }
 
-Expected<WeightTensor> NetworkBuilder::take(const Module &module, StringRef name,
-                                     ArrayRef<int64_t> shape,
-                                     StringRef meaning) {
+Expected<WeightTensor> NetworkBuilder::take(const Module &module,
+                                            StringRef name,
+                                            ArrayRef<int64_t> shape,
+                                            StringRef meaning) {
   std::string full = joinName(module.name, name);
   const StateTensor *tensor = dict.find(full);
   if (!tensor)
@@ -82,7 +83,7 @@ Error NetworkBuilder::checkAllTaken() const {
 //===----------------------------------------------------------------------===//
 
 Argument NetworkBuilder::addInput(StringRef name, ArrayRef<int64_t> shape,
-                           StringRef type, keras::Dims dims) {
+                                  StringRef type, keras::Dims dims) {
   json::Array sizes;
   for (int64_t size : shape)
     sizes.push_back(size == kDynamicSize ? json::Value(nullptr)
@@ -112,7 +113,7 @@ void NetworkBuilder::addOutput(std::string name, Argument argument,
 /// The input x of a network whose recurrent module is a GRU.
 Error NetworkBuilder::addSequenceInput(const Module &first) {
   constexpr int64_t open = kDynamicSize;
-  dims = unbatched ? keras::Dims{-1, 0}
+  dims = unbatched   ? keras::Dims{-1, 0}
          : timeMajor ? keras::Dims{1, 0}
                      : keras::Dims{0, 1};
   SmallVector<int64_t> shape(unbatched ? 1 : 2, open);

@@ -1,8 +1,8 @@
-//===- NetworkBuilder.h - a PyTorch network as a graph of layers --*- C++ -*-===//
+//===- NetworkBuilder.h - a PyTorch network as a graph of layers ----------===//
 //
-// Makes Keras's layers, so that both frameworks share everything behind them, and
-// brings the weights into Keras's form. Only what Keras has no layer for is in
-// TorchLayers.cpp. Members are in three files: NetworkBuilder.cpp (weights,
+// Makes Keras's layers, so that both frameworks share everything behind them,
+// and brings the weights into Keras's form. Only what Keras has no layer for is
+// in TorchLayers.cpp. Members are in three files: NetworkBuilder.cpp (weights,
 // inputs, the walk), RecurrentModules.cpp and OtherModules.cpp.
 //
 //===----------------------------------------------------------------------===//

@@ -15,8 +15,8 @@ using keras::Argument;
 using keras::Layer;
 
 /// A size in a module's config; nothing where it is absent.
-static Expected<std::optional<int64_t>>
-getSize(const Module &module, StringRef key) {
+static Expected<std::optional<int64_t>> getSize(const Module &module,
+                                                StringRef key) {
   const json::Value *value = module.config.get(key);
   if (!value)
     return std::nullopt;
@@ -27,9 +27,10 @@ getSize(const Module &module, StringRef key) {
 }
 
 /// The sizes of a matrix: as the config says, else as the tensor is.
-static Expected<std::array<int64_t, 2>>
-getMatrix(const Module &module, const StateTensor *tensor, StringRef rows,
-          StringRef columns) {
+static Expected<std::array<int64_t, 2>> getMatrix(const Module &module,
+                                                  const StateTensor *tensor,
+                                                  StringRef rows,
+                                                  StringRef columns) {
   std::array<int64_t, 2> sizes;
   for (auto [index, key] : enumerate(std::array<StringRef, 2>{rows, columns})) {
     Expected<std::optional<int64_t>> size = getSize(module, key);
@@ -51,8 +52,8 @@ Error NetworkBuilder::addLinear(Module &module, Layer &layer) {
   if (features && inputs != features)
     return fail(module, "in_features is " + Twine(inputs) + ", but gets " +
                             Twine(features) + " features");
-  auto weight = take(module, "weight", {outputs, inputs},
-                     "out_features x in_features");
+  auto weight =
+      take(module, "weight", {outputs, inputs}, "out_features x in_features");
   if (!weight)
     return weight.takeError();
   bool hasBias = module.config.getBoolean("bias").value_or(
@@ -77,9 +78,9 @@ Error NetworkBuilder::addEmbedding(Module &module, Layer &layer) {
   if (!sizes)
     return fail(module, toString(sizes.takeError()));
   auto [rows, columns] = *sizes;
-  if (Error error = takeAs(module, "weight", {rows, columns},
-                           "num_embeddings x embedding_dim", layer.name,
-                           "embeddings"))
+  if (Error error =
+          takeAs(module, "weight", {rows, columns},
+                 "num_embeddings x embedding_dim", layer.name, "embeddings"))
     return error;
   layer.className = "Embedding";
   layer.config["input_dim"] = rows;
@@ -89,13 +90,13 @@ Error NetworkBuilder::addEmbedding(Module &module, Layer &layer) {
 }
 
 Error NetworkBuilder::addLayerNorm(Module &module, Layer &layer) {
-  if (Error error = takeAs(module, "weight", {features}, "features",
-                           layer.name, "gamma"))
+  if (Error error =
+          takeAs(module, "weight", {features}, "features", layer.name, "gamma"))
     return error;
   bool hasBias = findParameter(module, "bias");
   if (hasBias)
-    if (Error error = takeAs(module, "bias", {features}, "features",
-                             layer.name, "beta"))
+    if (Error error =
+            takeAs(module, "bias", {features}, "features", layer.name, "beta"))
       return error;
   layer.className = "LayerNormalization";
   layer.config["axis"] = -1;
@@ -161,10 +162,9 @@ Error NetworkBuilder::addActivation(Module &module, Layer &layer) {
       if (dim == -1 || dim == (unbatched ? 1 : 2))
         continue;
     }
-    return fail(module, "the argument '" + printable(key) +
-                            "' is not supported" +
-                            (key == "dim" ? " but for the last dimension"
-                                          : ""));
+    return fail(module,
+                "the argument '" + printable(key) + "' is not supported" +
+                    (key == "dim" ? " but for the last dimension" : ""));
   }
   layer.className = "Activation";
   layer.config["activation"] = name.str();

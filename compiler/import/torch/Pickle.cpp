@@ -1,4 +1,4 @@
-//===- Pickle.cpp - the part of Python's pickles that state dicts use ------===//
+//===- Pickle.cpp - the part of Python's pickles that state dicts use -----===//
 
 #include "compiler/import/torch/Pickle.h"
 
@@ -156,7 +156,9 @@ private:
     return *stack.back();
   }
 
-  void pushString(StringRef text) { push(PickleValue::string).text = text.str(); }
+  void pushString(StringRef text) {
+    push(PickleValue::string).text = text.str();
+  }
 
   /// The bottom of what may be popped: the topmost mark.
   size_t getFloor() const { return marks.empty() ? 0 : marks.back(); }
@@ -221,12 +223,12 @@ Error PickleMachine::pushGlobal(StringRef module, StringRef name) {
   std::string full = (module + "." + name).str();
   if (!isKnownGlobal(full)) {
     bool isScript = StringRef(full).starts_with("__torch__");
-    return importError(
-        where, "the pickle asks for '" + printable(full) +
-                   "', which would run code, expected only tensors" +
-                   (isScript ? Twine("; this is a TorchScript module: ")
-                             : Twine("; ")) +
-                   "save module.state_dict() instead");
+    return importError(where,
+                       "the pickle asks for '" + printable(full) +
+                           "', which would run code, expected only tensors" +
+                           (isScript ? Twine("; this is a TorchScript module: ")
+                                     : Twine("; ")) +
+                           "save module.state_dict() instead");
   }
   push(PickleValue::global).text = std::move(full);
   return Error::success();

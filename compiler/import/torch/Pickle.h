@@ -1,4 +1,4 @@
-//===- Pickle.h - the part of Python's pickles that state dicts use -*- C++ -*-===//
+//===- Pickle.h - the part of Python's pickles that state dicts use -------===//
 //
 // A pickle is a program for a stack machine that may call any function of
 // Python. The machine here has no functions: it makes plain values, and knows

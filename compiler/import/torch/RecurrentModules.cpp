@@ -26,8 +26,7 @@ Error NetworkBuilder::resolveCell(Module &module, StringRef suffix) {
                             "), which only an LSTM has");
   if (recurrent && recurrent->shape.size() == 2) {
     int64_t rows = recurrent->shape[0], units = recurrent->shape[1];
-    if (units > 0 && rows != 3 * units &&
-        (rows == 4 * units || rows == units))
+    if (units > 0 && rows != 3 * units && (rows == 4 * units || rows == units))
       return importError(dict.file,
                          "tensor '" + printable(recurrent->name) + "' is " +
                              shapeText(recurrent->shape) + ", that of " +
@@ -46,9 +45,10 @@ Error NetworkBuilder::resolveCell(Module &module, StringRef suffix) {
         std::tuple("input_size", "weight_ih", module.inputSize)}) {
     if (!size)
       return importError(
-          dict.file, "holds no matrix '" +
-                         printable(joinName(module.name, (Twine(weight) + suffix).str())) +
-                         "' for the " + describe(module));
+          dict.file,
+          "holds no matrix '" +
+              printable(joinName(module.name, (Twine(weight) + suffix).str())) +
+              "' for the " + describe(module));
     if (*size < 1 || *size > largest)
       return fail(module, Twine(key) + " is " + Twine(*size) +
                               ", expected a positive integer up to " +
@@ -58,7 +58,8 @@ Error NetworkBuilder::resolveCell(Module &module, StringRef suffix) {
 }
 
 Error NetworkBuilder::addGRUDirection(const Module &module, StringRef layer,
-                               int64_t number, bool backward, int64_t inputs) {
+                                      int64_t number, bool backward,
+                                      int64_t inputs) {
   std::string part =
       "l" + utostr(number) + (backward ? "_reverse" : std::string());
   std::string role = part, suffix = "_" + part;
@@ -82,7 +83,8 @@ Error NetworkBuilder::addGRUDirection(const Module &module, StringRef layer,
       toKerasMatrix(*recurrent, GateOrder::rzh));
   if (!*module.bias)
     return Error::success();
-  auto inputBias = take(module, "bias_ih" + suffix, {3 * units}, "3*hidden_size");
+  auto inputBias =
+      take(module, "bias_ih" + suffix, {3 * units}, "3*hidden_size");
   if (!inputBias)
     return inputBias.takeError();
   auto recurrentBias =
@@ -124,8 +126,7 @@ Error NetworkBuilder::addGRU(Module &module, Layer &layer, keras::Node &node) {
   layer.config["bidirectional"] = *module.bidirectional;
   layer.config["time_major"] = timeMajor && !unbatched;
   layer.config["stateful"] = module.stateful;
-  layer.config["dropout"] =
-      module.config.getNumber("dropout").value_or(0);
+  layer.config["dropout"] = module.config.getNumber("dropout").value_or(0);
   layer.config["result"] = module.result == Result::sequence ? "sequence"
                            : module.result == Result::last   ? "last"
                                                              : "state";

@@ -1,4 +1,4 @@
-//===- Safetensors.cpp - tensors in .safetensors files ---------------------===//
+//===- Safetensors.cpp - tensors in .safetensors files --------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/archive/Json.h"
@@ -87,11 +87,11 @@ static Expected<Entry> parseEntry(StringRef file, StringRef name,
   std::optional<uint64_t> expected =
       countBytes(entry.tensor.shape, elementSize, size);
   if (expected != *end - *begin)
-    return importError(where, shapeText(entry.tensor.shape) + " of " + dtype +
-                                  ", found " + Twine(*end - *begin) +
-                                  " bytes of data, expected " +
-                                  (expected ? Twine(*expected)
-                                            : Twine("more than the file has")));
+    return importError(
+        where,
+        shapeText(entry.tensor.shape) + " of " + dtype + ", found " +
+            Twine(*end - *begin) + " bytes of data, expected " +
+            (expected ? Twine(*expected) : Twine("more than the file has")));
   entry.begin = *begin;
   entry.end = *end;
   return entry;

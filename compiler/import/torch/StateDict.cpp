@@ -1,4 +1,4 @@
-//===- StateDict.cpp - the tensors of a PyTorch module ---------------------===//
+//===- StateDict.cpp - the tensors of a PyTorch module --------------------===//
 
 #include "compiler/import/torch/StateDict.h"
 

@@ -1,4 +1,4 @@
-//===- TorchConfig.cpp - what the modules of a state dict are --------------===//
+//===- TorchConfig.cpp - what the modules of a state dict are -------------===//
 
 #include "compiler/import/torch/TorchConfig.h"
 
@@ -36,8 +36,7 @@ public:
     result = value->getAsInteger();
     constexpr int64_t largest = int64_t(1) << 24;
     if (!result || *result < 1 || *result > largest)
-      return wrong(key, *value,
-                   "a positive integer up to " + Twine(largest));
+      return wrong(key, *value, "a positive integer up to " + Twine(largest));
     return Error::success();
   }
 
@@ -110,8 +109,8 @@ static Error readDtype(ArgumentReader &reader,
   name.consume_front("torch.");
   if (name.empty())
     return Error::success();
-  for (WeightType type : {WeightType::f32, WeightType::f64, WeightType::f16,
-                          WeightType::bf16})
+  for (WeightType type :
+       {WeightType::f32, WeightType::f64, WeightType::f16, WeightType::bf16})
     if (name == getWeightTypeName(type)) {
       result = type;
       return Error::success();
@@ -231,7 +230,8 @@ Expected<Network> gru::torch::parseModuleConfig(StringRef where,
   const json::Value *value = reader.get("layers");
   const json::Array *layers = value ? value->getAsArray() : nullptr;
   if (!layers || layers->empty())
-    return importError(where, "layers is missing, expected the list of modules");
+    return importError(where,
+                       "layers is missing, expected the list of modules");
   std::optional<int64_t> skip;
   if (const json::Value *given = reader.get("skip");
       given && given->getAsInteger() != 0)

@@ -1,7 +1,7 @@
 //===- TorchConfig.h - what the modules of a state dict are -----*- C++ -*-===//
 //
-// A state dict holds no code. What stands between its tensors comes from a small
-// JSON, or is inferred from the names that PyTorch gives to parameters.
+// A state dict holds no code. What stands between its tensors comes from a
+// small JSON, or is inferred from the names that PyTorch gives to parameters.
 //
 //===----------------------------------------------------------------------===//
 
@@ -57,8 +57,8 @@ llvm::Expected<Network> parseModuleConfig(llvm::StringRef where,
 llvm::Expected<Network> parseModelData(llvm::StringRef where,
                                        const llvm::json::Object &data);
 
-/// GRUs in the order of their names, and the Linear layers behind them. Anything
-/// else in the state dict is an error that asks for a config.
+/// GRUs in the order of their names, and the Linear layers behind them.
+/// Anything else in the state dict is an error that asks for a config.
 llvm::Expected<Network> inferNetwork(const StateDict &dict);
 
 } // namespace gru::torch

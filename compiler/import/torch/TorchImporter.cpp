@@ -49,12 +49,14 @@ ExpectedSource gru::torch::openWeights(StringRef path, StringRef bytes,
   if (!found)
     return found.takeError();
   if (*found)
-    return NetworkBuilder(path, std::move(**found), std::move(*dict), callArguments)
+    return NetworkBuilder(path, std::move(**found), std::move(*dict),
+                          callArguments)
         .build();
   Expected<Network> network = inferNetwork(*dict);
   if (!network)
     return network.takeError();
-  return NetworkBuilder(path, std::move(*network), std::move(*dict), callArguments)
+  return NetworkBuilder(path, std::move(*network), std::move(*dict),
+                        callArguments)
       .build();
 }
 
@@ -73,7 +75,8 @@ ExpectedSource gru::torch::openConfig(StringRef path, const json::Object &root,
   Expected<StateDict> dict = readStateDict(weightsPath, *bytes);
   if (!dict)
     return dict.takeError();
-  return NetworkBuilder(path, std::move(*network), std::move(*dict), callArguments)
+  return NetworkBuilder(path, std::move(*network), std::move(*dict),
+                        callArguments)
       .build();
 }
 
@@ -107,6 +110,7 @@ ExpectedSource gru::torch::openJsonModel(StringRef path,
       return inferred.takeError();
     network = std::move(*inferred);
   }
-  return NetworkBuilder(path, std::move(*network), std::move(*dict), callArguments)
+  return NetworkBuilder(path, std::move(*network), std::move(*dict),
+                        callArguments)
       .build();
 }

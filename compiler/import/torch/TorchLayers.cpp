@@ -1,4 +1,4 @@
-//===- TorchLayers.cpp - modules of torch.nn that Keras has no layer for ---===//
+//===- TorchLayers.cpp - modules of torch.nn that Keras has no layer for --===//
 //
 // A GRU of PyTorch is a stack: each layer reads both directions of the one
 // below. Its state is one tensor for all of them, layer by layer, the forward
@@ -58,7 +58,7 @@ static Expected<GRUConfig> readConfig(LayerContext &context) {
   GRU_TAKE(result.numLayers, context.getInteger(config, "num_layers", 1));
   GRU_TAKE(result.bias, context.getBool(config, "bias"));
   GRU_TAKE(result.bidirectional,
-             context.getBool(config, "bidirectional", false));
+           context.getBool(config, "bidirectional", false));
   GRU_TAKE(result.timeMajor, context.getBool(config, "time_major", false));
   GRU_TAKE(result.stateful, context.getBool(config, "stateful", false));
   GRU_TAKE(result.type, context.getComputeType(config));
@@ -129,8 +129,8 @@ static Tensor selectIndex(LayerContext &context, const Tensor &tensor,
   sizes[dim] = b.getIndexAttr(1);
   auto type = mlir::RankedTensorType::get(
       result.shape, getMLIRType(b.getContext(), tensor.type));
-  result.value = mlir::tensor::ExtractSliceOp::create(b, loc, type, tensor.value,
-                                                      offsets, sizes, strides);
+  result.value = mlir::tensor::ExtractSliceOp::create(
+      b, loc, type, tensor.value, offsets, sizes, strides);
   return result;
 }
 
@@ -176,9 +176,9 @@ static Tensor concatLast(LayerContext &context, const Tensor &a,
   int64_t dim = a.shape.size() - 1;
   result.shape[dim] += b.shape[dim];
   if (context.isEmitting())
-    result.value = mlir::tensor::ConcatOp::create(
-        *context.builder, context.getLocation(), dim,
-        ValueRange{a.value, b.value});
+    result.value =
+        mlir::tensor::ConcatOp::create(*context.builder, context.getLocation(),
+                                       dim, ValueRange{a.value, b.value});
   return result;
 }
 
@@ -207,24 +207,24 @@ struct CellWeights {
 
 /// The weights of a direction, in Keras's form; `part` is empty for a cell.
 static Expected<CellWeights> getWeights(LayerContext &context,
-                                        const GRUConfig &config,
-                                        StringRef part, int64_t features) {
+                                        const GRUConfig &config, StringRef part,
+                                        int64_t features) {
   auto role = [&](StringRef name) {
     return part.empty() ? name.str() : (part + "/" + name).str();
   };
   int64_t columns = 3 * config.hiddenSize;
   CellWeights weights;
   GRU_TAKE(weights.kernel,
-             context.getWeight(role("kernel"), "", 0, config.type,
-                               {features, columns}, "features x 3*hidden_size"));
+           context.getWeight(role("kernel"), "", 0, config.type,
+                             {features, columns}, "features x 3*hidden_size"));
   GRU_TAKE(weights.recurrentKernel,
-             context.getWeight(role("recurrent_kernel"), "", 1, config.type,
-                               {config.hiddenSize, columns},
-                               "hidden_size x 3*hidden_size"));
+           context.getWeight(role("recurrent_kernel"), "", 1, config.type,
+                             {config.hiddenSize, columns},
+                             "hidden_size x 3*hidden_size"));
   if (config.bias)
-    GRU_TAKE(weights.bias, context.getWeight(role("bias"), "", 2, config.type,
-                                               {2, columns},
-                                               "2 x 3*hidden_size"));
+    GRU_TAKE(weights.bias,
+             context.getWeight(role("bias"), "", 2, config.type, {2, columns},
+                               "2 x 3*hidden_size"));
   return weights;
 }
 
@@ -319,7 +319,8 @@ static Expected<Tensor> toInt32(LayerContext &context, const Tensor &lengths) {
   return emitElementwise(
       context, {lengths}, ElementType::i32,
       [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value most = numberLike(b, args[0], std::numeric_limits<int32_t>::max());
+        Value most =
+            numberLike(b, args[0], std::numeric_limits<int32_t>::max());
         return mlir::arith::TruncIOp::create(
             b, loc, b.getI32Type(),
             mlir::arith::MinSIOp::create(b, loc, args[0], most));
@@ -364,7 +365,7 @@ static Expected<Tensors> importGRU(LayerContext &context) {
   for (int64_t layer = 0; layer < config->numLayers; ++layer) {
     Direction forward, backward;
     GRU_TAKE(forward, importDirection(context, *config, call, input, layer,
-                                        /*backward=*/false));
+                                      /*backward=*/false));
     states.push_back(forward.state);
     if (!config->bidirectional) {
       input = forward.sequence;
@@ -372,7 +373,7 @@ static Expected<Tensors> importGRU(LayerContext &context) {
       continue;
     }
     GRU_TAKE(backward, importDirection(context, *config, call, input, layer,
-                                         /*backward=*/true));
+                                       /*backward=*/true));
     states.push_back(backward.state);
     input = concatLast(context, forward.sequence, backward.sequence);
     last = concatLast(context, forward.last, backward.last);
@@ -428,15 +429,15 @@ static Expected<Tensors> importGRUCell(LayerContext &context) {
   if (context.isEmitting()) {
     OpBuilder &b = *context.builder;
     mlir::MLIRContext *mlirContext = b.getContext();
-    state.value = CellOp::create(
-        b, context.getLocation(), input.value, state.value,
-        weights->kernel.value, weights->recurrentKernel.value,
-        weights->bias.value, /*dropout_mask=*/Value(),
-        /*recurrent_dropout_mask=*/Value(),
-        Activation(ActivationKind::tanh).getAttr(mlirContext),
-        Activation(ActivationKind::sigmoid).getAttr(mlirContext),
-        /*reset_after=*/true, /*implementation=*/2,
-        /*clip=*/mlir::FloatAttr());
+    state.value =
+        CellOp::create(b, context.getLocation(), input.value, state.value,
+                       weights->kernel.value, weights->recurrentKernel.value,
+                       weights->bias.value, /*dropout_mask=*/Value(),
+                       /*recurrent_dropout_mask=*/Value(),
+                       Activation(ActivationKind::tanh).getAttr(mlirContext),
+                       Activation(ActivationKind::sigmoid).getAttr(mlirContext),
+                       /*reset_after=*/true, /*implementation=*/2,
+                       /*clip=*/mlir::FloatAttr());
   }
   if (unbatched)
     state = removeDim(context, state, 0);

@@ -1,4 +1,4 @@
-//===- TorchLayers.h - modules of torch.nn that Keras has no layer for -*- C++ -*-===//
+//===- TorchLayers.h - modules of torch.nn that Keras has no layer for ----===//
 
 #ifndef GRU_COMPILER_IMPORT_TORCH_TORCHLAYERS_H
 #define GRU_COMPILER_IMPORT_TORCH_TORCHLAYERS_H

@@ -1,15 +1,17 @@
-//===- Dense.cpp - packed products as Halide pipelines ---------------------===//
+//===- Dense.cpp - packed products as Halide pipelines --------------------===//
 //
 //   sum(i, g, n, rows...)  = bias(p, g, m)
-//   sum(i, g, n, rows...) += input(k, rows...) * kernel(p, g, k, m)   over k < K
+//   sum(i, g, n, rows...) += input(k, rows...) * kernel(p, g, k, m)   over k <
+//   K
 //
 //   dense       out(j, rows...)     = activation(sum(j % U, 0, j / U, rows...))
-//   projection  out(i, g, n, b, t)  = activation(sum(i % U, g, n W / U + i / U, ...))
+//   projection  out(i, g, n, b, t)  = activation(sum(i % U, g, n W / U + i / U,
+//   ...))
 //
-// i counts the columns of a part of U, n the parts; p and m are the place in the
-// weight's blocks of V, as in Step.cpp. W is the width of the projection's blocks.
-// V is a multiple of U, W one of V. `rows` stands for the input's leading
-// dimensions, innermost first.
+// i counts the columns of a part of U, n the parts; p and m are the place in
+// the weight's blocks of V, as in Step.cpp. W is the width of the projection's
+// blocks. V is a multiple of U, W one of V. `rows` stands for the input's
+// leading dimensions, innermost first.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,8 +28,8 @@ public:
       : function(function), schedule(function.schedule), inputs(function),
         projection(function.kind == "projection"),
         kernel(*inputs.find("kernel")),
-        part(function.cuda ? 1 : int(schedule.units)),
-        gates(kernel.extents[1]), inner(kernel.extents[2]) {
+        part(function.cuda ? 1 : int(schedule.units)), gates(kernel.extents[1]),
+        inner(kernel.extents[2]) {
     const HalideBuffer &input = *inputs.find("input");
     leading = input.extents.size() - 1;
     for (int d = 0; d < leading; ++d) {
@@ -103,15 +105,15 @@ private:
       int position = projection ? (function.timeMajor == (blocked == 0) ? 3 : 4)
                                 : 1 + blocked;
       if (block > 1)
-        scheduleOutput(out.specialize(
-                           out.output_buffer().dim(position).extent() >= block),
-                       block);
+        scheduleOutput(
+            out.specialize(out.output_buffer().dim(position).extent() >= block),
+            block);
       scheduleOutput(out, 1);
     }
 
     sum.compute_at(out, schedule.unitsOuter || !leading ? rowBlock
-                                   : projection                     ? wide
-                                                                    : n)
+                        : projection                    ? wide
+                                                        : n)
         .store_in(schedule.tile != schedule.rows ? MemoryType::Stack
                                                  : MemoryType::Register)
         .bound_extent(i, part)
@@ -134,7 +136,8 @@ private:
     Stage product = sum.update();
     registers(product, order);
     if (schedule.unroll > 1)
-      product.unroll(reduction, int(schedule.unroll), TailStrategy::GuardWithIf);
+      product.unroll(reduction, int(schedule.unroll),
+                     TailStrategy::GuardWithIf);
   }
 
   void scheduleOutput(Stage stage, int block) {
@@ -153,8 +156,9 @@ private:
       order.push_back(g);
     if (leading) {
       // The last block overlaps the one before: the same values once more.
-      stage.split(rows[blocked], rowBlock, row, block,
-                  TailStrategy::ShiftInwards)
+      stage
+          .split(rows[blocked], rowBlock, row, block,
+                 TailStrategy::ShiftInwards)
           .split(row, rowTile, inTile, tile);
       order.push_back(inTile);
       order.push_back(rowTile);
@@ -235,7 +239,8 @@ private:
   std::vector<int64_t> rowExtents;
   RVar reduction;
   Var i{"i"}, g{"g"}, n{"n"}, j{"j"};
-  Var wide{"wide"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"}, rowTile{"row_tile"};
+  Var wide{"wide"}, vector{"vector"}, lane{"lane"}, rowBlock{"row_block"},
+      rowTile{"row_tile"};
   Func sum{"sum"}, out{"out"};
 };
 } // namespace

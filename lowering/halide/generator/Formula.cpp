@@ -1,4 +1,4 @@
-//===- Formula.cpp - formulas of activations as Halide expressions ---------===//
+//===- Formula.cpp - formulas of activations as Halide expressions --------===//
 //
 // The formulas are those of the other targets (lowering/common): one scalar
 // function in arith and math each, translated operation by operation. Integers
@@ -58,7 +58,8 @@ private:
 
   static Expr copySign(Expr magnitude, Expr sign) {
     int bits = magnitude.type().bits();
-    Expr top = Halide::Internal::make_const(Halide::UInt(bits), 1) << (bits - 1);
+    Expr top = Halide::Internal::make_const(Halide::UInt(bits), 1)
+               << (bits - 1);
     return Halide::reinterpret(magnitude.type(),
                                (asUnsigned(magnitude) & ~top) |
                                    (asUnsigned(sign) & top));
@@ -126,9 +127,9 @@ private:
         })
         .Case([&](arith::CmpIOp op) {
           if (op.getPredicate() != arith::CmpIPredicate::slt)
-            throw unknown("comparison " + arith::stringifyCmpIPredicate(
-                                              op.getPredicate())
-                                              .str());
+            throw unknown(
+                "comparison " +
+                arith::stringifyCmpIPredicate(op.getPredicate()).str());
           return asSigned(at(0)) < asSigned(at(1));
         })
         .Case([&](arith::SelectOp) {

@@ -1,4 +1,4 @@
-//===- Formula.h - formulas of activations as Halide expressions -*- C++ -*-===//
+//===- Formula.h - formulas of activations as Halide expressions ----------===//
 
 #ifndef GRU_LOWERING_HALIDE_GENERATOR_FORMULA_H
 #define GRU_LOWERING_HALIDE_GENERATOR_FORMULA_H

@@ -1,4 +1,4 @@
-//===- Generator.cpp - from requests to what Halide makes of them ----------===//
+//===- Generator.cpp - from requests to what Halide makes of them ---------===//
 
 #include "lowering/halide/generator/Pipelines.h"
 
@@ -24,10 +24,9 @@ Halide::ImageParam HalideInputs::operator[](const std::string &name) {
     return {};
   auto [it, isNew] = params.try_emplace(name);
   if (isNew) {
-    Halide::Type type = buffer->isMask ? Halide::UInt(8)
-                                       : Halide::Float(buffer->bits);
-    it->second =
-        Halide::ImageParam(type, int(buffer->extents.size()), name);
+    Halide::Type type =
+        buffer->isMask ? Halide::UInt(8) : Halide::Float(buffer->bits);
+    it->second = Halide::ImageParam(type, int(buffer->extents.size()), name);
     constrain(it->second, *buffer);
     arguments.push_back(it->second);
   }
@@ -52,14 +51,15 @@ void gru::constrain(Halide::OutputImageParam param, const HalideBuffer &buffer,
 static Halide::Target makeTarget(const HalideRequest &request) {
   using Halide::Target;
   auto has = [&](const char *feature) {
-    return std::count(request.features.begin(), request.features.end(), feature);
+    return std::count(request.features.begin(), request.features.end(),
+                      feature);
   };
   Target target;
   target.bits = 64;
-  target.os = request.os.rfind("darwin", 0) == 0 ||
-                      request.os.rfind("macosx", 0) == 0
-                  ? Target::OSX
-                  : Target::Linux;
+  target.os =
+      request.os.rfind("darwin", 0) == 0 || request.os.rfind("macosx", 0) == 0
+          ? Target::OSX
+          : Target::Linux;
   if (request.arch == "x86_64") {
     target.arch = Target::X86;
     static const std::pair<const char *, Target::Feature> table[] = {
@@ -70,7 +70,8 @@ static Halide::Target makeTarget(const HalideRequest &request) {
     for (auto [name, feature] : table)
       if (has(name))
         target.set_feature(feature);
-    if (has("avx512cd") && has("avx512vl") && has("avx512bw") && has("avx512dq"))
+    if (has("avx512cd") && has("avx512vl") && has("avx512bw") &&
+        has("avx512dq"))
       target.set_feature(Target::AVX512_Skylake);
   } else if (request.arch == "aarch64" || request.arch == "arm64") {
     target.arch = Target::ARM;
@@ -136,8 +137,8 @@ struct TemporaryFile {
 };
 } // namespace
 
-/// Where Halide links modules, only the kernels of one survive. So with CUDA each
-/// function has an object of its own, and Halide's runtime one.
+/// Where Halide links modules, only the kernels of one survive. So with CUDA
+/// each function has an object of its own, and Halide's runtime one.
 static std::string makeArchive(const std::vector<Halide::Module> &modules,
                                const Halide::Target &target) {
   std::deque<TemporaryFile> files;
@@ -160,8 +161,8 @@ static std::string generate(const HalideRequest &request) {
   for (const HalideFunction &function : request.functions) {
     bool dense = function.kind == "dense" || function.kind == "projection";
     HalidePipeline built = dense ? buildDense(function) : buildStep(function);
-    modules.push_back(built.pipeline.compile_to_module(
-        built.inputs, function.name, target));
+    modules.push_back(
+        built.pipeline.compile_to_module(built.inputs, function.name, target));
   }
   if (request.cuda && request.output == HalideOutput::Object)
     return makeArchive(modules, target);
@@ -176,8 +177,9 @@ static std::string generate(const HalideRequest &request) {
 }
 
 namespace {
-/// Halide prints warnings and ends the process at errors unless somebody listens. A
-/// warning says that a pipeline is not what was meant, so it is an error too.
+/// Halide prints warnings and ends the process at errors unless somebody
+/// listens. A warning says that a pipeline is not what was meant, so it is an
+/// error too.
 struct Reporter : Halide::CompileTimeErrorReporter {
   void warning(const char *message) override {
     throw Halide::CompileError(message);

@@ -1,7 +1,7 @@
 //===- Request.h - what the library around Halide is asked ------*- C++ -*-===//
 //
-// Plain data, and formulas in upstream dialects: the library has its own copy of
-// nothing but Halide, so no type of the gru dialect may cross this border.
+// Plain data, and formulas in upstream dialects: the library has its own copy
+// of nothing but Halide, so no type of the gru dialect may cross this border.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,7 +33,7 @@ struct HalideFunction {
   /// two forms of gru.packed_dense.
   std::string kind;
   std::vector<HalideBuffer> buffers;
-  int64_t units = 0; ///< Columns that are written.
+  int64_t units = 0;      ///< Columns that are written.
   int64_t blockedDim = 0; ///< Leading dimension whose rows form blocks.
   bool timeMajor = false;
   std::optional<double> clip;
@@ -44,7 +44,7 @@ struct HalideFunction {
 };
 
 struct HalideRequest {
-  std::string arch, os; ///< As in an LLVM triple.
+  std::string arch, os;              ///< As in an LLVM triple.
   std::vector<std::string> features; ///< LLVM's names of those enabled.
   bool cuda = false; ///< Kernels for a device; the functions launch them.
   std::vector<HalideFunction> functions;
@@ -56,7 +56,7 @@ using HalideGenerate = bool(const HalideRequest &request, std::string &result);
 
 } // namespace gru
 
-extern "C" __attribute__((visibility("default")))
-gru::HalideGenerate gru_halide_generate;
+extern "C" __attribute__((
+    visibility("default"))) gru::HalideGenerate gru_halide_generate;
 
 #endif // GRU_LOWERING_HALIDE_GENERATOR_REQUEST_H

@@ -1,4 +1,4 @@
-//===- Step.cpp - one timestep as a Halide pipeline ------------------------===//
+//===- Step.cpp - one timestep as a Halide pipeline -----------------------===//
 //
 //   in(i, g, n, b)   = input_bias(p, g, m)          where the step projects its
 //   in(i, g, n, b)  += input(f, b) * input_kernel(p, g, f, m)      input itself
@@ -7,10 +7,10 @@
 //   next(i, n, b)    = activations and blend of the three sums
 //   out(j, b)        = next(j % U, j / U, b)               for j < H
 //
-// i counts the units of a part of U, n the parts, g the gates, b the rows. Weights
-// lie in blocks of W units, a multiple: p = n U % W + i, m = n U / W. U is that of
-// the schedule, so that what Halide makes at once is the whole range of i: it knows
-// no bounds of a remainder but 0 and the divisor.
+// i counts the units of a part of U, n the parts, g the gates, b the rows.
+// Weights lie in blocks of W units, a multiple: p = n U % W + i, m = n U / W. U
+// is that of the schedule, so that what Halide makes at once is the whole range
+// of i: it knows no bounds of a remainder but 0 and the divisor.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,9 +27,8 @@ public:
       : function(function), schedule(function.schedule), inputs(function),
         all(function.kind == "all"), candidate(function.kind == "candidate"),
         kernel(*inputs.find("kernel")),
-        part(function.cuda ? 1 : int(schedule.units)),
-        gates(kernel.extents[1]), units(kernel.extents[2]),
-        batch(inputs.find("state")->extents.back()) {}
+        part(function.cuda ? 1 : int(schedule.units)), gates(kernel.extents[1]),
+        units(kernel.extents[2]), batch(inputs.find("state")->extents.back()) {}
 
   HalidePipeline build() {
     int parts = int(kernel.extents[0]) / part;
@@ -74,14 +73,15 @@ private:
                          ? inputBias(inBlock, from, block)
                          : Internal::make_const(inputWeights.type(), 0);
     f = RDom(0, int(inputs.find("input_kernel")->extents[2]), "f");
-    in(i, g, n, b) += input(f, rowRead()) * inputWeights(inBlock, from, f, block);
+    in(i, g, n, b) +=
+        input(f, rowRead()) * inputWeights(inBlock, from, f, block);
   }
 
   /// Of the projection's gates.
   int firstGate() const { return candidate ? 2 : 0; }
 
-  /// The projection of the step's gate g, which has all biases but the recurrent
-  /// one of the candidate.
+  /// The projection of the step's gate g, which has all biases but the
+  /// recurrent one of the candidate.
   Expr projected(Expr g) {
     if (input.defined())
       return in(i, g, n, b);
@@ -93,9 +93,8 @@ private:
     if (all) {
       // r multiplies the candidate's recurrent part only, so its projection is
       // added later.
-      Expr recurrent = bias.defined()
-                           ? bias(inBlock, 0, block)
-                           : Internal::make_const(weights.type(), 0);
+      Expr recurrent = bias.defined() ? bias(inBlock, 0, block)
+                                      : Internal::make_const(weights.type(), 0);
       sum(i, g, n, b) = select(g == 2, recurrent, projected(min(g, 1)));
     } else {
       sum(i, g, n, b) = projected(g);
@@ -150,9 +149,9 @@ private:
       return;
     }
     outputs.push_back("output");
-    Expr y = emit.defined() ? select(emit(row) != 0, h,
-                                     Internal::make_const(h.type(), 0))
-                            : h;
+    Expr y = emit.defined()
+                 ? select(emit(row) != 0, h, Internal::make_const(h.type(), 0))
+                 : h;
     next(i, n, b) = Tuple(h, y);
   }
 
@@ -193,9 +192,8 @@ private:
       // A loop over tiles takes what waits for it from memory.
       func->store_in(tiled && !isNext ? MemoryType::Stack
                                       : MemoryType::Register);
-      func->bound_extent(i, part)
-          .bound_extent(n, 1)
-          .bound_extent(b, isNext ? int(schedule.tile) : rows);
+      func->bound_extent(i, part).bound_extent(n, 1).bound_extent(
+          b, isNext ? int(schedule.tile) : rows);
     }
     auto split = [&](Stage stage) -> Stage {
       return stage.split(i, vector, lane, lanes).vectorize(lane).unroll(vector);

@@ -1,4 +1,4 @@
-//===- Bidirectional.cpp - two recurrent layers on one input ---------------===//
+//===- Bidirectional.cpp - two recurrent layers on one input --------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -110,7 +110,8 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     // Keras sets the one from the other in both directions.
     config.zeroOutputForMask = configs[0].returnSequences;
     GRU_TAKE(results[backward], emitRecurrent(*inner, config));
-    if (Error error = inner->addActivities(getOutputs(config, results[backward])))
+    if (Error error =
+            inner->addActivities(getOutputs(config, results[backward])))
       return error;
   }
   bool sequences = configs[0].returnSequences;
@@ -129,7 +130,7 @@ Expected<Tensors> gru::keras::importBidirectional(LayerContext &context) {
     if (mode)
       name = mode->getAsString().value_or("");
     GRU_TAKE(outputs.emplace_back(),
-               emitMerge(context, name, forward, backward));
+             emitMerge(context, name, forward, backward));
     outputs.back().mask = mask;
   }
   if (configs[0].returnState)

@@ -1,4 +1,4 @@
-//===- Cell.cpp - one step of GRU cells ------------------------------------===//
+//===- Cell.cpp - one step of GRU cells -----------------------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -37,10 +37,9 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
       return context.error("input is " + shapeText(input.shape) +
                            ", expected batch x features");
     if (state.shape.size() != 2 || state.shape[1] != cell.units)
-      return context.error("state is " + shapeText(state.shape) +
-                           ", expected " +
-                           shapeText({input.shape[0], cell.units}) +
-                           " (batch x units)");
+      return context.error(
+          "state is " + shapeText(state.shape) + ", expected " +
+          shapeText({input.shape[0], cell.units}) + " (batch x units)");
     describeCell(context, cell);
     Expected<CellWeights> weights =
         getCellWeights(context, cell, input.shape[1], false);
@@ -48,9 +47,9 @@ Expected<Tensors> gru::keras::importCell(LayerContext &context) {
       return weights.takeError();
     CellMasks masks;
     GRU_TAKE(masks,
-               getCellMasks(context, cell.dropout, cell.units,
-                            cells.size() > 1 ? "_" + cell.part : std::string(),
-                            /*batchDim=*/0, input));
+             getCellMasks(context, cell.dropout, cell.units,
+                          cells.size() > 1 ? "_" + cell.part : std::string(),
+                          /*batchDim=*/0, input));
     if (context.isEmitting()) {
       mlir::OpBuilder &b = *context.builder;
       state.value = CellOp::create(

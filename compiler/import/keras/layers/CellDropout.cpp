@@ -1,4 +1,4 @@
-//===- CellDropout.cpp - dropout of recurrent cells in training ------------===//
+//===- CellDropout.cpp - dropout of recurrent cells in training -----------===//
 //
 // A mask holds 0 and 1/(1 - rate), so that applying it is one multiplication.
 //
@@ -49,7 +49,8 @@ std::optional<int64_t> gru::keras::getDropoutSeed(const Layer &layer,
   return seed->getAsInteger();
 }
 
-/// The rate that acts. Keras 3 drops nothing at a rate of 1, Keras 2 refuses it.
+/// The rate that acts. Keras 3 drops nothing at a rate of 1, Keras 2 refuses
+/// it.
 static Error checkRate(LayerContext &context, StringRef argument,
                        double &rate) {
   // Keras clamps rates without a word.
@@ -57,20 +58,20 @@ static Error checkRate(LayerContext &context, StringRef argument,
   if (!context.options.training || rate < 1)
     return Error::success();
   if (context.version == 2)
-    return context.error(argument + " is 1 in training, expected a rate below 1");
+    return context.error(argument +
+                         " is 1 in training, expected a rate below 1");
   rate = 0;
   return Error::success();
 }
 
-Expected<CellDropout>
-gru::keras::readCellDropout(LayerContext &context, const json::Object &config) {
+Expected<CellDropout> gru::keras::readCellDropout(LayerContext &context,
+                                                  const json::Object &config) {
   CellDropout result;
   GRU_TAKE(result.input, context.getNumber(config, "dropout", 0));
-  GRU_TAKE(result.recurrent,
-             context.getNumber(config, "recurrent_dropout", 0));
+  GRU_TAKE(result.recurrent, context.getNumber(config, "recurrent_dropout", 0));
   GRU_TAKE(result.implementation,
-             context.getInteger(config, "implementation",
-                                context.version == 2 ? 1 : 2));
+           context.getInteger(config, "implementation",
+                              context.version == 2 ? 1 : 2));
   if (result.implementation < 0 || result.implementation > 2)
     return context.error("implementation is " + Twine(result.implementation) +
                          ", expected 1 or 2");
@@ -96,8 +97,8 @@ static Tensor emitGateDimension(LayerContext &context, Tensor mask) {
   sizes.insert(sizes.begin(), b.getIndexAttr(1));
   mask.value = mlir::tensor::ExpandShapeOp::create(
       b, loc,
-      mlir::RankedTensorType::get(
-          mask.shape, getMLIRType(b.getContext(), mask.type)),
+      mlir::RankedTensorType::get(mask.shape,
+                                  getMLIRType(b.getContext(), mask.type)),
       mask.value, ArrayRef<mlir::ReassociationIndices>{{0, 1}, {2}}, sizes);
   return mask;
 }
@@ -117,8 +118,8 @@ Expected<CellMasks> gru::keras::getCellMasks(LayerContext &context,
     request.name = ("dropout_mask" + suffix).str();
     request.like = input;
     request.rate = dropout.input;
-    // A file of Keras 3 does not say the implementation, so a mask that is given
-    // may have either form.
+    // A file of Keras 3 does not say the implementation, so a mask that is
+    // given may have either form.
     SmallVector<int64_t> perGate{3, batch, features}, shared{batch, features};
     if (dropout.perTimestep) {
       request.forms = {{-1, -2, -3}, shared};

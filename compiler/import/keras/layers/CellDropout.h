@@ -21,8 +21,7 @@ llvm::Expected<CellDropout> readCellDropout(LayerContext &context,
 
 /// The seed that a layer's config has for a mask of this name; cells of an RNN
 /// have their own.
-std::optional<int64_t> getDropoutSeed(const Layer &layer,
-                                      llvm::StringRef mask);
+std::optional<int64_t> getDropoutSeed(const Layer &layer, llvm::StringRef mask);
 
 /// The masks of one cell in one call, as gru.gru and gru.cell take them; no
 /// values where nothing is dropped.
@@ -33,8 +32,8 @@ struct CellMasks {
 };
 
 /// `input` is what the cell is called on: [batch, features], or a sequence with
-/// the batch in `batchDim`. `suffix` tells the cells of a stack apart. Masks per
-/// timestep are applied to `input` here, since no operation knows them.
+/// the batch in `batchDim`. `suffix` tells the cells of a stack apart. Masks
+/// per timestep are applied to `input` here, since no operation knows them.
 llvm::Expected<CellMasks> getCellMasks(LayerContext &context,
                                        const CellDropout &dropout,
                                        int64_t units, llvm::StringRef suffix,

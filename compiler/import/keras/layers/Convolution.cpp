@@ -1,4 +1,4 @@
-//===- Convolution.cpp - convolution and pooling over time -----------------===//
+//===- Convolution.cpp - convolution and pooling over time ----------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -116,7 +116,8 @@ static Element readWindow(OpBuilder &b, Location loc, const Tensor &input,
                           const Window &window, Value row, Value step,
                           Value offset, Value column) {
   auto times = [&](Value x, int64_t factor) -> Value {
-    return mlir::arith::MulIOp::create(b, loc, x, indexConstant(b, loc, factor));
+    return mlir::arith::MulIOp::create(b, loc, x,
+                                       indexConstant(b, loc, factor));
   };
   Value time = mlir::arith::SubIOp::create(
       b, loc,
@@ -174,22 +175,21 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
   if (Error error = place(context, input, window))
     return error;
   Activation activation;
-  GRU_TAKE(activation, context.getActivation(config, "activation",
-                                               ActivationKind::linear));
+  GRU_TAKE(activation,
+           context.getActivation(config, "activation", ActivationKind::linear));
   bool useBias = true;
   GRU_TAKE(useBias, context.getBool(config, "use_bias", true));
   int64_t channels = features / groups;
   GRU_TAKE(kernel, context.getWeight("kernel", "", 0, type,
-                                       {window.size * channels, filters},
-                                       "kernel_size x inputs x filters",
-                                       nullptr,
-                                       {window.size, channels, filters}));
+                                     {window.size * channels, filters},
+                                     "kernel_size x inputs x filters", nullptr,
+                                     {window.size, channels, filters}));
   if (useBias)
-    GRU_TAKE(bias, context.getWeight("bias", "", 1, type, {filters},
-                                       "filters"));
+    GRU_TAKE(bias,
+             context.getWeight("bias", "", 1, type, {filters}, "filters"));
 
-  Tensor result{{input.shape[0], window.outputTime, filters},
-                input.type, {}, {}, {}};
+  Tensor result{
+      {input.shape[0], window.outputTime, filters}, input.type, {}, {}, {}};
   if (!context.isEmitting())
     return Tensors{result};
   Tensor windows = input;
@@ -199,11 +199,12 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
   Location loc = context.getLocation();
   if (groups == 1) {
     if (windows.shape.size() == 4)
-      windows = emitReshape(context, windows,
-                            {input.shape[0], window.outputTime,
-                             window.size * features});
-    result.value = DenseOp::create(b, loc, windows.value, kernel.value,
-                                   bias.value, activation.getAttr(b.getContext()));
+      windows = emitReshape(
+          context, windows,
+          {input.shape[0], window.outputTime, window.size * features});
+    result.value =
+        DenseOp::create(b, loc, windows.value, kernel.value, bias.value,
+                        activation.getAttr(b.getContext()));
     return Tensors{result};
   }
   if (windows.shape.size() == 3)
@@ -235,12 +236,11 @@ Expected<Tensors> gru::keras::importConv1D(LayerContext &context) {
       });
   if (useBias)
     GRU_TAKE(result,
-               emitElementwise(context, {result, bias}, input.type,
-                               [](OpBuilder &b, Location loc,
-                                  ValueRange args) -> Value {
-                                 return mlir::arith::AddFOp::create(
-                                     b, loc, args[0], args[1]);
-                               }));
+             emitElementwise(
+                 context, {result, bias}, input.type,
+                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::AddFOp::create(b, loc, args[0], args[1]);
+                 }));
   if (activation.kind != ActivationKind::linear)
     result.value = ActivationOp::create(b, loc, result.value,
                                         activation.getAttr(b.getContext()));
@@ -261,27 +261,26 @@ static Expected<Tensors> importPooling(LayerContext &context, bool average) {
   if (Error error = place(context, input, window))
     return error;
   double init = average ? 0.0 : -std::numeric_limits<double>::infinity();
-  Tensor result = emitLoops(
-      context,
-      {Size(input, 0), Size(window.outputTime), Size(input, 2),
-       Size(window.size)},
-      1, {}, input.type, init,
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value i[4];
-        for (int loop = 0; loop < 4; ++loop)
-          i[loop] = mlir::linalg::IndexOp::create(b, loc, loop);
-        Element element =
-            readWindow(b, loc, input, window, i[0], i[1], i[3], i[2]);
-        Value with =
-            average ? mlir::arith::AddFOp::create(b, loc, args.back(),
-                                                  element.value)
-                          .getResult()
-                    : mlir::arith::MaximumFOp::create(b, loc, args.back(),
-                                                      element.value)
-                          .getResult();
-        return mlir::arith::SelectOp::create(b, loc, element.isInside, with,
-                                             args.back());
-      });
+  Tensor result =
+      emitLoops(context,
+                {Size(input, 0), Size(window.outputTime), Size(input, 2),
+                 Size(window.size)},
+                1, {}, input.type, init,
+                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                  Value i[4];
+                  for (int loop = 0; loop < 4; ++loop)
+                    i[loop] = mlir::linalg::IndexOp::create(b, loc, loop);
+                  Element element =
+                      readWindow(b, loc, input, window, i[0], i[1], i[3], i[2]);
+                  Value with = average ? mlir::arith::AddFOp::create(
+                                             b, loc, args.back(), element.value)
+                                             .getResult()
+                                       : mlir::arith::MaximumFOp::create(
+                                             b, loc, args.back(), element.value)
+                                             .getResult();
+                  return mlir::arith::SelectOp::create(b, loc, element.isInside,
+                                                       with, args.back());
+                });
   if (!average)
     return Tensors{result};
   // By the number of steps below the window, not by its size.
@@ -345,20 +344,19 @@ gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
         emitExpandDims(context, emitCast(context, *mask, input.type), 2);
     Tensor weighted;
     GRU_TAKE(weighted,
-               emitElementwise(context, {input, weight}, input.type,
-                               [](OpBuilder &b, Location loc,
-                                  ValueRange args) -> Value {
-                                 return mlir::arith::MulFOp::create(
-                                     b, loc, args[0], args[1]);
-                               }));
+             emitElementwise(
+                 context, {input, weight}, input.type,
+                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::MulFOp::create(b, loc, args[0], args[1]);
+                 }));
     Tensor sum = emitReduce(context, weighted, 1, Reduction::sum);
     Tensor count = emitReduce(context, weight, 1, Reduction::sum);
-    GRU_TAKE(result, emitElementwise(context, {sum, count}, input.type,
-                                       [](OpBuilder &b, Location loc,
-                                          ValueRange args) -> Value {
-                                         return mlir::arith::DivFOp::create(
-                                             b, loc, args[0], args[1]);
-                                       }));
+    GRU_TAKE(result,
+             emitElementwise(
+                 context, {sum, count}, input.type,
+                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::DivFOp::create(b, loc, args[0], args[1]);
+                 }));
     return finishGlobal(context, result);
   }
   Tensor sum = emitReduce(context, input, 1, Reduction::sum);
@@ -366,15 +364,15 @@ gru::keras::importGlobalAveragePooling1D(LayerContext &context) {
   if (context.isEmitting())
     time = mlir::tensor::DimOp::create(*context.builder, context.getLocation(),
                                        input.value, 1);
-  GRU_TAKE(result,
-             emitElementwise(
-                 context, {sum}, input.type,
-                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                   Value count = mlir::arith::IndexCastOp::create(
-                       b, loc, b.getI64Type(), time);
-                   return mlir::arith::DivFOp::create(
-                       b, loc, args[0],
-                       toFloat(b, loc, count, args[0].getType()));
-                 }));
+  GRU_TAKE(
+      result,
+      emitElementwise(
+          context, {sum}, input.type,
+          [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+            Value count =
+                mlir::arith::IndexCastOp::create(b, loc, b.getI64Type(), time);
+            return mlir::arith::DivFOp::create(
+                b, loc, args[0], toFloat(b, loc, count, args[0].getType()));
+          }));
   return finishGlobal(context, result);
 }

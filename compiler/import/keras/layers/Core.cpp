@@ -1,4 +1,4 @@
-//===- Core.cpp - Dense, Activation, Embedding, Masking and the like -------===//
+//===- Core.cpp - Dense, Activation, Embedding, Masking and the like ------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -28,8 +28,8 @@ Expected<Tensors> gru::keras::importDense(LayerContext &context) {
     return context.error("units is " + Twine(units) +
                          ", expected a positive integer");
   Activation activation;
-  GRU_TAKE(activation, context.getActivation(config, "activation",
-                                               ActivationKind::linear));
+  GRU_TAKE(activation,
+           context.getActivation(config, "activation", ActivationKind::linear));
   bool useBias = true;
   GRU_TAKE(useBias, context.getBool(config, "use_bias", true));
   if (input.shape.size() < 2 || input.shape.back() == kDynamicSize)
@@ -37,8 +37,8 @@ Expected<Tensors> gru::keras::importDense(LayerContext &context) {
                          ", expected a known last dimension");
   Tensor kernel, bias;
   GRU_TAKE(kernel,
-             context.getWeight("kernel", "", 0, type,
-                               {input.shape.back(), units}, "inputs x units"));
+           context.getWeight("kernel", "", 0, type, {input.shape.back(), units},
+                             "inputs x units"));
   if (useBias)
     GRU_TAKE(bias, context.getWeight("bias", "", 1, type, {units}, "units"));
   Tensor result = input;
@@ -59,9 +59,10 @@ Expected<Tensors> gru::keras::importActivation(LayerContext &context) {
   if (!*parsed)
     return context.error(toString(parsed->takeError()));
   if (layer.className == "Softmax" && context.getMask())
-    return context.error("is called on a masked sequence, whose mask of batch x "
-                         "timesteps Keras cannot apply to features; an "
-                         "Activation with softmax passes the mask on");
+    return context.error(
+        "is called on a masked sequence, whose mask of batch x "
+        "timesteps Keras cannot apply to features; an "
+        "Activation with softmax passes the mask on");
   Activation activation = **parsed;
   WeightType type;
   GRU_TAKE(type, context.getComputeType(layer.config));
@@ -117,9 +118,8 @@ Expected<Tensors> gru::keras::importEmbedding(LayerContext &context) {
   Tensor input = context.inputs.front(), table;
   if (input.type == ElementType::i1)
     return context.error("input is bool, expected integers");
-  GRU_TAKE(table, context.getWeight("embeddings", "", 0, type,
-                                      {rows, columns},
-                                      "input_dim x output_dim"));
+  GRU_TAKE(table, context.getWeight("embeddings", "", 0, type, {rows, columns},
+                                    "input_dim x output_dim"));
   SmallVector<Size> sizes = getSizes(input);
   sizes.emplace_back(columns);
   Operand operand{input, {}};
@@ -161,7 +161,7 @@ Expected<Tensors> gru::keras::importMasking(LayerContext &context) {
   GRU_TAKE(input, context.getInput(type));
   Tensor value;
   GRU_TAKE(value.number,
-             context.getNumber(context.layer.config, "mask_value", 0));
+           context.getNumber(context.layer.config, "mask_value", 0));
   if (input.shape.size() < 2)
     return context.error("input is " + shapeText(input.shape) +
                          ", expected at least 2 dimensions");
@@ -211,7 +211,8 @@ Expected<Tensors> gru::keras::importTimeDistributed(LayerContext &context) {
   std::optional<ObjectConfig> object;
   if (value)
     object = getObjectConfig(*value);
-  const LayerClass *inner = object ? findLayerClass(object->className) : nullptr;
+  const LayerClass *inner =
+      object ? findLayerClass(object->className) : nullptr;
   if (!inner || !inner->function)
     return context.error("layer is " +
                          (object ? "'" + printable(object->className) + "'"

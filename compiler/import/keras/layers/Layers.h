@@ -1,4 +1,4 @@
-//===- Layers.h - the import functions of all layers ---------------*- C++ -*-===//
+//===- Layers.h - the import functions of all layers ------------*- C++ -*-===//
 
 #ifndef GRU_COMPILER_IMPORT_KERAS_LAYERS_LAYERS_H
 #define GRU_COMPILER_IMPORT_KERAS_LAYERS_LAYERS_H

@@ -1,4 +1,4 @@
-//===- Merge.cpp - layers that join several tensors ------------------------===//
+//===- Merge.cpp - layers that join several tensors -----------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -33,9 +33,8 @@ using Mask = std::shared_ptr<const Tensor>;
 /// where no input masks it, in Keras 3 where some input does not.
 static Expected<Mask> emitJoinedMask(LayerContext &context) {
   // An input without a mask is unmasked throughout.
-  if (context.version == 3 &&
-      (context.masks.size() < context.inputs.size() ||
-       is_contained(context.masks, nullptr)))
+  if (context.version == 3 && (context.masks.size() < context.inputs.size() ||
+                               is_contained(context.masks, nullptr)))
     return Mask();
   Mask result;
   for (const Mask &mask : context.masks) {
@@ -45,15 +44,14 @@ static Expected<Mask> emitJoinedMask(LayerContext &context) {
     }
     Tensor both;
     GRU_TAKE(both,
-               emitElementwise(
-                   context, {*result, *mask}, ElementType::i1,
-                   [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                     if (context.version == 3)
-                       return mlir::arith::OrIOp::create(b, loc, args[0],
-                                                         args[1]);
-                     return mlir::arith::AndIOp::create(b, loc, args[0],
-                                                        args[1]);
-                   }));
+             emitElementwise(
+                 context, {*result, *mask}, ElementType::i1,
+                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   if (context.version == 3)
+                     return mlir::arith::OrIOp::create(b, loc, args[0],
+                                                       args[1]);
+                   return mlir::arith::AndIOp::create(b, loc, args[0], args[1]);
+                 }));
     result = std::make_shared<const Tensor>(both);
   }
   return result;
@@ -100,25 +98,24 @@ static Expected<Tensors> importMerge(LayerContext &context, Combine step,
   Expected<Tensors> inputs = getOperands(context);
   if (!inputs)
     return inputs.takeError();
-  auto type = find_if(*inputs, [](const Tensor &input) {
-    return !input.number;
-  });
+  auto type =
+      find_if(*inputs, [](const Tensor &input) { return !input.number; });
   if (type == inputs->end())
     return context.error("expected at least 1 tensor");
   Tensor result;
   GRU_TAKE(result,
-             emitElementwise(
-                 context, *inputs, type->type,
-                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                   Value value = args.front();
-                   for (Value next : args.drop_front())
-                     value = step(b, loc, value, next);
-                   if (average)
-                     value = mlir::arith::MulFOp::create(
-                         b, loc, value,
-                         numberLike(b, value, 1.0 / inputs->size()));
-                   return value;
-                 }));
+           emitElementwise(
+               context, *inputs, type->type,
+               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                 Value value = args.front();
+                 for (Value next : args.drop_front())
+                   value = step(b, loc, value, next);
+                 if (average)
+                   value = mlir::arith::MulFOp::create(
+                       b, loc, value,
+                       numberLike(b, value, 1.0 / inputs->size()));
+                 return value;
+               }));
   GRU_TAKE(result.mask, emitJoinedMask(context));
   return Tensors{result};
 }
@@ -187,12 +184,11 @@ static Expected<Tensor> emitConcat(LayerContext &context,
   }
   if (!context.isEmitting())
     return result;
-  result.value =
-      values.size() == 1
-          ? values.front()
-          : mlir::tensor::ConcatOp::create(*context.builder,
-                                           context.getLocation(), dim, values)
-                .getResult();
+  result.value = values.size() == 1
+                     ? values.front()
+                     : mlir::tensor::ConcatOp::create(
+                           *context.builder, context.getLocation(), dim, values)
+                           .getResult();
   ArrayRef<int64_t> shape =
       cast<mlir::ShapedType>(result.value.getType()).getShape();
   result.shape.assign(shape.begin(), shape.end());
@@ -260,11 +256,11 @@ static Expected<Tensor> emitNormalize(LayerContext &context, const Tensor &x,
                                       int64_t dim) {
   Tensor squares;
   GRU_TAKE(squares,
-             emitElementwise(context, {x}, x.type,
-                             [](OpBuilder &b, Location loc, ValueRange args) {
-                               return combine<mlir::arith::MulFOp>(
-                                   b, loc, args[0], args[0]);
-                             }));
+           emitElementwise(context, {x}, x.type,
+                           [](OpBuilder &b, Location loc, ValueRange args) {
+                             return combine<mlir::arith::MulFOp>(
+                                 b, loc, args[0], args[0]);
+                           }));
   Tensor sum = emitExpandDims(
       context, emitReduce(context, squares, dim, Reduction::sum), dim);
   double least = context.version == 2 ? 1e-12 : 1e-7;
@@ -334,13 +330,13 @@ Expected<Tensors> gru::keras::importDot(LayerContext &context) {
     operands.push_back(std::move(operand));
   }
   sizes.emplace_back(x, dims[0]);
-  Tensor result = emitLoops(
-      context, sizes, 1, operands, x.type, 0,
-      [](OpBuilder &b, Location loc, ValueRange args) {
-        return combine<mlir::arith::AddFOp>(
-            b, loc, args[2],
-            combine<mlir::arith::MulFOp>(b, loc, args[0], args[1]));
-      });
+  Tensor result =
+      emitLoops(context, sizes, 1, operands, x.type, 0,
+                [](OpBuilder &b, Location loc, ValueRange args) {
+                  return combine<mlir::arith::AddFOp>(
+                      b, loc, args[2],
+                      combine<mlir::arith::MulFOp>(b, loc, args[0], args[1]));
+                });
   if (result.shape.size() == 1)
     result = emitExpandDims(context, result, 1);
   return Tensors{result};

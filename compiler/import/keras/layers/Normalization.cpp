@@ -1,4 +1,4 @@
-//===- Normalization.cpp - normalisation layers ----------------------------===//
+//===- Normalization.cpp - normalisation layers ---------------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -78,11 +78,11 @@ static Expected<Affine> getAffine(LayerContext &context, WeightType type,
   GRU_TAKE(scale, context.getBool(config, "scale", true));
   GRU_TAKE(center, context.getBool(config, "center", true));
   if (scale)
-    GRU_TAKE(result.gamma, context.getWeight("gamma", "", result.count++,
-                                               type, {features}, "features"));
+    GRU_TAKE(result.gamma, context.getWeight("gamma", "", result.count++, type,
+                                             {features}, "features"));
   if (center)
     GRU_TAKE(result.beta, context.getWeight("beta", "", result.count++, type,
-                                              {features}, "features"));
+                                            {features}, "features"));
   return result;
 }
 
@@ -159,7 +159,7 @@ static Error emitMoments(LayerContext &context, const Tensor &input,
                             multiply(b, loc, difference, difference));
       });
   GRU_TAKE(variance,
-             emitElementwise(context, {squares, count}, input.type, divide));
+           emitElementwise(context, {squares, count}, input.type, divide));
   return Error::success();
 }
 
@@ -190,9 +190,9 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
   };
   Tensor movingMean, movingDeviation;
   GRU_TAKE(movingMean, context.getWeight("renorm_mean", "", index, type,
-                                           {features}, "features"));
+                                         {features}, "features"));
   GRU_TAKE(movingDeviation, context.getWeight("renorm_stddev", "", index + 1,
-                                                type, {features}, "features"));
+                                              type, {features}, "features"));
   auto deviation = [&](OpBuilder &b, Value x) -> Value {
     double least = std::sqrt(epsilon);
     return mlir::arith::MaximumFOp::create(b, x.getLoc(), x,
@@ -200,28 +200,28 @@ static Expected<Renorm> emitRenorm(LayerContext &context, WeightType type,
   };
   Renorm result;
   GRU_TAKE(result.factor,
-             emitElementwise(
-                 context, {variance, movingDeviation}, mean.type,
-                 [&](OpBuilder &b, Location loc, ValueRange args) {
-                   Value sum =
-                       add(b, loc, args[0], numberLike(b, args[0], epsilon));
-                   Value ratio = mlir::arith::DivFOp::create(
-                       b, loc, mlir::math::SqrtOp::create(b, loc, sum),
-                       deviation(b, args[1]));
-                   return clip(b, loc, ratio, bound("rmin"), bound("rmax"));
-                 }));
-  GRU_TAKE(
-      result.summand,
-      emitElementwise(
-          context, {mean, movingMean, movingDeviation}, mean.type,
-          [&](OpBuilder &b, Location loc, ValueRange args) {
-            Value shift = mlir::arith::DivFOp::create(
-                b, loc, mlir::arith::SubFOp::create(b, loc, args[0], args[1]),
-                deviation(b, args[2]));
-            std::optional<double> most = bound("dmax");
-            return clip(b, loc, shift,
-                        most ? std::optional(-*most) : std::nullopt, most);
-          }));
+           emitElementwise(
+               context, {variance, movingDeviation}, mean.type,
+               [&](OpBuilder &b, Location loc, ValueRange args) {
+                 Value sum =
+                     add(b, loc, args[0], numberLike(b, args[0], epsilon));
+                 Value ratio = mlir::arith::DivFOp::create(
+                     b, loc, mlir::math::SqrtOp::create(b, loc, sum),
+                     deviation(b, args[1]));
+                 return clip(b, loc, ratio, bound("rmin"), bound("rmax"));
+               }));
+  GRU_TAKE(result.summand,
+           emitElementwise(
+               context, {mean, movingMean, movingDeviation}, mean.type,
+               [&](OpBuilder &b, Location loc, ValueRange args) {
+                 Value shift = mlir::arith::DivFOp::create(
+                     b, loc,
+                     mlir::arith::SubFOp::create(b, loc, args[0], args[1]),
+                     deviation(b, args[2]));
+                 std::optional<double> most = bound("dmax");
+                 return clip(b, loc, shift,
+                             most ? std::optional(-*most) : std::nullopt, most);
+               }));
   return result;
 }
 
@@ -252,10 +252,9 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
   if (!affine)
     return affine.takeError();
   GRU_TAKE(mean, context.getWeight("moving_mean", "", affine->count, type,
-                                     {features}, "features"));
-  GRU_TAKE(variance,
-             context.getWeight("moving_variance", "", affine->count + 1, type,
-                               {features}, "features"));
+                                   {features}, "features"));
+  GRU_TAKE(variance, context.getWeight("moving_variance", "", affine->count + 1,
+                                       type, {features}, "features"));
   Tensor gamma = affine->gamma, beta = affine->beta;
   if (usesBatch)
     if (Error error = emitMoments(context, input, mean, variance))
@@ -267,44 +266,40 @@ Expected<Tensors> gru::keras::importBatchNormalization(LayerContext &context) {
         emitRenorm(context, type, affine->count + 3, mean, variance, epsilon);
     if (!correction)
       return correction.takeError();
-    GRU_TAKE(
-        beta,
-        emitElementwise(context, {correction->summand, gamma, beta}, input.type,
-                        [](OpBuilder &b, Location loc, ValueRange args) {
-                          return add(b, loc, multiply(b, loc, args[0], args[1]),
-                                     args[2]);
-                        }));
+    GRU_TAKE(beta, emitElementwise(
+                       context, {correction->summand, gamma, beta}, input.type,
+                       [](OpBuilder &b, Location loc, ValueRange args) {
+                         return add(b, loc, multiply(b, loc, args[0], args[1]),
+                                    args[2]);
+                       }));
     GRU_TAKE(gamma, emitProduct(context, correction->factor, gamma));
   }
   // One factor and one summand per feature, then one pass over the input.
   Tensor factor, summand, result;
-  GRU_TAKE(factor,
-             emitElementwise(context, {variance, gamma}, input.type,
-                             [&](OpBuilder &b, Location loc, ValueRange args) {
-                               return multiply(
-                                   b, loc,
-                                   inverseDeviation(b, loc, args[0], epsilon),
-                                   args[1]);
-                             }));
+  GRU_TAKE(factor, emitElementwise(
+                       context, {variance, gamma}, input.type,
+                       [&](OpBuilder &b, Location loc, ValueRange args) {
+                         return multiply(
+                             b, loc, inverseDeviation(b, loc, args[0], epsilon),
+                             args[1]);
+                       }));
   GRU_TAKE(summand,
-             emitElementwise(
-                 context, {mean, factor, beta}, input.type,
-                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                   return mlir::arith::SubFOp::create(
-                       b, loc, args[2], multiply(b, loc, args[0], args[1]));
-                 }));
-  GRU_TAKE(result,
-             emitElementwise(context, {input, factor, summand}, input.type,
-                             [](OpBuilder &b, Location loc, ValueRange args) {
-                               return add(b, loc,
-                                          multiply(b, loc, args[0], args[1]),
-                                          args[2]);
-                             }));
+           emitElementwise(
+               context, {mean, factor, beta}, input.type,
+               [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                 return mlir::arith::SubFOp::create(
+                     b, loc, args[2], multiply(b, loc, args[0], args[1]));
+               }));
+  GRU_TAKE(result, emitElementwise(
+                       context, {input, factor, summand}, input.type,
+                       [](OpBuilder &b, Location loc, ValueRange args) {
+                         return add(b, loc, multiply(b, loc, args[0], args[1]),
+                                    args[2]);
+                       }));
   return Tensors{emitCast(context, result, outside)};
 }
 
-Expected<Tensors>
-gru::keras::importLayerNormalization(LayerContext &context) {
+Expected<Tensors> gru::keras::importLayerNormalization(LayerContext &context) {
   const json::Object &config = context.layer.config;
   WeightType type;
   GRU_TAKE(type, context.getComputeType(config));
@@ -331,31 +326,29 @@ gru::keras::importLayerNormalization(LayerContext &context) {
   double share = 1.0 / features;
   Tensor centered, squares, result;
   GRU_TAKE(centered,
-             emitElementwise(
-                 context, {input, mean(input)}, input.type,
-                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                   return mlir::arith::SubFOp::create(
-                       b, loc, args[0],
-                       multiply(b, loc, args[1],
-                                numberLike(b, args[1], share)));
-                 }));
+           emitElementwise(
+               context, {input, mean(input)}, input.type,
+               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                 return mlir::arith::SubFOp::create(
+                     b, loc, args[0],
+                     multiply(b, loc, args[1], numberLike(b, args[1], share)));
+               }));
   GRU_TAKE(squares,
-             emitElementwise(context, {centered}, input.type,
-                             [](OpBuilder &b, Location loc, ValueRange args) {
-                               return multiply(b, loc, args[0], args[0]);
-                             }));
-  GRU_TAKE(
-      result,
-      emitElementwise(
-          context, {centered, mean(squares), affine->gamma, affine->beta},
-          input.type, [&](OpBuilder &b, Location loc, ValueRange args) {
-            Value variance =
-                multiply(b, loc, args[1], numberLike(b, args[1], share));
-            Value normal =
-                multiply(b, loc, args[0],
-                         inverseDeviation(b, loc, variance, epsilon));
-            return add(b, loc, multiply(b, loc, normal, args[2]), args[3]);
-          }));
+           emitElementwise(context, {centered}, input.type,
+                           [](OpBuilder &b, Location loc, ValueRange args) {
+                             return multiply(b, loc, args[0], args[0]);
+                           }));
+  GRU_TAKE(result,
+           emitElementwise(
+               context, {centered, mean(squares), affine->gamma, affine->beta},
+               input.type, [&](OpBuilder &b, Location loc, ValueRange args) {
+                 Value variance =
+                     multiply(b, loc, args[1], numberLike(b, args[1], share));
+                 Value normal =
+                     multiply(b, loc, args[0],
+                              inverseDeviation(b, loc, variance, epsilon));
+                 return add(b, loc, multiply(b, loc, normal, args[2]), args[3]);
+               }));
   return Tensors{emitCast(context, result, outside)};
 }
 
@@ -410,10 +403,10 @@ Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
     return error;
   if (!findEntry(config, "mean") || !findEntry(config, "variance")) {
     int64_t features = input.shape.back();
-    GRU_TAKE(mean, context.getWeight("mean", "", 0, type, {features},
-                                       "features"));
+    GRU_TAKE(mean,
+             context.getWeight("mean", "", 0, type, {features}, "features"));
     GRU_TAKE(variance, context.getWeight("variance", "", 1, type, {features},
-                                           "features"));
+                                         "features"));
     // How many rows the statistics are of.
     context.ignoreWeight("count", 2);
   } else {
@@ -431,11 +424,9 @@ Expected<Tensors> gru::keras::importNormalization(LayerContext &context) {
             deviation = mlir::arith::MaximumFOp::create(
                 b, loc, deviation, numberLike(b, deviation, 1e-7));
             if (invert)
-              return add(b, loc, args[1],
-                         multiply(b, loc, args[0], deviation));
+              return add(b, loc, args[1], multiply(b, loc, args[0], deviation));
             return mlir::arith::DivFOp::create(
-                b, loc,
-                mlir::arith::SubFOp::create(b, loc, args[0], args[1]),
+                b, loc, mlir::arith::SubFOp::create(b, loc, args[0], args[1]),
                 deviation);
           }));
   return Tensors{result};
@@ -452,12 +443,11 @@ Expected<Tensors> gru::keras::importRescaling(LayerContext &context) {
   Tensor scale, offset, result;
   GRU_TAKE(scale, getNumbers(context, "scale", input.type, {}));
   GRU_TAKE(offset, getNumbers(context, "offset", input.type, 0.0));
-  GRU_TAKE(result,
-             emitElementwise(context, {input, scale, offset}, input.type,
-                             [](OpBuilder &b, Location loc, ValueRange args) {
-                               return add(b, loc,
-                                          multiply(b, loc, args[0], args[1]),
-                                          args[2]);
-                             }));
+  GRU_TAKE(result, emitElementwise(
+                       context, {input, scale, offset}, input.type,
+                       [](OpBuilder &b, Location loc, ValueRange args) {
+                         return add(b, loc, multiply(b, loc, args[0], args[1]),
+                                    args[2]);
+                       }));
   return Tensors{result};
 }

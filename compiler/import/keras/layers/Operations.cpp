@@ -1,4 +1,4 @@
-//===- Operations.cpp - Keras 3 operations among the layers ----------------===//
+//===- Operations.cpp - Keras 3 operations among the layers ---------------===//
 //
 // Functional models of Keras 3 hold the computation of masks as operations of
 // their own.
@@ -29,8 +29,7 @@ Expected<Tensors> gru::keras::importNotEqual(LayerContext &context) {
     return context.error("found " + Twine(context.inputs.size()) +
                          " operands, expected 2");
   Tensor result;
-  GRU_TAKE(result,
-             emitNotEqual(context, context.inputs[0], context.inputs[1]));
+  GRU_TAKE(result, emitNotEqual(context, context.inputs[0], context.inputs[1]));
   return Tensors{result};
 }
 
@@ -44,7 +43,8 @@ static Expected<int64_t> getAxis(LayerContext &context, int64_t extraRank) {
   GRU_TAKE(axis, context.getInteger(context.layer.config, "axis"));
   int64_t dim = axis < 0 ? axis + rank : axis;
   if (dim < 0 || dim >= rank)
-    return context.error("axis is " + Twine(axis) + ", expected a dimension of " +
+    return context.error("axis is " + Twine(axis) +
+                         ", expected a dimension of " +
                          shapeText(context.inputs[0].shape));
   return dim;
 }
@@ -77,9 +77,8 @@ static Expected<ElementType> getResultType(LayerContext &context,
   if (!name)
     return otherwise;
   for (ElementType type :
-       {ElementType::f32, ElementType::f64, ElementType::f16,
-        ElementType::bf16, ElementType::i1, ElementType::i32,
-        ElementType::i64})
+       {ElementType::f32, ElementType::f64, ElementType::f16, ElementType::bf16,
+        ElementType::i1, ElementType::i32, ElementType::i64})
     if (getElementTypeName(type) == *name)
       return type;
   return context.error("dtype '" + printable(*name) + "' is not supported");
@@ -130,14 +129,12 @@ Expected<Tensors> gru::keras::importLogical(LayerContext &context) {
   bool isAnd = context.layer.className == "LogicalAnd";
   Tensor result;
   GRU_TAKE(result,
-             emitElementwise(context, context.inputs, ElementType::i1,
-                             [&](OpBuilder &b, Location loc,
-                                 ValueRange args) -> Value {
-                               if (isAnd)
-                                 return mlir::arith::AndIOp::create(
-                                     b, loc, args[0], args[1]);
-                               return mlir::arith::OrIOp::create(
-                                   b, loc, args[0], args[1]);
-                             }));
+           emitElementwise(
+               context, context.inputs, ElementType::i1,
+               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                 if (isAnd)
+                   return mlir::arith::AndIOp::create(b, loc, args[0], args[1]);
+                 return mlir::arith::OrIOp::create(b, loc, args[0], args[1]);
+               }));
   return Tensors{result};
 }

@@ -1,4 +1,4 @@
-//===- Recurrent.cpp - GRU and RNN of GRU cells ----------------------------===//
+//===- Recurrent.cpp - GRU and RNN of GRU cells ---------------------------===//
 
 #include "compiler/import/keras/layers/Recurrent.h"
 
@@ -20,9 +20,9 @@ using namespace llvm;
 //===----------------------------------------------------------------------===//
 
 Expected<CellWeights> gru::keras::getCellWeights(LayerContext &context,
-                                            const CellConfig &cell,
-                                            int64_t features,
-                                            bool cudnnForm) {
+                                                 const CellConfig &cell,
+                                                 int64_t features,
+                                                 bool cudnnForm) {
   LayerContext::Transform toKeras = nullptr;
   if (cudnnForm)
     toKeras = transposeCudnnGates;
@@ -32,29 +32,28 @@ Expected<CellWeights> gru::keras::getCellWeights(LayerContext &context,
   int64_t units = cell.units;
   context.weightConfig = cell.config;
   CellWeights weights;
-  GRU_TAKE(weights.kernel,
-             context.getWeight(role("kernel"), cell.folder, 0, cell.type,
-                               {features, 3 * units}, "features x 3*units",
-                               toKeras));
+  GRU_TAKE(weights.kernel, context.getWeight(role("kernel"), cell.folder, 0,
+                                             cell.type, {features, 3 * units},
+                                             "features x 3*units", toKeras));
   GRU_TAKE(weights.recurrentKernel,
-             context.getWeight(role("recurrent_kernel"), cell.folder, 1,
-                               cell.type, {units, 3 * units},
-                               "units x 3*units", toKeras));
+           context.getWeight(role("recurrent_kernel"), cell.folder, 1,
+                             cell.type, {units, 3 * units}, "units x 3*units",
+                             toKeras));
   if (!cell.useBias)
     return weights;
   if (cell.resetAfter)
     GRU_TAKE(weights.bias,
-               context.getWeight(role("bias"), cell.folder, 2, cell.type,
-                                 {2, 3 * units}, "2 x 3*units with reset_after",
-                                 [](WeightTensor &tensor) {
-                                   // cuDNN's form: the two rows in one.
-                                   if (tensor.shape.size() == 1)
-                                     tensor.shape = {2, tensor.shape[0] / 2};
-                                 }));
+             context.getWeight(role("bias"), cell.folder, 2, cell.type,
+                               {2, 3 * units}, "2 x 3*units with reset_after",
+                               [](WeightTensor &tensor) {
+                                 // cuDNN's form: the two rows in one.
+                                 if (tensor.shape.size() == 1)
+                                   tensor.shape = {2, tensor.shape[0] / 2};
+                               }));
   else
     GRU_TAKE(weights.bias,
-               context.getWeight(role("bias"), cell.folder, 2, cell.type,
-                                 {3 * units}, "3*units without reset_after"));
+             context.getWeight(role("bias"), cell.folder, 2, cell.type,
+                               {3 * units}, "3*units without reset_after"));
   return weights;
 }
 
@@ -67,7 +66,7 @@ static bool fits(int64_t found, int64_t expected) {
 }
 
 Tensor gru::keras::emitReverse(LayerContext &context, const Tensor &tensor,
-                          int64_t dim) {
+                               int64_t dim) {
   Tensor result = tensor;
   if (context.isEmitting())
     result.value = ReverseOp::create(*context.builder, context.getLocation(),
@@ -76,7 +75,8 @@ Tensor gru::keras::emitReverse(LayerContext &context, const Tensor &tensor,
 }
 
 /// `kept` where any of the layer's states is not zero, else `given`: a stateful
-/// layer of Keras 2 begins with what it is given only once its states are reset.
+/// layer of Keras 2 begins with what it is given only once its states are
+/// reset.
 static Expected<Tensor> emitKeptOrGiven(LayerContext &context,
                                         ArrayRef<Tensor> states,
                                         const Tensor &kept,
@@ -93,12 +93,12 @@ static Expected<Tensor> emitKeptOrGiven(LayerContext &context,
       continue;
     }
     GRU_TAKE(isKept, emitElementwise(context, {isKept, flag}, ElementType::i1,
-                                       [](mlir::OpBuilder &b, mlir::Location loc,
-                                          mlir::ValueRange args) {
-                                         return mlir::arith::OrIOp::create(
-                                                    b, loc, args[0], args[1])
-                                             .getResult();
-                                       }));
+                                     [](mlir::OpBuilder &b, mlir::Location loc,
+                                        mlir::ValueRange args) {
+                                       return mlir::arith::OrIOp::create(
+                                                  b, loc, args[0], args[1])
+                                           .getResult();
+                                     }));
   }
   return emitElementwise(
       context, {kept, given, isKept}, kept.type,
@@ -147,8 +147,8 @@ static Expected<Tensor> getLayerMask(LayerContext &context,
 }
 
 /// Zeros in `sequence` where `mask`, in its own order of time, is false.
-static Tensor emitZeroWhereMasked(LayerContext &context,
-                                  const Tensor &sequence, const Tensor &mask) {
+static Tensor emitZeroWhereMasked(LayerContext &context, const Tensor &sequence,
+                                  const Tensor &mask) {
   Operand values{sequence, {0, 1, 2}}, flags{mask, {0, 1}};
   return emitLoops(
       context, getSizes(sequence), 0, {values, flags}, sequence.type, 0,
@@ -177,8 +177,9 @@ static mlir::Location getCellLocation(LayerContext &context,
 /// sees a later one, so each may run over all timesteps by itself. Masked steps
 /// of a cell are masked in the next one too, so only the last cell's outputs
 /// there matter.
-Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
-                                               const RecurrentConfig &config) {
+Expected<RecurrentResult>
+gru::keras::emitRecurrent(LayerContext &context,
+                          const RecurrentConfig &config) {
   Tensor input;
   WeightType firstType = config.cells.front().type;
   GRU_TAKE(input, context.getInput(config.stackType.value_or(firstType)));
@@ -200,9 +201,10 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
   GRU_TAKE(mask, getLayerMask(context, input));
   if (context.version == 2 && context.getMask() && config.unroll &&
       config.zeroOutputForMask && !config.returnSequences)
-    return context.error("unroll, zero_output_for_mask and a mask together need "
-                         "return_sequences, found none of it: Keras 2 cannot "
-                         "run this either");
+    return context.error(
+        "unroll, zero_output_for_mask and a mask together need "
+        "return_sequences, found none of it: Keras 2 cannot "
+        "run this either");
   int64_t timeDim = config.timeMajor ? 0 : 1;
   int64_t batch = input.shape[1 - timeDim];
 
@@ -226,7 +228,7 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
         config.cells.size() > 1 ? "_" + cell.part : std::string();
     CellMasks masks;
     GRU_TAKE(masks, getCellMasks(context, cell.dropout, cell.units, suffix,
-                                   1 - timeDim, input));
+                                 1 - timeDim, input));
     bool zeroOutput = isLast && config.zeroOutputForMask;
     // The unrolled loop's quirk, which gru.gru knows for one cell only: zeros
     // by the mask in its original order.
@@ -244,8 +246,9 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
       auto op = GRUOp::create(
           b, getCellLocation(context, config, index), input.value,
           weights->kernel.value, weights->recurrentKernel.value,
-          weights->bias.value, initial.value, mask.value, /*lengths=*/{}, /*reset=*/{}, masks.input.value,
-          masks.recurrent.value, cell.activation.getAttr(mlirContext),
+          weights->bias.value, initial.value, mask.value, /*lengths=*/{},
+          /*reset=*/{}, masks.input.value, masks.recurrent.value,
+          cell.activation.getAttr(mlirContext),
           cell.recurrentActivation.getAttr(mlirContext), cell.resetAfter,
           goBackwards, config.timeMajor, zeroOutput && !quirk, config.unroll,
           config.fromCell, masks.implementation, APFloat(cell.dropout.input),
@@ -263,8 +266,7 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
     if (isLast)
       break;
     // The next cell reads what this one has written: in order of processing.
-    GRU_TAKE(input,
-               context.castInput(sequence, config.cells[index + 1].type));
+    GRU_TAKE(input, context.castInput(sequence, config.cells[index + 1].type));
     if (goBackwards && context.getMask())
       mask = emitReverse(context, mask, timeDim);
     goBackwards = false;
@@ -275,7 +277,7 @@ Expected<RecurrentResult> gru::keras::emitRecurrent(LayerContext &context,
 }
 
 Tensors gru::keras::getOutputs(const RecurrentConfig &config,
-                          const RecurrentResult &result) {
+                               const RecurrentResult &result) {
   Tensors outputs{result.output};
   if (config.returnState)
     outputs.append(result.states);

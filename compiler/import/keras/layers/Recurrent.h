@@ -1,4 +1,4 @@
-//===- Recurrent.h - what recurrent layers and cells share --------*- C++ -*-===//
+//===- Recurrent.h - what recurrent layers and cells share ------*- C++ -*-===//
 //
 //   RecurrentConfig.cpp      their configuration
 //   RecurrentAttributes.cpp  what programs may ask of it

@@ -1,4 +1,4 @@
-//===- RecurrentAttributes.cpp - what programs may ask of a layer ----------===//
+//===- RecurrentAttributes.cpp - what programs may ask of a layer ---------===//
 
 #include "compiler/import/keras/layers/Recurrent.h"
 
@@ -11,8 +11,7 @@ using namespace gru::keras;
 using namespace llvm;
 
 void gru::keras::describeCell(LayerContext &context, const CellConfig &cell) {
-  const json::Object *outer =
-      std::exchange(context.weightConfig, cell.config);
+  const json::Object *outer = std::exchange(context.weightConfig, cell.config);
   auto tell = [&](StringRef attribute, json::Value value) {
     context.describe(cell.part, attribute, std::move(value));
   };
@@ -53,7 +52,7 @@ void gru::keras::describeCell(LayerContext &context, const CellConfig &cell) {
 }
 
 void gru::keras::describeLayer(LayerContext &context,
-                          const RecurrentConfig &config) {
+                               const RecurrentConfig &config) {
   for (const CellConfig &cell : config.cells)
     describeCell(context, cell);
   for (auto [key, value] :
@@ -72,14 +71,14 @@ void gru::keras::describeLayer(LayerContext &context,
   for (const CellConfig &cell : config.cells) {
     sizes.push_back(cell.units);
     // Keras lists None for a state that is not kept.
-    states.push_back(config.stateful ? json::Value(context.getStateName(cell.part))
-                                     : json::Value(nullptr));
+    states.push_back(config.stateful
+                         ? json::Value(context.getStateName(cell.part))
+                         : json::Value(nullptr));
   }
   context.describe("", "states", std::move(states));
   if (sizes.size() > 1) {
     context.describe("", "state_size", json::Array(sizes));
     context.describe("", "output_size", sizes.back());
   }
-  context.describeStates("", sizes,
-                         getElementType(config.cells.front().type));
+  context.describeStates("", sizes, getElementType(config.cells.front().type));
 }

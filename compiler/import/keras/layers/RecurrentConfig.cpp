@@ -1,4 +1,4 @@
-//===- RecurrentConfig.cpp - the configuration of recurrent layers ---------===//
+//===- RecurrentConfig.cpp - the configuration of recurrent layers --------===//
 
 #include "compiler/import/keras/layers/Recurrent.h"
 
@@ -44,8 +44,8 @@ static Error checkArguments(const LayerContext &context, StringRef className,
         distance = d;
         closest = known;
       }
-    return context.error("found the argument '" + printable(key) +
-                         "', which " + className + " does not have" +
+    return context.error("found the argument '" + printable(key) + "', which " +
+                         className + " does not have" +
                          (closest.empty()
                               ? std::string()
                               : "; did you mean '" + closest.str() + "'?"));
@@ -61,15 +61,15 @@ static Error checkArguments(const LayerContext &context, StringRef className,
 }
 
 Error gru::keras::readCell(LayerContext &context, const json::Object &config,
-                      CellConfig &result) {
+                           CellConfig &result) {
   constexpr int64_t largestUnits = int64_t(1) << 24;
   result.config = &config;
   if (context.layer.className != "CuDNNGRU")
-    if (Error error = checkArguments(
-            context,
-            &config == &context.layer.config ? StringRef(context.layer.className)
-                                             : "GRUCell",
-            config))
+    if (Error error = checkArguments(context,
+                                     &config == &context.layer.config
+                                         ? StringRef(context.layer.className)
+                                         : "GRUCell",
+                                     config))
       return error;
   GRU_TAKE(result.units, context.getInteger(config, "units"));
   if (result.units < 1 || result.units > largestUnits)
@@ -78,32 +78,32 @@ Error gru::keras::readCell(LayerContext &context, const json::Object &config,
                          Twine(largestUnits));
   // Keras 2 before 2.3 defaulted to hard_sigmoid, but every version since 2.0
   // writes the value.
-  GRU_TAKE(result.activation, context.getActivation(config, "activation",
-                                                      ActivationKind::tanh));
+  GRU_TAKE(result.activation,
+           context.getActivation(config, "activation", ActivationKind::tanh));
   GRU_TAKE(result.recurrentActivation,
-             context.getActivation(config, "recurrent_activation",
-                                   ActivationKind::sigmoid));
+           context.getActivation(config, "recurrent_activation",
+                                 ActivationKind::sigmoid));
   GRU_TAKE(result.useBias, context.getBool(config, "use_bias", true));
   // Files of Keras 2 without the key are from before it: they know only the
   // form without reset_after.
-  GRU_TAKE(result.resetAfter, context.getBool(config, "reset_after",
-                                                context.version == 3));
+  GRU_TAKE(result.resetAfter,
+           context.getBool(config, "reset_after", context.version == 3));
   GRU_TAKE(result.dropout, readCellDropout(context, config));
   GRU_TAKE(result.type, context.getComputeType(config));
   return Error::success();
 }
 
 Error gru::keras::readStack(LayerContext &context, ArrayRef<json::Value> cells,
-                       StringRef folder, SmallVector<CellConfig> &result) {
+                            StringRef folder, SmallVector<CellConfig> &result) {
   if (cells.empty())
     return context.error("cells is empty, expected at least 1 GRUCell");
   for (auto [index, value] : enumerate(cells)) {
     std::optional<ObjectConfig> cell = getObjectConfig(value);
     if (!cell || cell->className != "GRUCell")
-      return context.error("cell " + Twine(index) + " is " +
-                           (cell ? "'" + printable(cell->className) + "'"
-                                 : jsonText(value)) +
-                           ", expected a GRUCell");
+      return context.error(
+          "cell " + Twine(index) + " is " +
+          (cell ? "'" + printable(cell->className) + "'" : jsonText(value)) +
+          ", expected a GRUCell");
     CellConfig config;
     if (Error error = readCell(context, *cell->config, config))
       return error;

@@ -1,4 +1,4 @@
-//===- Reshaping.cpp - layers that move elements only ----------------------===//
+//===- Reshaping.cpp - layers that move elements only ---------------------===//
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/keras/layers/Layers.h"
@@ -103,8 +103,7 @@ Expected<Tensors> gru::keras::importPermute(LayerContext &context) {
   if (dims && dims->size() + 1 == rank)
     for (auto [index, value] : enumerate(*dims)) {
       std::optional<int64_t> dim = value.getAsInteger();
-      if (!dim || *dim < 1 || *dim >= int64_t(rank) ||
-          operand.loops[*dim] >= 0)
+      if (!dim || *dim < 1 || *dim >= int64_t(rank) || operand.loops[*dim] >= 0)
         break;
       operand.loops[*dim] = index + 1;
       sizes.emplace_back(input, *dim);
@@ -114,9 +113,9 @@ Expected<Tensors> gru::keras::importPermute(LayerContext &context) {
         "dims is " +
         (dims ? jsonText(json::Array(*dims)) : std::string("missing")) +
         ", expected each of 1 to " + Twine(rank - 1) + " once");
-  return Tensors{
-      emitLoops(context, sizes, 0, operand, input.type, 0,
-                [](OpBuilder &, Location, ValueRange args) { return args[0]; })};
+  return Tensors{emitLoops(
+      context, sizes, 0, operand, input.type, 0,
+      [](OpBuilder &, Location, ValueRange args) { return args[0]; })};
 }
 
 Expected<Tensors> gru::keras::importRepeatVector(LayerContext &context) {
@@ -128,10 +127,10 @@ Expected<Tensors> gru::keras::importRepeatVector(LayerContext &context) {
     return context.error("n is " + Twine(count) +
                          ", expected a positive integer");
   Operand operand{input, {0, 2}};
-  return Tensors{
-      emitLoops(context, {Size(input, 0), Size(count), Size(input, 1)}, 0,
-                operand, input.type, 0,
-                [](OpBuilder &, Location, ValueRange args) { return args[0]; })};
+  return Tensors{emitLoops(
+      context, {Size(input, 0), Size(count), Size(input, 1)}, 0, operand,
+      input.type, 0,
+      [](OpBuilder &, Location, ValueRange args) { return args[0]; })};
 }
 
 /// One or two numbers: "padding": 2 or [1, 2].
@@ -169,8 +168,7 @@ static Tensor emitTime(LayerContext &context, const Tensor &input,
         Value last = indexConstant(b, loc, input.shape[1] - 1);
         Value inside = mlir::arith::MinSIOp::create(
             b, loc, mlir::arith::MaxSIOp::create(b, loc, time, zero), last);
-        Value value =
-            extract(b, loc, input, {indices[0], inside, indices[2]});
+        Value value = extract(b, loc, input, {indices[0], inside, indices[2]});
         Value isInside = mlir::arith::CmpIOp::create(
             b, loc, mlir::arith::CmpIPredicate::eq, inside, time);
         return mlir::arith::SelectOp::create(b, loc, isInside, value,
@@ -205,8 +203,7 @@ Expected<Tensors> gru::keras::importCropping1D(LayerContext &context) {
   int64_t time = input.shape[1];
   if (context.isEmitting() && time == kDynamicSize)
     return needsTimesteps(context, input);
-  if (time != kDynamicSize &&
-      (time -= cropping.first + cropping.second) < 1)
+  if (time != kDynamicSize && (time -= cropping.first + cropping.second) < 1)
     return context.error("cropping leaves nothing of " +
                          shapeText(input.shape));
   return Tensors{emitTime(

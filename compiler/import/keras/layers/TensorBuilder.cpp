@@ -1,4 +1,4 @@
-//===- TensorBuilder.cpp - operations that layers are made of --------------===//
+//===- TensorBuilder.cpp - operations that layers are made of -------------===//
 
 #include "compiler/import/keras/layers/TensorBuilder.h"
 
@@ -59,9 +59,8 @@ static mlir::OpFoldResult toFoldResult(OpBuilder &b, Location loc,
 }
 
 Tensor gru::keras::emitLoops(LayerContext &context, ArrayRef<Size> sizes,
-                             unsigned numReductions,
-                             ArrayRef<Operand> operands, ElementType type,
-                             double init, Body body) {
+                             unsigned numReductions, ArrayRef<Operand> operands,
+                             ElementType type, double init, Body body) {
   unsigned numParallel = sizes.size() - numReductions;
   Tensor result;
   result.type = type;
@@ -73,8 +72,8 @@ Tensor gru::keras::emitLoops(LayerContext &context, ArrayRef<Size> sizes,
   OpBuilder &b = *context.builder;
   Location loc = context.getLocation();
   mlir::MLIRContext *mlirContext = b.getContext();
-  // A half that is carried around a loop is one that LLVM calls a library for, so
-  // sums of halves are kept in f32, rounded as ever.
+  // A half that is carried around a loop is one that LLVM calls a library for,
+  // so sums of halves are kept in f32, rounded as ever.
   bool widensSum = numReductions > 0 &&
                    (type == ElementType::f16 || type == ElementType::bf16);
   mlir::Type narrow = getMLIRType(mlirContext, type);
@@ -175,32 +174,31 @@ Expected<Tensor> gru::keras::emitElementwise(LayerContext &context,
     Operand operand{tensor, {}};
     size_t lead = rank - tensor.shape.size();
     for (size_t dim = 0; dim < tensor.shape.size(); ++dim)
-      operand.loops.push_back(
-          tensor.shape[dim] == 1 && sizes[lead + dim].number != 1
-              ? -1
-              : int64_t(lead + dim));
+      operand.loops.push_back(tensor.shape[dim] == 1 &&
+                                      sizes[lead + dim].number != 1
+                                  ? -1
+                                  : int64_t(lead + dim));
     operands.push_back(std::move(operand));
   }
-  return emitLoops(
-      context, sizes, 0, operands, type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) {
-        SmallVector<Value> values;
-        for (const Tensor &tensor : tensors) {
-          if (tensor.number) {
-            values.push_back(constantOf(
-                b, loc, getMLIRType(b.getContext(), numberType),
-                *tensor.number));
-          } else {
-            values.push_back(args.front());
-            args = args.drop_front();
-          }
-        }
-        return body(b, loc, values);
-      });
+  return emitLoops(context, sizes, 0, operands, type, 0,
+                   [&](OpBuilder &b, Location loc, ValueRange args) {
+                     SmallVector<Value> values;
+                     for (const Tensor &tensor : tensors) {
+                       if (tensor.number) {
+                         values.push_back(constantOf(
+                             b, loc, getMLIRType(b.getContext(), numberType),
+                             *tensor.number));
+                       } else {
+                         values.push_back(args.front());
+                         args = args.drop_front();
+                       }
+                     }
+                     return body(b, loc, values);
+                   });
 }
 
-Expected<Tensor> gru::keras::emitProduct(LayerContext &context,
-                                         const Tensor &a, const Tensor &b) {
+Expected<Tensor> gru::keras::emitProduct(LayerContext &context, const Tensor &a,
+                                         const Tensor &b) {
   return emitElementwise(context, {a, b}, a.type,
                          [](OpBuilder &b, Location loc, ValueRange args) {
                            return multiply(b, loc, args[0], args[1]);
@@ -230,24 +228,21 @@ Tensor gru::keras::emitReduce(LayerContext &context, const Tensor &input,
       sizes.emplace_back(input, i);
   }
   sizes.emplace_back(input, dim);
-  double init = kind == Reduction::max
-                    ? -std::numeric_limits<double>::infinity()
-                    : 0.0;
-  return emitLoops(context, sizes, 1, operand, input.type, init,
-                   [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                     switch (kind) {
-                     case Reduction::sum:
-                       return mlir::arith::AddFOp::create(b, loc, args[0],
-                                                          args[1]);
-                     case Reduction::max:
-                       return mlir::arith::MaximumFOp::create(b, loc, args[0],
-                                                              args[1]);
-                     case Reduction::any:
-                       return mlir::arith::OrIOp::create(b, loc, args[0],
-                                                         args[1]);
-                     }
-                     llvm_unreachable("unknown reduction");
-                   });
+  double init =
+      kind == Reduction::max ? -std::numeric_limits<double>::infinity() : 0.0;
+  return emitLoops(
+      context, sizes, 1, operand, input.type, init,
+      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        switch (kind) {
+        case Reduction::sum:
+          return mlir::arith::AddFOp::create(b, loc, args[0], args[1]);
+        case Reduction::max:
+          return mlir::arith::MaximumFOp::create(b, loc, args[0], args[1]);
+        case Reduction::any:
+          return mlir::arith::OrIOp::create(b, loc, args[0], args[1]);
+        }
+        llvm_unreachable("unknown reduction");
+      });
 }
 
 Expected<Tensor> gru::keras::emitNotEqual(LayerContext &context,
@@ -286,22 +281,22 @@ Tensor gru::keras::emitCast(LayerContext &context, const Tensor &tensor,
   SmallVector<int64_t> loops(tensor.shape.size());
   std::iota(loops.begin(), loops.end(), 0);
   Operand operand{tensor, loops};
-  Tensor result = emitLoops(
-      context, getSizes(tensor), 0, operand, type, 0,
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value x = args[0];
-        mlir::Type to = getMLIRType(b.getContext(), type);
-        if (!isFloat(tensor.type))
-          return toFloat(b, loc, x, to);
-        unsigned from = x.getType().getIntOrFloatBitWidth();
-        if (from < to.getIntOrFloatBitWidth())
-          return mlir::arith::ExtFOp::create(b, loc, to, x);
-        if (from > to.getIntOrFloatBitWidth())
-          return mlir::arith::TruncFOp::create(b, loc, to, x);
-        // Between the two half types.
-        x = mlir::arith::ExtFOp::create(b, loc, b.getF32Type(), x);
-        return mlir::arith::TruncFOp::create(b, loc, to, x);
-      });
+  Tensor result =
+      emitLoops(context, getSizes(tensor), 0, operand, type, 0,
+                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                  Value x = args[0];
+                  mlir::Type to = getMLIRType(b.getContext(), type);
+                  if (!isFloat(tensor.type))
+                    return toFloat(b, loc, x, to);
+                  unsigned from = x.getType().getIntOrFloatBitWidth();
+                  if (from < to.getIntOrFloatBitWidth())
+                    return mlir::arith::ExtFOp::create(b, loc, to, x);
+                  if (from > to.getIntOrFloatBitWidth())
+                    return mlir::arith::TruncFOp::create(b, loc, to, x);
+                  // Between the two half types.
+                  x = mlir::arith::ExtFOp::create(b, loc, b.getF32Type(), x);
+                  return mlir::arith::TruncFOp::create(b, loc, to, x);
+                });
   result.mask = tensor.mask;
   return result;
 }

@@ -1,4 +1,4 @@
-//===- TensorBuilder.h - operations that layers are made of --------*- C++ -*-===//
+//===- TensorBuilder.h - operations that layers are made of -----*- C++ -*-===//
 //
 // Each function works out the type of its result, and while emitting also
 // creates the operation. So a layer is written once, for both of its runs.

@@ -1,4 +1,4 @@
-//===- Constants.cpp - constants, shapes and casts -------------------------===//
+//===- Constants.cpp - constants, shapes and casts ------------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/Graph.h"
@@ -50,7 +50,8 @@ Expected<Tensors> gru::onnx::importConstant(Node &node) {
     for (double number : node.getFloats("value_floats")) {
       float single = float(number);
       literal->bytes.resize(literal->bytes.size() + sizeof(single));
-      std::memcpy(literal->bytes.data() + literal->bytes.size() - sizeof(single),
+      std::memcpy(literal->bytes.data() + literal->bytes.size() -
+                      sizeof(single),
                   &single, sizeof(single));
     }
     literal->shape = {literal->getNumElements()};
@@ -94,7 +95,8 @@ Expected<Tensors> gru::onnx::importShape(Node &node) {
   };
   int64_t start = clamp(node.getInt("start", 0)),
           end = clamp(node.getInt("end", rank));
-  Sizes sizes(ArrayRef(input.shape).slice(start, std::max(end - start, int64_t(0))));
+  Sizes sizes(
+      ArrayRef(input.shape).slice(start, std::max(end - start, int64_t(0))));
   return Tensors{makeNumbers(sizes, DataType::i64)};
 }
 
@@ -253,7 +255,8 @@ Expected<Tensor> gru::onnx::emitCast(Node &node, const Tensor &tensor,
       result.numbers = tensor.numbers;
       if (type != DataType::i64 && numbers)
         for (auto [to, from] : zip(*result.numbers, *numbers))
-          to = type == DataType::i1 ? int64_t(from != 0) : int64_t(int32_t(from));
+          to = type == DataType::i1 ? int64_t(from != 0)
+                                    : int64_t(int32_t(from));
       return result;
     }
     if (numbers && !numbers->empty()) {

@@ -1,4 +1,4 @@
-//===- Convolution.cpp - convolution and pooling ---------------------------===//
+//===- Convolution.cpp - convolution and pooling --------------------------===//
 //
 // Over any number of spatial dimensions. A convolution stays one linalg.generic
 // in ONNX's own layout, [batch, channels, space...]: loops over batch, group,
@@ -196,17 +196,16 @@ static Expected<Tensor> emitConvolution(Node &node, const Tensor &input,
   column.append(count, 1);
   Tensor offset;
   GRU_TAKE(offset, emitReshape(node, *bias, column));
-  return emitElementwise(node, {result, offset}, input.type,
-                         [](OpBuilder &b, Location loc, ValueRange args)
-                             -> Value {
-                           return AddFOp::create(b, loc, args[0], args[1]);
-                         });
+  return emitElementwise(
+      node, {result, offset}, input.type,
+      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        return AddFOp::create(b, loc, args[0], args[1]);
+      });
 }
 
 /// Checks the kernel and reads what Conv and ConvTranspose have in common.
 static Expected<Window> readConvolution(Node &node, const Tensor &input,
-                                        const Tensor &kernel,
-                                        int64_t &groups) {
+                                        const Tensor &kernel, int64_t &groups) {
   Window window;
   GRU_TAKE(window.inputSpace, getSpace(node, input));
   groups = node.getInt("group", 1);
@@ -240,8 +239,8 @@ Expected<Tensors> gru::onnx::importConv(Node &node) {
     return node.error("W is " + shapeText(kernel.shape) + " for " +
                       Twine(channels) + " channels in " + Twine(groups) +
                       " groups, expected filters x channels/groups x window");
-  if (Error error = applyAutoPad(node, window,
-                                 node.getString("auto_pad", "NOTSET")))
+  if (Error error =
+          applyAutoPad(node, window, node.getString("auto_pad", "NOTSET")))
     return error;
   if (Error error = placeWindow(node, window, /*ceil=*/false))
     return error;
@@ -303,8 +302,7 @@ Expected<Tensors> gru::onnx::importConvTranspose(Node &node) {
   bool same = mode == "SAME_UPPER" || mode == "SAME_LOWER";
   for (size_t dim = 0; dim < count; ++dim) {
     int64_t n = window.inputSpace[dim], stride = window.strides[dim];
-    int64_t full =
-        stride * (n - 1) + extra[dim] + window.getReach(dim);
+    int64_t full = stride * (n - 1) + extra[dim] + window.getReach(dim);
     if (!wanted.empty())
       splitPads(window, dim, full - wanted[dim], mode == "SAME_UPPER");
     else if (same)
@@ -351,8 +349,8 @@ Expected<Tensors> gru::onnx::importConvTranspose(Node &node) {
     from.push_back(cutFront[dim]);
     sizes.push_back(window.space[dim] + window.getReach(dim) - 1);
   }
-  GRU_TAKE(spread, emitSlice(node, spread, from, sizes,
-                             Numbers(input.getRank(), 1)));
+  GRU_TAKE(spread,
+           emitSlice(node, spread, from, sizes, Numbers(input.getRank(), 1)));
   window.strides.assign(count, 1);
   Tensor turned, result;
   GRU_TAKE(turned, turnKernel(node, kernel, groups));
@@ -403,30 +401,30 @@ Expected<Tensors> gru::onnx::importPool(Node &node) {
   bool ceil = node.getInt("ceil_mode", 0) != 0;
   bool padded = average && node.getInt("count_include_pad", 0) != 0;
   node.ignoreAttribute("storage_order"); // Of the indices, which are not made.
-  if (Error error = applyAutoPad(node, window,
-                                 node.getString("auto_pad", "NOTSET")))
+  if (Error error =
+          applyAutoPad(node, window, node.getString("auto_pad", "NOTSET")))
     return error;
   if (Error error = placeWindow(node, window, ceil))
     return error;
   Window real = window;
   // The last windows may reach beyond the pads.
   for (size_t dim = 0; dim < count; ++dim) {
-    int64_t end = (window.space[dim] - 1) * window.strides[dim] +
-                  window.getReach(dim);
+    int64_t end =
+        (window.space[dim] - 1) * window.strides[dim] + window.getReach(dim);
     window.after[dim] = std::max<int64_t>(
         window.after[dim], end - window.before[dim] - window.inputSpace[dim]);
   }
   constexpr double least = -std::numeric_limits<double>::infinity();
   Tensor around, result;
   GRU_TAKE(around, padSpace(node, input, window, average ? 0 : least));
-  GRU_TAKE(result,
-           emitWindows(node, around, window, average ? 0 : least,
-                       [&](OpBuilder &b, Location loc, ValueRange args)
-                           -> Value {
-                         if (average)
-                           return AddFOp::create(b, loc, args[1], args[0]);
-                         return MaximumFOp::create(b, loc, args[1], args[0]);
-                       }));
+  GRU_TAKE(
+      result,
+      emitWindows(node, around, window, average ? 0 : least,
+                  [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                    if (average)
+                      return AddFOp::create(b, loc, args[1], args[0]);
+                    return MaximumFOp::create(b, loc, args[1], args[0]);
+                  }));
   if (!average)
     return Tensors{result};
   // By the elements below the window; with count_include_pad pads are such.
@@ -442,18 +440,18 @@ Expected<Tensors> gru::onnx::importPool(Node &node) {
       window.before[dim] = 0;
     }
   GRU_TAKE(counts, padSpace(node, counts, window, 0));
-  GRU_TAKE(counts, emitWindows(node, counts, window, 0,
-                               [](OpBuilder &b, Location loc, ValueRange args)
-                                   -> Value {
-                                 return AddFOp::create(b, loc, args[1],
-                                                       args[0]);
-                               }));
-  GRU_TAKE(result,
-           emitElementwise(node, {result, counts}, input.type,
-                           [](OpBuilder &b, Location loc, ValueRange args)
-                               -> Value {
-                             return DivFOp::create(b, loc, args[0], args[1]);
-                           }));
+  GRU_TAKE(
+      counts,
+      emitWindows(node, counts, window, 0,
+                  [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                    return AddFOp::create(b, loc, args[1], args[0]);
+                  }));
+  GRU_TAKE(
+      result,
+      emitElementwise(node, {result, counts}, input.type,
+                      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                        return DivFOp::create(b, loc, args[0], args[1]);
+                      }));
   return Tensors{result};
 }
 
@@ -470,24 +468,23 @@ Expected<Tensors> gru::onnx::importGlobalPool(Node &node) {
   for (int64_t size : window.size)
     elements *= size;
   Tensor result;
-  GRU_TAKE(result,
-           emitWindows(node, input, window,
-                       average ? 0 : -std::numeric_limits<double>::infinity(),
-                       [&](OpBuilder &b, Location loc, ValueRange args)
-                           -> Value {
-                         if (average)
-                           return AddFOp::create(b, loc, args[1], args[0]);
-                         return MaximumFOp::create(b, loc, args[1], args[0]);
-                       }));
+  GRU_TAKE(
+      result,
+      emitWindows(node, input, window,
+                  average ? 0 : -std::numeric_limits<double>::infinity(),
+                  [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                    if (average)
+                      return AddFOp::create(b, loc, args[1], args[0]);
+                    return MaximumFOp::create(b, loc, args[1], args[0]);
+                  }));
   if (average)
     GRU_TAKE(result,
-             emitElementwise(node, result, input.type,
-                             [&](OpBuilder &b, Location loc, ValueRange args)
-                                 -> Value {
-                               return DivFOp::create(
-                                   b, loc, args[0],
-                                   numberLike(b, loc, args[0],
-                                              double(elements)));
-                             }));
+             emitElementwise(
+                 node, result, input.type,
+                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return DivFOp::create(
+                       b, loc, args[0],
+                       numberLike(b, loc, args[0], double(elements)));
+                 }));
   return Tensors{result};
 }

@@ -34,8 +34,8 @@ foldNumbers(ArrayRef<Tensor> tensors, ArrayRef<Size> shape, DataType type,
       int64_t linear = 0;
       size_t lead = index.size() - tensor.getRank();
       for (auto [dim, size] : enumerate(tensor.shape))
-        linear = linear * size.getNumber() +
-                 (size.is(1) ? 0 : index[lead + dim]);
+        linear =
+            linear * size.getNumber() + (size.is(1) ? 0 : index[lead + dim]);
       operands.push_back((*tensor.numbers)[linear]);
     }
     std::optional<Size> number = compute(operands);
@@ -152,14 +152,13 @@ Expected<Tensors> gru::onnx::importArithmetic(Node &node) {
   }
   if (op == "Mean" && inputs.size() > 1)
     GRU_TAKE(result,
-             emitElementwise(node, result, type,
-                             [&](OpBuilder &b, Location loc, ValueRange args)
-                                 -> Value {
-                               return mlir::arith::DivFOp::create(
-                                   b, loc, args[0],
-                                   numberLike(b, loc, args[0],
-                                              double(inputs.size())));
-                             }));
+             emitElementwise(
+                 node, result, type,
+                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::DivFOp::create(
+                       b, loc, args[0],
+                       numberLike(b, loc, args[0], double(inputs.size())));
+                 }));
   return Tensors{result};
 }
 
@@ -178,11 +177,11 @@ Expected<Tensors> gru::onnx::importComparison(Node &node) {
               return Size(1);
             std::optional<SmallVector<int64_t>> n = getNumbers(numbers);
             if (!n) // An open size is at least 1.
-              return op == "Equal" && any_of(numbers,
-                                             [](const Size &s) {
-                                               return s.isNumber() &&
-                                                      s.getNumber() <= 0;
-                                             }) &&
+              return op == "Equal" &&
+                             any_of(numbers,
+                                    [](const Size &s) {
+                                      return s.isNumber() && s.getNumber() <= 0;
+                                    }) &&
                              any_of(numbers,
                                     [](const Size &s) {
                                       return s.getSymbol().has_value();
@@ -273,8 +272,8 @@ Expected<Tensors> gru::onnx::importLogical(Node &node) {
                    return AndIOp::create(b, loc, args[0], args[1]);
                  if (op == "Or")
                    return OrIOp::create(b, loc, args[0], args[1]);
-                 Value other = op == "Xor" ? args[1]
-                                           : numberLike(b, loc, args[0], 1);
+                 Value other =
+                     op == "Xor" ? args[1] : numberLike(b, loc, args[0], 1);
                  return XOrIOp::create(b, loc, args[0], other);
                }));
   return Tensors{result};
@@ -348,9 +347,9 @@ Expected<Tensors> gru::onnx::importPRelu(Node &node) {
            emitElementwise(
                node, inputs, inputs[0].type,
                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                 Value negative = CmpFOp::create(
-                     b, loc, CmpFPredicate::OLT, args[0],
-                     numberLike(b, loc, args[0], 0));
+                 Value negative =
+                     CmpFOp::create(b, loc, CmpFPredicate::OLT, args[0],
+                                    numberLike(b, loc, args[0], 0));
                  Value scaled = MulFOp::create(b, loc, args[0], args[1]);
                  return SelectOp::create(b, loc, negative, scaled, args[0]);
                }));
@@ -412,12 +411,11 @@ Expected<Tensors> gru::onnx::importWhere(Node &node) {
                       }))
     return Tensors{*folded};
   Tensor result;
-  GRU_TAKE(result,
-           emitElementwise(
-               node, inputs, inputs[1].type,
-               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                 return mlir::arith::SelectOp::create(b, loc, args[0], args[1],
-                                                      args[2]);
-               }));
+  GRU_TAKE(result, emitElementwise(node, inputs, inputs[1].type,
+                                   [&](OpBuilder &b, Location loc,
+                                       ValueRange args) -> Value {
+                                     return mlir::arith::SelectOp::create(
+                                         b, loc, args[0], args[1], args[2]);
+                                   }));
   return Tensors{result};
 }

@@ -10,14 +10,13 @@ using namespace gru::onnx;
 using namespace llvm;
 
 /// An element of a tensor of indices, as an index, counted from the front.
-static Value readIndex(OpBuilder &b, Location loc, Value indices,
-                       ValueRange at, Value length) {
+static Value readIndex(OpBuilder &b, Location loc, Value indices, ValueRange at,
+                       Value length) {
   using namespace mlir::arith;
   Value raw = mlir::tensor::ExtractOp::create(b, loc, indices, at);
   Value index = IndexCastOp::create(b, loc, b.getIndexType(), raw);
   Value zero = indexConstant(b, loc, 0);
-  Value negative =
-      CmpIOp::create(b, loc, CmpIPredicate::slt, index, zero);
+  Value negative = CmpIOp::create(b, loc, CmpIPredicate::slt, index, zero);
   Value wrapped = AddIOp::create(b, loc, index, length);
   index = SelectOp::create(b, loc, negative, wrapped, index);
   // An index outside is the model's fault; it must not read foreign memory.
@@ -60,8 +59,8 @@ Expected<Tensors> gru::onnx::importGather(Node &node) {
     numbers = getNumbers(*indices.numbers);
   if (numbers)
     for (int64_t &number : *numbers) {
-      if (length.isNumber() && (number < -length.getNumber() ||
-                                number >= length.getNumber()))
+      if (length.isNumber() &&
+          (number < -length.getNumber() || number >= length.getNumber()))
         return node.error("indices hold " + Twine(number) + ", expected -" +
                           Twine(length.getNumber()) + " to " +
                           Twine(length.getNumber() - 1));
@@ -123,8 +122,8 @@ Expected<Tensors> gru::onnx::importGather(Node &node) {
           [&](ArrayRef<int64_t> index) {
             int64_t linear = 0, position = 0;
             for (int64_t dim = 0; dim < inner; ++dim)
-              position = position * indices.shape[dim].getNumber() +
-                         index[axis + dim];
+              position =
+                  position * indices.shape[dim].getNumber() + index[axis + dim];
             for (int64_t dim = 0; dim < rank; ++dim)
               linear += (dim < axis    ? index[dim]
                          : dim == axis ? (*numbers)[position]
@@ -139,10 +138,10 @@ Expected<Tensors> gru::onnx::importGather(Node &node) {
               offsets[axis] = numbers->front();
               sizes[axis] = numbers->back() - numbers->front() + 1;
               Tensor part;
-              GRU_TAKE(part, emitSlice(node,
-                                       makeTensor(value, data.shape, data.type),
-                                       offsets, sizes,
-                                       SmallVector<int64_t>(rank, 1)));
+              GRU_TAKE(part,
+                       emitSlice(node, makeTensor(value, data.shape, data.type),
+                                 offsets, sizes,
+                                 SmallVector<int64_t>(rank, 1)));
               Operand operand{part.value, {}};
               for (int64_t dim = 0; dim < axis; ++dim)
                 operand.indices.push_back(node.b.getAffineDimExpr(dim));
@@ -209,8 +208,9 @@ static bool isBox(ArrayRef<int64_t> indices, ArrayRef<int64_t> shape,
 }
 
 /// The data with the updates written over a box of positions.
-static Expected<Tensors> insertBox(Node &node, const Tensor &updates, Value into,
-                                   const Tensor &data, ArrayRef<int64_t> at,
+static Expected<Tensors> insertBox(Node &node, const Tensor &updates,
+                                   Value into, const Tensor &data,
+                                   ArrayRef<int64_t> at,
                                    ArrayRef<int64_t> box) {
   Sizes offsets(data.getRank(), Size(0)), sizes = data.shape;
   for (size_t dim = 0; dim < box.size(); ++dim) {
@@ -221,18 +221,17 @@ static Expected<Tensors> insertBox(Node &node, const Tensor &updates, Value into
   GRU_TAKE(part, emitReshape(node, updates, sizes));
   Value value;
   GRU_TAKE(value, node.getValue(part));
-  SmallVector<mlir::OpFoldResult> ones(data.getRank(),
-                                       node.b.getIndexAttr(1));
-  into = mlir::tensor::InsertSliceOp::create(
-      node.b, node.loc, value, into, node.getFoldResults(offsets),
-      node.getFoldResults(sizes), ones);
+  SmallVector<mlir::OpFoldResult> ones(data.getRank(), node.b.getIndexAttr(1));
+  into = mlir::tensor::InsertSliceOp::create(node.b, node.loc, value, into,
+                                             node.getFoldResults(offsets),
+                                             node.getFoldResults(sizes), ones);
   return Tensors{makeTensor(into, data.shape, data.type)};
 }
 
-/// The data where `update`, which has the shape of its first dimensions, is -1, else
-/// that row of the updates.
-static Expected<Tensors> chooseRows(Node &node, const Tensor &updates, Value data,
-                                    const Tensor &like,
+/// The data where `update`, which has the shape of its first dimensions, is -1,
+/// else that row of the updates.
+static Expected<Tensors> chooseRows(Node &node, const Tensor &updates,
+                                    Value data, const Tensor &like,
                                     mlir::DenseElementsAttr update,
                                     int64_t numRows) {
   int64_t depth = update.getType().getRank(), rank = like.getRank();
@@ -328,5 +327,6 @@ Expected<Tensors> gru::onnx::importScatterND(Node &node) {
   }
   auto type = mlir::RankedTensorType::get(written, node.b.getI32Type());
   return chooseRows(node, source, into, data,
-                    mlir::DenseElementsAttr::get(type, ArrayRef(update)), count);
+                    mlir::DenseElementsAttr::get(type, ArrayRef(update)),
+                    count);
 }

@@ -1,8 +1,8 @@
-//===- Loop.cpp - loops whose length is known ------------------------------===//
+//===- Loop.cpp - loops whose length is known -----------------------------===//
 //
-// tf2onnx leaves a recurrent layer that it does not know as a GRU, such as any of
-// Keras 3, as a Loop over its steps. Where the number of steps is known, so is
-// every counter, and the loop is its body so many times over.
+// tf2onnx leaves a recurrent layer that it does not know as a GRU, such as any
+// of Keras 3, as a Loop over its steps. Where the number of steps is known, so
+// is every counter, and the loop is its body so many times over.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,9 +21,10 @@ using namespace llvm;
 static Expected<bool> getCondition(Node &node, const Tensor &tensor) {
   std::optional<double> known = node.getScalar(tensor);
   if (!known)
-    return node.openSize("when the loop ends is computed while the model runs, "
-                         "which is not supported; export a layer that becomes a "
-                         "GRU node, or give the Keras file itself");
+    return node.openSize(
+        "when the loop ends is computed while the model runs, "
+        "which is not supported; export a layer that becomes a "
+        "GRU node, or give the Keras file itself");
   return *known != 0;
 }
 
@@ -87,8 +88,7 @@ Expected<Tensors> gru::onnx::importLoop(Node &node) {
     if (scan.empty())
       return node.error("runs no step");
     for (const Tensor &tensor : scan)
-      if (!(tensor.shape == scan[0].shape) ||
-          tensor.type != scan[0].type)
+      if (!(tensor.shape == scan[0].shape) || tensor.type != scan[0].type)
         return node.error("steps give " + shapeText(scan[0].shape) + " and " +
                           shapeText(tensor.shape));
     GRU_TAKE(results.emplace_back(), emitConcat(node, scan, 0));

@@ -1,4 +1,4 @@
-//===- Normalization.cpp - reductions and normalisations -------------------===//
+//===- Normalization.cpp - reductions and normalisations ------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/Graph.h"
@@ -143,12 +143,12 @@ Expected<Tensors> gru::onnx::importReduction(Node &node) {
     GRU_TAKE(result, emitMean(node, input, *given));
   } else {
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    double least = isFloating                       ? -infinity
+    double least = isFloating                    ? -infinity
                    : input.type == DataType::i32 ? -0x1p31
-                                                    : -0x1p63;
-    double most = isFloating                       ? infinity
+                                                 : -0x1p63;
+    double most = isFloating                    ? infinity
                   : input.type == DataType::i32 ? 0x1p31 - 1
-                                                   : 0x1.fffffffffffffp62;
+                                                : 0x1.fffffffffffffp62;
     double init = op == "ReduceMax"    ? least
                   : op == "ReduceMin"  ? most
                   : op == "ReduceProd" ? 1
@@ -183,12 +183,11 @@ Expected<Tensors> gru::onnx::importReduction(Node &node) {
                  }));
     if (op == "ReduceL2")
       GRU_TAKE(result,
-               emitElementwise(node, result, input.type,
-                               [](OpBuilder &b, Location loc, ValueRange args)
-                                   -> Value {
-                                 return mlir::math::SqrtOp::create(b, loc,
-                                                                   args[0]);
-                               }));
+               emitElementwise(
+                   node, result, input.type,
+                   [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                     return mlir::math::SqrtOp::create(b, loc, args[0]);
+                   }));
   }
   GRU_TAKE(result, emitReshape(node, result, shape));
   return Tensors{result};
@@ -209,13 +208,13 @@ static Expected<Moments> emitMoments(Node &node, const Tensor &input,
   Moments moments;
   GRU_TAKE(moments.mean, emitMean(node, input, axes));
   Tensor squares;
-  GRU_TAKE(squares,
-           emitElementwise(node, {input, moments.mean}, input.type,
-                           [](OpBuilder &b, Location loc, ValueRange args)
-                               -> Value {
-                             Value d = SubFOp::create(b, loc, args[0], args[1]);
-                             return MulFOp::create(b, loc, d, d);
-                           }));
+  GRU_TAKE(
+      squares,
+      emitElementwise(node, {input, moments.mean}, input.type,
+                      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                        Value d = SubFOp::create(b, loc, args[0], args[1]);
+                        return MulFOp::create(b, loc, d, d);
+                      }));
   GRU_TAKE(squares, emitMean(node, squares, axes));
   GRU_TAKE(moments.factor,
            emitElementwise(
@@ -273,9 +272,9 @@ Expected<Tensors> gru::onnx::importLayerNormalization(Node &node) {
     GRU_TAKE(moments.factor, emitCast(node, moments.factor, input.type));
   }
   Tensor result;
-  GRU_TAKE(result, emitNormalized(node, input, moments, scale,
-                                  node.hasInput(2) ? &node.getInput(2)
-                                                   : nullptr));
+  GRU_TAKE(result,
+           emitNormalized(node, input, moments, scale,
+                          node.hasInput(2) ? &node.getInput(2) : nullptr));
   return Tensors{result, moments.mean, moments.factor};
 }
 
@@ -342,25 +341,25 @@ Expected<Tensors> gru::onnx::importBatchNormalization(Node &node) {
   if (std::optional<Tensor> folded = foldFactor(node, scale, variance, epsilon))
     factor = *folded;
   else
-    GRU_TAKE(factor,
-             emitElementwise(
-                 node, {scale, variance}, input.type,
-                 [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                   Value sum = AddFOp::create(
-                       b, loc, args[1], numberLike(b, loc, args[1], epsilon));
-                   return DivFOp::create(
-                       b, loc, args[0],
-                       mlir::math::SqrtOp::create(b, loc, sum));
-                 }));
+    GRU_TAKE(
+        factor,
+        emitElementwise(
+            node, {scale, variance}, input.type,
+            [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+              Value sum = AddFOp::create(b, loc, args[1],
+                                         numberLike(b, loc, args[1], epsilon));
+              return DivFOp::create(b, loc, args[0],
+                                    mlir::math::SqrtOp::create(b, loc, sum));
+            }));
   Tensor result;
-  GRU_TAKE(result,
-           emitElementwise(
-               node, {input, mean, factor, bias}, input.type,
-               [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                 Value y = SubFOp::create(b, loc, args[0], args[1]);
-                 y = MulFOp::create(b, loc, y, args[2]);
-                 return AddFOp::create(b, loc, y, args[3]);
-               }));
+  GRU_TAKE(
+      result,
+      emitElementwise(node, {input, mean, factor, bias}, input.type,
+                      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                        Value y = SubFOp::create(b, loc, args[0], args[1]);
+                        y = MulFOp::create(b, loc, y, args[2]);
+                        return AddFOp::create(b, loc, y, args[3]);
+                      }));
   return Tensors{result};
 }
 
@@ -377,8 +376,8 @@ Expected<Tensors> gru::onnx::importInstanceNormalization(Node &node) {
   SmallVector<int64_t> axes(input.getRank() - 2);
   std::iota(axes.begin(), axes.end(), 2);
   Moments moments;
-  GRU_TAKE(moments, emitMoments(node, input, axes,
-                                node.getFloat("epsilon", 1e-5)));
+  GRU_TAKE(moments,
+           emitMoments(node, input, axes, node.getFloat("epsilon", 1e-5)));
   Tensor result;
   GRU_TAKE(result, emitNormalized(node, input, moments, scale, &bias));
   return Tensors{result};

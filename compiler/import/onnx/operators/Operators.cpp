@@ -1,4 +1,4 @@
-//===- Operators.cpp - which function imports which operator ---------------===//
+//===- Operators.cpp - which function imports which operator --------------===//
 
 #include "compiler/import/onnx/operators/Operators.h"
 
@@ -12,8 +12,8 @@ using namespace gru::onnx;
 using namespace llvm;
 
 static constexpr Operator operators[] = {
-    {"Abs Ceil Erf Exp Floor Log Neg Reciprocal Round Sign Sqrt",
-     importUnary, 1, 1},
+    {"Abs Ceil Erf Exp Floor Log Neg Reciprocal Round Sign Sqrt", importUnary,
+     1, 1},
     {"Add Div Mod Mul Sub", importArithmetic, 2, 2},
     {"And Or Xor", importLogical, 2, 2},
     {"AveragePool MaxPool", importPool, 1, 1},
@@ -21,7 +21,8 @@ static constexpr Operator operators[] = {
     {"Cast", importCast, 1, 1},
     {"CastLike", importCast, 2, 2},
     {"Celu Elu Gelu HardSigmoid HardSwish LeakyRelu Mish Relu Selu "
-     "Sigmoid Softplus Softsign Swish Tanh", importActivation, 1, 1},
+     "Sigmoid Softplus Softsign Swish Tanh",
+     importActivation, 1, 1},
     {"Clip", importClip, 1, 3},
     {"Concat", importConcat, 1, UINT_MAX},
     {"Constant", importConstant, 0, 0},
@@ -49,7 +50,8 @@ static constexpr Operator operators[] = {
     {"Pow", importPow, 2, 2},
     {"Range", importRange, 3, 3},
     {"ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd "
-     "ReduceSum ReduceSumSquare", importReduction, 1, 2},
+     "ReduceSum ReduceSumSquare",
+     importReduction, 1, 2},
     {"Reshape", importReshape, 2, 2},
     {"ReverseSequence", importReverseSequence, 2, 2},
     {"ScatterND", importScatterND, 3, 3},
@@ -73,8 +75,9 @@ const Operator *gru::onnx::findOperator(StringRef name) {
 
 const char *gru::onnx::explainRefusal(StringRef name) {
   static constexpr std::pair<StringLiteral, const char *> reasons[] = {
-      {"Scan", "a loop over nodes is not known to be a GRU; export a layer that "
-               "becomes a GRU node"},
+      {"Scan",
+       "a loop over nodes is not known to be a GRU; export a layer that "
+       "becomes a GRU node"},
       {"If", "what runs would depend on values; export the model with the "
              "condition fixed"},
       {"LSTM", "this is a compiler for GRU models"},

@@ -37,8 +37,8 @@ static Expected<Tensor> padFromInside(Node &node, const Tensor &input,
           if (mode == "reflect") {
             Value minus = SubIOp::create(b, loc, zero, i);
             i = MaxSIOp::create(b, loc, i, minus);
-            Value mirrored = SubIOp::create(
-                b, loc, indexConstant(b, loc, 2 * (n - 1)), i);
+            Value mirrored =
+                SubIOp::create(b, loc, indexConstant(b, loc, 2 * (n - 1)), i);
             i = MinSIOp::create(b, loc, i, mirrored);
           } else if (mode == "wrap") {
             i = AddIOp::create(b, loc, i, indexConstant(b, loc, n));
@@ -139,7 +139,8 @@ Expected<Tensors> gru::onnx::importPad(Node &node) {
 
 Expected<Tensors> gru::onnx::importReverseSequence(Node &node) {
   const Tensor &input = node.getInput(0), &lengths = node.getInput(1);
-  int64_t batch = node.getInt("batch_axis", 1), time = node.getInt("time_axis", 0);
+  int64_t batch = node.getInt("batch_axis", 1),
+          time = node.getInt("time_axis", 0);
   if (batch + time != 1 || batch < 0 || time < 0 || input.getRank() < 2)
     return node.error("batch_axis is " + Twine(batch) + " and time_axis " +
                       Twine(time) + " of " + shapeText(input.shape) +
@@ -153,8 +154,8 @@ Expected<Tensors> gru::onnx::importReverseSequence(Node &node) {
   Value value, counts;
   GRU_TAKE(value, node.getValue(input));
   // Whole rows are reversed as one.
-  if (lengths.numbers && all_of(*lengths.numbers,
-                                [&](const Size &s) { return s == t; })) {
+  if (lengths.numbers &&
+      all_of(*lengths.numbers, [&](const Size &s) { return s == t; })) {
     Sizes offsets(input.getRank());
     SmallVector<int64_t> steps(input.getRank(), 1);
     std::optional<Size> last = subtract(t, 1);

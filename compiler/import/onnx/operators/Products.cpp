@@ -1,4 +1,4 @@
-//===- Products.cpp - matrix products --------------------------------------===//
+//===- Products.cpp - matrix products -------------------------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
@@ -82,10 +82,10 @@ Expected<Tensors> gru::onnx::importMatMul(Node &node) {
       GRU_TAKE(operand.value, node.getValue(tensor));
       size_t missing = lead + 2 - tensor.getRank();
       for (size_t dim = 0; dim + 2 < tensor.getRank(); ++dim)
-        operand.indices.push_back(
-            tensor.shape[dim].is(1) && !shape[missing + dim].is(1)
-                ? node.b.getAffineConstantExpr(0)
-                : node.b.getAffineDimExpr(missing + dim));
+        operand.indices.push_back(tensor.shape[dim].is(1) &&
+                                          !shape[missing + dim].is(1)
+                                      ? node.b.getAffineConstantExpr(0)
+                                      : node.b.getAffineDimExpr(missing + dim));
       operand.indices.push_back(node.b.getAffineDimExpr(row));
       operand.indices.push_back(node.b.getAffineDimExpr(column));
       return operand;
@@ -108,13 +108,11 @@ static Expected<Tensor> emitScale(Node &node, const Tensor &tensor,
                                   double factor) {
   if (factor == 1)
     return tensor;
-  return emitElementwise(node, {tensor, makeScalar(factor, tensor.type)},
-                         tensor.type,
-                         [](OpBuilder &b, Location loc, ValueRange args)
-                             -> Value {
-                           return mlir::arith::MulFOp::create(b, loc, args[0],
-                                                              args[1]);
-                         });
+  return emitElementwise(
+      node, {tensor, makeScalar(factor, tensor.type)}, tensor.type,
+      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        return mlir::arith::MulFOp::create(b, loc, args[0], args[1]);
+      });
 }
 
 Expected<Tensors> gru::onnx::importGemm(Node &node) {
@@ -164,12 +162,11 @@ Expected<Tensors> gru::onnx::importGemm(Node &node) {
     Tensor offset;
     GRU_TAKE(offset, emitScale(node, *c, beta));
     GRU_TAKE(result,
-             emitElementwise(node, {result, offset}, a.type,
-                             [](OpBuilder &b, Location loc, ValueRange args)
-                                 -> Value {
-                               return mlir::arith::AddFOp::create(
-                                   b, loc, args[0], args[1]);
-                             }));
+             emitElementwise(
+                 node, {result, offset}, a.type,
+                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::AddFOp::create(b, loc, args[0], args[1]);
+                 }));
   }
   return Tensors{result};
 }

@@ -1,4 +1,4 @@
-//===- Recurrent.cpp - the GRU operator ------------------------------------===//
+//===- Recurrent.cpp - the GRU operator -----------------------------------===//
 //
 // One gru.gru per direction. ONNX keeps the gates as rows in the order z, r, h
 // and the two biases side by side; each direction's weights are turned into
@@ -121,7 +121,8 @@ static Expected<Value> readKernel(Node &node, const Tensor &tensor,
     const Literal &literal = *tensor.literal;
     size_t width = getByteSize(literal.type);
     return node.getWeight(
-        node.graph.makeWeightName(name.str()), literal.type, {columns, rows}, [&](std::vector<char> &bytes) {
+        node.graph.makeWeightName(name.str()), literal.type, {columns, rows},
+        [&](std::vector<char> &bytes) {
           const char *from =
               literal.bytes.data() + direction * rows * columns * width;
           for (int64_t row = 0; row < rows; ++row)
@@ -174,7 +175,8 @@ static Expected<Value> readBias(Node &node, const Tensor &tensor,
     if (layer.resetAfter)
       shape.insert(shape.begin(), 2);
     return node.getWeight(
-        node.graph.makeWeightName(name.str()), literal.type, shape, [&](std::vector<char> &bytes) {
+        node.graph.makeWeightName(name.str()), literal.type, shape,
+        [&](std::vector<char> &bytes) {
           auto begin = literal.bytes.begin() + direction * 2 * bytesPerRow;
           bytes.assign(begin, begin + 2 * bytesPerRow);
           if (layer.resetAfter)
@@ -188,9 +190,8 @@ static Expected<Value> readBias(Node &node, const Tensor &tensor,
             break;
           default:
             addHalfPrecision(bytes, columns,
-                             literal.type == DataType::f16
-                                 ? APFloat::IEEEhalf()
-                                 : APFloat::BFloat());
+                             literal.type == DataType::f16 ? APFloat::IEEEhalf()
+                                                           : APFloat::BFloat());
           }
           bytes.resize(bytesPerRow);
         });
@@ -203,12 +204,11 @@ static Expected<Value> readBias(Node &node, const Tensor &tensor,
     GRU_TAKE(input, emitSelect(node, bias, 0, 0));
     GRU_TAKE(recurrent, emitSelect(node, bias, 0, 1));
     GRU_TAKE(bias,
-             emitElementwise(node, {input, recurrent}, bias.type,
-                             [](OpBuilder &b, Location loc, ValueRange args)
-                                 -> Value {
-                               return mlir::arith::AddFOp::create(
-                                   b, loc, args[0], args[1]);
-                             }));
+             emitElementwise(
+                 node, {input, recurrent}, bias.type,
+                 [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                   return mlir::arith::AddFOp::create(b, loc, args[0], args[1]);
+                 }));
   }
   return node.getValue(bias);
 }
@@ -235,8 +235,7 @@ static bool isZero(Node &node, const Tensor &tensor) {
 static Expected<Tensor> zeroWhereEmpty(Node &node, const Tensor &state,
                                        const Tensor &lengths) {
   Tensor column;
-  GRU_TAKE(column,
-           emitReshape(node, lengths, {lengths.shape[0], Size(1)}));
+  GRU_TAKE(column, emitReshape(node, lengths, {lengths.shape[0], Size(1)}));
   return emitElementwise(
       node, {state, column}, state.type,
       [](OpBuilder &b, Location loc, ValueRange args) -> Value {
@@ -276,7 +275,8 @@ Expected<Tensors> gru::onnx::importGRU(Node &node) {
                &r = node.getInput(inputR);
   if (node.opset < 7)
     return node.error("is of an opset before 7, which is not supported");
-  std::string direction = StringRef(node.getString("direction", "forward")).lower();
+  std::string direction =
+      StringRef(node.getString("direction", "forward")).lower();
   if (direction != "forward" && direction != "reverse" &&
       direction != "bidirectional")
     return node.error("direction is '" + printable(direction) +
@@ -314,14 +314,14 @@ Expected<Tensors> gru::onnx::importGRU(Node &node) {
                                {layer.directions, rows, layer.features},
                                "directions x 3*units x features", layer.type))
     return error;
-  if (Error error = checkInput(node, inputR, "R",
-                               {layer.directions, rows, layer.units},
-                               "directions x 3*units x units", layer.type))
+  if (Error error =
+          checkInput(node, inputR, "R", {layer.directions, rows, layer.units},
+                     "directions x 3*units x units", layer.type))
     return error;
   if (node.hasInput(inputB))
-    if (Error error = checkInput(node, inputB, "B",
-                                 {layer.directions, 2 * rows},
-                                 "directions x 6*units", layer.type))
+    if (Error error =
+            checkInput(node, inputB, "B", {layer.directions, 2 * rows},
+                       "directions x 6*units", layer.type))
       return error;
   if (node.hasInput(inputLengths))
     if (Error error = checkInput(node, inputLengths, "sequence_lens",
@@ -331,10 +331,11 @@ Expected<Tensors> gru::onnx::importGRU(Node &node) {
   if (layer.batchFirst)
     std::swap(stateShape[0], stateShape[1]);
   if (node.hasInput(inputState))
-    if (Error error = checkInput(node, inputState, "initial_h", stateShape,
-                                 layer.batchFirst ? "batch x directions x units"
-                                                  : "directions x batch x units",
-                                 layer.type))
+    if (Error error =
+            checkInput(node, inputState, "initial_h", stateShape,
+                       layer.batchFirst ? "batch x directions x units"
+                                        : "directions x batch x units",
+                       layer.type))
       return error;
   double clip = node.getFloat("clip", 0);
   if (!(clip >= 0))
@@ -376,8 +377,7 @@ Expected<Tensors> gru::onnx::importGRU(Node &node) {
       GRU_TAKE(weights.bias, readBias(node, node.getInput(inputB), layer, i,
                                       prefix + "bias"));
     Value initial;
-    if (node.hasInput(inputState) &&
-        !isZero(node, node.getInput(inputState))) {
+    if (node.hasInput(inputState) && !isZero(node, node.getInput(inputState))) {
       Tensor state;
       GRU_TAKE(state, emitSelect(node, node.getInput(inputState),
                                  layer.batchFirst ? 1 : 0, i));

@@ -1,4 +1,4 @@
-//===- Shapes.cpp - the same elements in another shape ---------------------===//
+//===- Shapes.cpp - the same elements in another shape --------------------===//
 
 #include "compiler/import/onnx/Emit.h"
 #include "compiler/import/onnx/operators/Operators.h"
@@ -42,9 +42,8 @@ Expected<Tensors> gru::onnx::importReshape(Node &node) {
     total = total ? multiply(*total, size) : total;
   }
   auto mismatch = [&](ArrayRef<Size> shape) {
-    std::string text =
-        "the input is " + shapeText(input.shape) + ", which does not fit " +
-        shapeText(shape);
+    std::string text = "the input is " + shapeText(input.shape) +
+                       ", which does not fit " + shapeText(shape);
     bool open = !getNumbers(input.shape) || !getNumbers(shape);
     return open ? node.openSize(text) : node.error(text);
   };

@@ -16,7 +16,8 @@ using namespace llvm;
 static Error placeSlice(Node &node, const Size &length, const Size &start,
                         const Size &end, int64_t step, Size &offset,
                         Size &size) {
-  constexpr int64_t far = int64_t(1) << 30; // INT_MAX and INT64_MAX mean the end
+  constexpr int64_t far = int64_t(1)
+                          << 30; // INT_MAX and INT64_MAX mean the end
   if (length.isNumber() && start.isNumber() && end.isNumber()) {
     int64_t n = length.getNumber();
     auto clamp = [&](int64_t position, int64_t low, int64_t high) {

@@ -19,10 +19,9 @@ static Expected<Tensors> emitActivation(Node &node, const Tensor &tensor,
     return error;
   Value value;
   GRU_TAKE(value, node.getValue(tensor));
-  return Tensors{
-      makeTensor(ActivationOp::create(node.b, node.loc, value.getType(), value,
-                                      kind),
-                 tensor.shape, tensor.type)};
+  return Tensors{makeTensor(
+      ActivationOp::create(node.b, node.loc, value.getType(), value, kind),
+      tensor.shape, tensor.type)};
 }
 
 Expected<Tensors> gru::onnx::importActivation(Node &node) {
@@ -34,8 +33,9 @@ Expected<Tensors> gru::onnx::importActivation(Node &node) {
   };
   ActAttr kind;
   if (op == "HardSigmoid") {
-    kind = ActAttr::get(context, ActivationKind::hard_sigmoid,
-                        node.getFloat("alpha", 0.2), node.getFloat("beta", 0.5));
+    kind =
+        ActAttr::get(context, ActivationKind::hard_sigmoid,
+                     node.getFloat("alpha", 0.2), node.getFloat("beta", 0.5));
   } else if (op == "LeakyRelu") {
     kind = withAlpha(ActivationKind::leaky_relu, 0.01);
   } else if (op == "Elu") {
@@ -91,53 +91,53 @@ Expected<Tensors> gru::onnx::importUnary(Node &node) {
       return Tensors{result};
   }
   Tensor result;
-  GRU_TAKE(result,
-           emitElementwise(
-               node, input, input.type,
-               [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                 Value x = args[0], zero = numberLike(b, loc, x, 0);
-                 auto number = [&](double n) { return numberLike(b, loc, x, n); };
-                 if (op == "Abs") {
-                   if (isFloating)
-                     return math::AbsFOp::create(b, loc, x);
-                   return arith::MaxSIOp::create(
-                       b, loc, x, arith::SubIOp::create(b, loc, zero, x));
-                 }
-                 if (op == "Neg") {
-                   if (isFloating)
-                     return arith::NegFOp::create(b, loc, x);
-                   return arith::SubIOp::create(b, loc, zero, x);
-                 }
-                 if (op == "Sign") {
-                   if (!isFloating)
-                     return arith::MaxSIOp::create(
-                         b, loc, arith::MinSIOp::create(b, loc, x, number(1)),
-                         number(-1));
-                   Value positive = arith::CmpFOp::create(
-                       b, loc, arith::CmpFPredicate::OGT, x, zero);
-                   Value negative = arith::CmpFOp::create(
-                       b, loc, arith::CmpFPredicate::OLT, x, zero);
-                   Value y = arith::SelectOp::create(b, loc, negative,
-                                                     number(-1), zero);
-                   return arith::SelectOp::create(b, loc, positive, number(1),
-                                                  y);
-                 }
-                 if (op == "Sqrt")
-                   return math::SqrtOp::create(b, loc, x);
-                 if (op == "Reciprocal")
-                   return arith::DivFOp::create(b, loc, number(1), x);
-                 if (op == "Exp")
-                   return math::ExpOp::create(b, loc, x);
-                 if (op == "Log")
-                   return math::LogOp::create(b, loc, x);
-                 if (op == "Erf")
-                   return math::ErfOp::create(b, loc, x);
-                 if (op == "Floor")
-                   return math::FloorOp::create(b, loc, x);
-                 if (op == "Ceil")
-                   return math::CeilOp::create(b, loc, x);
-                 return math::RoundEvenOp::create(b, loc, x);
-               }));
+  GRU_TAKE(
+      result,
+      emitElementwise(
+          node, input, input.type,
+          [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+            Value x = args[0], zero = numberLike(b, loc, x, 0);
+            auto number = [&](double n) { return numberLike(b, loc, x, n); };
+            if (op == "Abs") {
+              if (isFloating)
+                return math::AbsFOp::create(b, loc, x);
+              return arith::MaxSIOp::create(
+                  b, loc, x, arith::SubIOp::create(b, loc, zero, x));
+            }
+            if (op == "Neg") {
+              if (isFloating)
+                return arith::NegFOp::create(b, loc, x);
+              return arith::SubIOp::create(b, loc, zero, x);
+            }
+            if (op == "Sign") {
+              if (!isFloating)
+                return arith::MaxSIOp::create(
+                    b, loc, arith::MinSIOp::create(b, loc, x, number(1)),
+                    number(-1));
+              Value positive = arith::CmpFOp::create(
+                  b, loc, arith::CmpFPredicate::OGT, x, zero);
+              Value negative = arith::CmpFOp::create(
+                  b, loc, arith::CmpFPredicate::OLT, x, zero);
+              Value y =
+                  arith::SelectOp::create(b, loc, negative, number(-1), zero);
+              return arith::SelectOp::create(b, loc, positive, number(1), y);
+            }
+            if (op == "Sqrt")
+              return math::SqrtOp::create(b, loc, x);
+            if (op == "Reciprocal")
+              return arith::DivFOp::create(b, loc, number(1), x);
+            if (op == "Exp")
+              return math::ExpOp::create(b, loc, x);
+            if (op == "Log")
+              return math::LogOp::create(b, loc, x);
+            if (op == "Erf")
+              return math::ErfOp::create(b, loc, x);
+            if (op == "Floor")
+              return math::FloorOp::create(b, loc, x);
+            if (op == "Ceil")
+              return math::CeilOp::create(b, loc, x);
+            return math::RoundEvenOp::create(b, loc, x);
+          }));
   return Tensors{result};
 }
 
