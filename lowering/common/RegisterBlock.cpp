@@ -45,6 +45,12 @@ Value gru::plus(OpBuilder &b, Location loc, Value first, int64_t offset) {
   return arith::AddIOp::create(b, loc, first, indexConstant(b, loc, offset));
 }
 
+Value gru::plus(OpBuilder &b, Location loc, Value first, Value offset) {
+  if (std::optional<int64_t> constant = getConstantIntValue(offset))
+    return plus(b, loc, first, *constant);
+  return arith::AddIOp::create(b, loc, first, offset);
+}
+
 Value gru::columnOf(OpBuilder &b, Location loc, Value block, int64_t width,
                     int64_t offset) {
   if (std::optional<int64_t> constant = getConstantIntValue(block))
@@ -439,20 +445,20 @@ void gru::forRowBlocks(
 }
 
 void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
-                       ValueRange indices, Value block, int64_t numBlocks,
-                       int64_t width, int64_t v, int64_t columns) {
+                       ValueRange indices, Value column, int64_t padded,
+                       int64_t columns) {
   value = rounded(b, loc, value, buffer);
   auto type = cast<VectorType>(value.getType());
   int64_t lanes = type.getNumElements();
   SmallVector<Value> at(indices);
-  at.push_back(columnOf(b, loc, block, width, v * lanes));
-  if (columns == numBlocks * width) {
+  at.push_back(column);
+  if (columns == padded) {
     vector::StoreOp::create(b, loc, value, buffer, at);
     return;
   }
   Value mask;
-  if (std::optional<int64_t> fixed = getConstantIntValue(block)) {
-    int64_t rest = columns - *fixed * width - v * lanes;
+  if (std::optional<int64_t> fixed = getConstantIntValue(column)) {
+    int64_t rest = columns - *fixed;
     if (rest <= 0)
       return;
     if (rest >= lanes) {
@@ -469,7 +475,7 @@ void gru::storeColumns(OpBuilder &b, Location loc, Value value, Value buffer,
         b, loc, DenseElementsAttr::get(lanesType, ArrayRef<int32_t>(numbers)));
     Value end = indexConstant(b, loc, columns);
     Value rest = arith::IndexCastOp::create(
-        b, loc, b.getI32Type(), arith::SubIOp::create(b, loc, end, at.back()));
+        b, loc, b.getI32Type(), arith::SubIOp::create(b, loc, end, column));
     mask = arith::CmpIOp::create(
         b, loc, arith::CmpIPredicate::slt, lane,
         vector::BroadcastOp::create(b, loc, lanesType, rest));

@@ -95,12 +95,11 @@ void forRowBlocks(
         body);
 
 /// Stores the lanes of `value` that stand in front of column `columns` of a row
-/// whose blocks are `width` wide: lane i of vector v of block `block` is column
-/// block * width + v * lanes + i. `indices` are those of the row.
+/// which blocks cover up to column `padded`: lane i is column `column` + i.
+/// `indices` are those of the row.
 void storeColumns(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
                   mlir::Value buffer, mlir::ValueRange indices,
-                  mlir::Value block, int64_t numBlocks, int64_t width,
-                  int64_t v, int64_t columns);
+                  mlir::Value column, int64_t padded, int64_t columns);
 
 /// buffer[indices] as a vector of `type`, widened where the buffer holds a
 /// narrower type.
@@ -128,13 +127,15 @@ mlir::Value broadcastElement(mlir::OpBuilder &b, mlir::Location loc,
 void storeVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value,
                  mlir::Value buffer, mlir::ValueRange indices);
 
-/// block * width + v * lanes.
+/// block * width + offset.
 mlir::Value columnOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value block,
                      int64_t width, int64_t offset);
 
 /// first + offset.
 mlir::Value plus(mlir::OpBuilder &b, mlir::Location loc, mlir::Value first,
                  int64_t offset);
+mlir::Value plus(mlir::OpBuilder &b, mlir::Location loc, mlir::Value first,
+                 mlir::Value offset);
 
 /// A floating-point constant of a scalar or vector type.
 mlir::Value floatConstant(mlir::OpBuilder &b, mlir::Location loc,

@@ -161,8 +161,9 @@ private:
       storeVector(b, loc, y, op.getInit(), at);
       return;
     }
-    storeColumns(b, loc, y, op.getInit(), row, block, numBlocks, columns.width,
-                 v, op.getInitType().getShape().back());
+    storeColumns(b, loc, y, op.getInit(), row,
+                 columnOf(b, loc, block, columns.width, v * columns.lanes),
+                 numBlocks * columns.width, op.getInitType().getShape().back());
   }
 
   PackedDenseOp op;

@@ -34,7 +34,7 @@ public:
   StepLowering(StepOp op, const TargetDescription &target)
       : op(op), b(op), loc(op.getLoc()), target(target),
         columns(op.getKernel(), target.vectorBytes), inputColumns(columns),
-        largestTile(target.registers >= 32 ? 4 : 2) {
+        largestTile(target.registers >= 32 && hasFewProducts() ? 4 : 2) {
     // Of vectors that fill a register in part there are more in a tile.
     int64_t bytes = columns.lanes * columns.vector.getElementTypeBitWidth() / 8;
     largestTile *= std::max<int64_t>(1, target.vectorBytes / bytes);
@@ -62,7 +62,7 @@ public:
       rows = rowsPerGroup * llvm::bit_floor(uint64_t(groups));
     }
     rows = std::min(rows, batch);
-    if (rows > 1 && !op.hasRowwiseActivation())
+    if ((rows > 1 || !finishesInRegisters(1)) && !op.hasRowwiseActivation())
       allocateSums(rows);
     if (op.getRecurrentDropoutMask())
       emitDroppedState();
@@ -130,7 +130,7 @@ private:
       return;
     for (int64_t row = 0; row < count; ++row)
       for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-        Tile tile{{plus(b, loc, first, row), v}};
+        Tile tile = oneVector(b, loc, plus(b, loc, first, row), v);
         storeState(b, loc, loadPadded(b, loc, op.getState(), tile, block), tile,
                    block);
       }
@@ -205,7 +205,7 @@ private:
       for (int64_t row = 0; row < count; ++row)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
           Value &sum = sums[columns.position(row, 2, v)];
-          if (count == 1)
+          if (finishesInRegisters(count))
             candidate.push_back(sum);
           else
             storeVector(b, loc, sum, sumsBuffer,
@@ -216,7 +216,7 @@ private:
                              : addProduct(b, loc, block, rowIndices, sums);
     if (op.hasRowwiseActivation())
       storePreactivations(b, loc, sums, rowIndices, block);
-    else if (count == 1)
+    else if (finishesInRegisters(count))
       finishRow(b, loc, sums, candidate, rowIndices[0], block);
     else
       finishRows(b, loc, sums, block, first, count);
@@ -339,28 +339,67 @@ private:
   // vector several registers wide, which LLVM cuts into as many chains side by
   // side, so that one's latencies hide behind the others.
 
-  /// Vector v of a row in the block.
-  struct Piece {
-    Value row;
-    int64_t v;
-  };
   /// Some rows of one vector each, or some vectors of one row.
-  using Tile = SmallVector<Piece>;
+  struct Tile {
+    SmallVector<Value> rows;
+    /// Of the first lane in the block.
+    Value offset;
+    int64_t vectors = 1;
 
-  VectorType tileType(int64_t pieces) const {
-    return VectorType::get({pieces * columns.lanes},
+    bool isOneRow() const { return rows.size() == 1; }
+    int64_t size() const { return rows.size() * vectors; }
+  };
+
+  Tile oneVector(OpBuilder &b, Location loc, Value row, int64_t v) const {
+    return {{row}, indexConstant(b, loc, v * columns.lanes)};
+  }
+
+  VectorType tileType(int64_t vectors) const {
+    return VectorType::get({vectors * columns.lanes},
                            columns.vector.getElementType());
   }
 
   /// Cuts the vectors of a gate into tiles. Their sizes are powers of two, as
-  /// LLVM rounds other vectors up.
-  void forTiles(function_ref<void(int64_t v, int64_t count)> body) {
+  /// LLVM rounds other vectors up. `inLoop`: equal tiles are iterations.
+  void forTiles(
+      OpBuilder &b, Location loc, bool inLoop,
+      function_ref<void(OpBuilder &, Location, Value offset, int64_t)> body) {
     int64_t total = columns.vectorsPerGate();
+    if (inLoop && areTilesEqual()) {
+      scf::ForOp::create(
+          b, loc, indexConstant(b, loc, 0),
+          indexConstant(b, loc, columns.width),
+          indexConstant(b, loc, largestTile * columns.lanes), ValueRange(),
+          [&](OpBuilder &b, Location loc, Value offset, ValueRange) {
+            body(b, loc, offset, largestTile);
+            scf::YieldOp::create(b, loc);
+          });
+      return;
+    }
     for (int64_t v = 0, count; v < total; v += count) {
       count =
           std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(total - v)));
-      body(v, count);
+      body(b, loc, indexConstant(b, loc, v * columns.lanes), count);
     }
+  }
+
+  /// Whether the vectors of a gate are several tiles of one size.
+  bool areTilesEqual() const {
+    return columns.vectorsPerGate() > largestTile &&
+           columns.vectorsPerGate() % largestTile == 0;
+  }
+
+  /// Whether finishing is a good part of the time, and the code that it takes
+  /// to compile well spent.
+  bool hasFewProducts() const {
+    constexpr int64_t kFewProducts = 128;
+    return columns.inner < kFewProducts;
+  }
+
+  /// The sums of an only row stay where they are, if there are few of them or
+  /// their way through memory to a loop would be a part of the time.
+  bool finishesInRegisters(int64_t rows) const {
+    return rows == 1 && (hasFewProducts() || !areTilesEqual());
   }
 
   Value part(OpBuilder &b, Location loc, Value tile, int64_t index) {
@@ -372,65 +411,59 @@ private:
     return vector::ShuffleOp::create(b, loc, tile, tile, lanes);
   }
 
-  static bool isOneRow(const Tile &tile) {
-    return tile.front().row == tile.back().row;
-  }
-
   Value loadTile(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
-                 function_ref<SmallVector<Value>(const Piece &)> indices) {
-    if (isOneRow(tile))
+                 function_ref<SmallVector<Value>(Value row)> indices) {
+    if (tile.isOneRow())
       return loadVector(b, loc, tileType(tile.size()), buffer,
-                        indices(tile.front()));
+                        indices(tile.rows[0]));
     SmallVector<Value> parts;
-    for (const Piece &piece : tile)
-      parts.push_back(
-          loadVector(b, loc, columns.vector, buffer, indices(piece)));
+    for (Value row : tile.rows)
+      parts.push_back(loadVector(b, loc, columns.vector, buffer, indices(row)));
     return joinRows(b, loc, parts);
   }
 
-  SmallVector<Value> paddedIndices(OpBuilder &b, Location loc,
-                                   const Piece &piece, Value block) {
-    return {piece.row,
-            columnOf(b, loc, block, columns.width, piece.v * columns.lanes)};
+  /// The first column of a tile in a padded row.
+  Value columnOfTile(OpBuilder &b, Location loc, const Tile &tile,
+                     Value block) {
+    return plus(b, loc, columnOf(b, loc, block, columns.width, 0), tile.offset);
   }
 
   /// Rows of one vector each lie behind each other in padded buffers.
   bool isContiguous(const Tile &tile) const {
-    return isOneRow(tile) || numBlocks * columns.width == columns.lanes;
+    return tile.isOneRow() || numBlocks * columns.width == columns.lanes;
   }
 
   Value loadPadded(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
                    Value block) {
+    Value column = columnOfTile(b, loc, tile, block);
     if (isContiguous(tile))
       return loadVector(b, loc, tileType(tile.size()), buffer,
-                        paddedIndices(b, loc, tile.front(), block));
-    return loadTile(b, loc, buffer, tile, [&](const Piece &piece) {
-      return paddedIndices(b, loc, piece, block);
-    });
+                        {tile.rows[0], column});
+    return loadTile(b, loc, buffer, tile,
+                    [&](Value row) { return SmallVector<Value>{row, column}; });
   }
 
   void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
                    const Tile &tile, Value block) {
+    Value column = columnOfTile(b, loc, tile, block);
     if (isContiguous(tile)) {
-      storeVector(b, loc, value, buffer,
-                  paddedIndices(b, loc, tile.front(), block));
+      storeVector(b, loc, value, buffer, {tile.rows[0], column});
       return;
     }
-    for (auto [i, piece] : llvm::enumerate(tile))
-      storeVector(b, loc, part(b, loc, value, i), buffer,
-                  paddedIndices(b, loc, piece, block));
+    for (auto [i, row] : llvm::enumerate(tile.rows))
+      storeVector(b, loc, part(b, loc, value, i), buffer, {row, column});
   }
 
   /// condition[row] ? yes : no for each row.
   Value selectRows(OpBuilder &b, Location loc, Value condition,
                    const Tile &tile, Value yes, Value no) {
-    if (isOneRow(tile)) {
-      Value holds = memref::LoadOp::create(b, loc, condition, tile[0].row);
+    if (tile.isOneRow()) {
+      Value holds = memref::LoadOp::create(b, loc, condition, tile.rows[0]);
       return arith::SelectOp::create(b, loc, holds, yes, no);
     }
     SmallVector<Value> parts;
-    for (auto [i, piece] : llvm::enumerate(tile)) {
-      Value holds = memref::LoadOp::create(b, loc, condition, piece.row);
+    for (auto [i, row] : llvm::enumerate(tile.rows)) {
+      Value holds = memref::LoadOp::create(b, loc, condition, row);
       parts.push_back(arith::SelectOp::create(
           b, loc, holds, part(b, loc, yes, i), part(b, loc, no, i)));
     }
@@ -444,10 +477,9 @@ private:
   /// m[gate, tile].
   Value loadDropoutMask(OpBuilder &b, Location loc, int64_t gate,
                         const Tile &tile, Value block) {
-    return loadTile(b, loc, op.getRecurrentDropoutMask(), tile,
-                    [&](const Piece &piece) {
-                      return gateIndices(b, loc, gate, piece, block);
-                    });
+    return loadTile(b, loc, op.getRecurrentDropoutMask(), tile, [&](Value row) {
+      return gateIndices(b, loc, gate, row, tile, block);
+    });
   }
 
   /// dropped_state[gate] = state * m[gate], once per step: the product of each
@@ -458,24 +490,23 @@ private:
               forVectors(
                   b, loc,
                   [&](OpBuilder &b, Location loc, Value block, int64_t v) {
-                    Tile tile{{row, v}};
+                    Tile tile = oneVector(b, loc, row, v);
                     Value h = loadPadded(b, loc, op.getState(), tile, block);
                     for (int64_t gate = 0; gate < columns.gates; ++gate) {
                       Value m = loadDropoutMask(b, loc, gate, tile, block);
                       storeVector(b, loc, arith::MulFOp::create(b, loc, h, m),
                                   op.getDroppedState(),
-                                  gateIndices(b, loc, gate, tile[0], block));
+                                  gateIndices(b, loc, gate, row, tile, block));
                     }
                   });
             });
   }
 
-  /// Where a piece lies in a [gates, B, NB W] buffer.
+  /// Where a row of a tile lies in a [gates, B, NB W] buffer.
   SmallVector<Value> gateIndices(OpBuilder &b, Location loc, int64_t gate,
-                                 const Piece &piece, Value block) {
-    SmallVector<Value> at = paddedIndices(b, loc, piece, block);
-    at.insert(at.begin(), indexConstant(b, loc, gate));
-    return at;
+                                 Value row, const Tile &tile, Value block) {
+    return {indexConstant(b, loc, gate), row,
+            columnOfTile(b, loc, tile, block)};
   }
 
   //===--------------------------------------------------------------------===//
@@ -500,26 +531,27 @@ private:
   /// The sums of one row are finished where they are.
   void finishRow(OpBuilder &b, Location loc, ArrayRef<Value> sums,
                  ArrayRef<Value> candidate, Value row, Value block) {
-    forTiles([&](int64_t v, int64_t count) {
-      Tile tile;
-      for (int64_t i = 0; i < count; ++i)
-        tile.push_back({row, v + i});
-      SmallVector<Value> gates;
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
-        gates.push_back(
-            joinRows(b, loc, sums.slice(columns.position(0, gate, v), count)));
-      Value x;
-      if (!candidate.empty())
-        x = joinRows(b, loc, candidate.slice(v, count));
-      else if (isApart(2))
-        x = loadCandidateProjection(b, loc, tile, block);
-      finish(b, loc, gates, x, tile, block);
-    });
+    int64_t v = 0;
+    forTiles(b, loc, /*inLoop=*/false,
+             [&](OpBuilder &b, Location loc, Value offset, int64_t count) {
+               Tile tile{{row}, offset, count};
+               SmallVector<Value> gates;
+               for (int64_t gate = 0; gate < columns.gates; ++gate)
+                 gates.push_back(joinRows(
+                     b, loc, sums.slice(columns.position(0, gate, v), count)));
+               Value x;
+               if (!candidate.empty())
+                 x = joinRows(b, loc, candidate.slice(v, count));
+               else if (isApart(2))
+                 x = loadCandidateProjection(b, loc, tile, block);
+               finish(b, loc, gates, x, tile, block);
+               v += count;
+             });
   }
 
-  /// The sums of several rows go through memory: a loop over tiles of rows is
-  /// a fraction of the code, and with the sums out of the way there are
-  /// registers for the constants of the activations.
+  /// Other sums go through memory: a loop over tiles is a fraction of the code,
+  /// and with the sums out of the way there are registers for the constants of
+  /// the activations.
   void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value block,
                   Value first, int64_t count) {
     for (int64_t row = 0; row < count; ++row)
@@ -539,31 +571,36 @@ private:
     forRowBlocks(
         b, loc, indexConstant(b, loc, count), count, rowsPerTile,
         [&](OpBuilder &b, Location loc, Value local, int64_t tileRows) {
-          forTiles([&](int64_t v, int64_t vectors) {
-            Tile tile;
-            for (int64_t row = 0; row < tileRows; ++row)
-              for (int64_t i = 0; i < vectors; ++i)
-                tile.push_back(
-                    {plus(b, loc, arith::AddIOp::create(b, loc, first, local),
-                          row),
-                     v + i});
-            auto load = [&](int64_t slot) {
-              return loadVector(
-                  b, loc, tileType(tile.size()), sumsBuffer,
-                  ValueRange{indexConstant(b, loc, slot),
-                             columnOf(b, loc, local, columns.width,
-                                      v * columns.lanes)});
-            };
-            SmallVector<Value> gates;
-            for (int64_t gate = 0; gate < columns.gates; ++gate)
-              gates.push_back(load(gate));
-            Value x;
-            if (isApart(2))
-              x = op.getInput() ? load(kProjectionSlot)
-                                : loadCandidateProjection(b, loc, tile, block);
-            finish(b, loc, gates, x, tile, block);
-          });
+          forTiles(
+              b, loc, /*inLoop=*/true,
+              [&](OpBuilder &b, Location loc, Value offset, int64_t vectors) {
+                Tile tile{{}, offset, vectors};
+                for (int64_t row = 0; row < tileRows; ++row)
+                  tile.rows.push_back(
+                      plus(b, loc, plus(b, loc, first, local), row));
+                finishStored(b, loc, tile, block,
+                             plus(b, loc,
+                                  columnOf(b, loc, local, columns.width, 0),
+                                  offset));
+              });
         });
+  }
+
+  /// A tile whose sums stand in each slot from `column` on.
+  void finishStored(OpBuilder &b, Location loc, const Tile &tile, Value block,
+                    Value column) {
+    auto load = [&](int64_t slot) {
+      return loadVector(b, loc, tileType(tile.size()), sumsBuffer,
+                        {indexConstant(b, loc, slot), column});
+    };
+    SmallVector<Value> gates;
+    for (int64_t gate = 0; gate < columns.gates; ++gate)
+      gates.push_back(load(gate));
+    Value x;
+    if (isApart(2))
+      x = op.getInput() ? load(kProjectionSlot)
+                        : loadCandidateProjection(b, loc, tile, block);
+    finish(b, loc, gates, x, tile, block);
   }
 
   /// Where a sum waits: slots are the gates, and one for the candidate's
@@ -599,9 +636,9 @@ private:
 
   Value loadCandidateProjection(OpBuilder &b, Location loc, const Tile &tile,
                                 Value block) {
-    return loadTile(b, loc, op.getProjection(), tile, [&](const Piece &piece) {
-      return SmallVector<Value>{piece.row, block, indexConstant(b, loc, 2),
-                                indexConstant(b, loc, piece.v * columns.lanes)};
+    return loadTile(b, loc, op.getProjection(), tile, [&](Value row) {
+      return SmallVector<Value>{row, block, indexConstant(b, loc, 2),
+                                tile.offset};
     });
   }
 
@@ -640,9 +677,12 @@ private:
     if (op.getEmit())
       next = selectRows(b, loc, op.getEmit(), tile, next,
                         floatConstant(b, loc, next.getType(), 0));
-    for (auto [i, piece] : llvm::enumerate(tile))
-      storeColumns(b, loc, part(b, loc, next, i), op.getOutput(), piece.row,
-                   block, numBlocks, columns.width, piece.v, op.getUnits());
+    for (int64_t i = 0; i < tile.size(); ++i)
+      storeColumns(b, loc, part(b, loc, next, i), op.getOutput(),
+                   tile.rows[tile.isOneRow() ? 0 : i],
+                   plus(b, loc, columnOfTile(b, loc, tile, block),
+                        tile.isOneRow() ? i * columns.lanes : 0),
+                   numBlocks * columns.width, op.getUnits());
   }
 
   //===--------------------------------------------------------------------===//
@@ -717,11 +757,12 @@ private:
       activateRow(b, loc, gate, row, 1);
     }
     if (op.getPhase() == StepPhase::gates) {
-      forVectors(
-          b, loc, [&](OpBuilder &b, Location loc, Value block, int64_t v) {
-            storeGates(b, loc, loadSum(b, loc, row, 0, block, v),
-                       loadSum(b, loc, row, 1, block, v), {{row, v}}, block);
-          });
+      forVectors(b, loc,
+                 [&](OpBuilder &b, Location loc, Value block, int64_t v) {
+                   storeGates(b, loc, loadSum(b, loc, row, 0, block, v),
+                              loadSum(b, loc, row, 1, block, v),
+                              oneVector(b, loc, row, v), block);
+                 });
       return;
     }
     bool all = op.getPhase() == StepPhase::all;
@@ -737,7 +778,7 @@ private:
                  });
     activateRow(b, loc, op.getActivation(), row, candidateGate);
     forVectors(b, loc, [&](OpBuilder &b, Location loc, Value block, int64_t v) {
-      Tile tile{{row, v}};
+      Tile tile = oneVector(b, loc, row, v);
       Value z = all ? loadSum(b, loc, row, 0, block, v)
                     : loadPadded(b, loc, op.getUpdate(), tile, block);
       blend(b, loc, z, loadSum(b, loc, row, candidateGate, block, v), tile,
