@@ -7,23 +7,6 @@
 using namespace mlir;
 using namespace gru;
 
-std::string gru::shapeText(ArrayRef<int64_t> shape) {
-  if (shape.empty())
-    return "scalar";
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  llvm::interleave(
-      shape, os,
-      [&](int64_t size) {
-        if (ShapedType::isDynamic(size))
-          os << '?';
-        else
-          os << size;
-      },
-      "x");
-  return text;
-}
-
 bool gru::fits(int64_t found, int64_t expected) {
   return ShapedType::isDynamic(found) || ShapedType::isDynamic(expected) ||
          found == expected;

@@ -4,13 +4,13 @@
 
 #include "compiler/import/ImportError.h"
 #include "compiler/import/archive/Hdf5Attributes.h"
+#include "compiler/import/archive/Hdf5Image.h"
 
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
 #include <hdf5.h>
 
-#include <atomic>
 #include <bit>
 #include <cstring>
 #include <mutex>
@@ -120,17 +120,7 @@ static Handle openObject(hid_t file, StringRef path) {
 
 Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
   Session session;
-  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  if (!access || H5Pset_fapl_core(access, 1 << 16, 0) < 0 ||
-      // The library takes a pointer to non-const but only copies from it.
-      H5Pset_file_image(access, const_cast<char *>(bytes.data()),
-                        bytes.size()) < 0)
-    return importError(file, "cannot read as HDF5: " + lastError());
-  // HDF5 answers a name that is open already with the file behind it, so every
-  // image needs a name of its own.
-  static std::atomic<unsigned> count{0};
-  std::string name = "image" + std::to_string(count++);
-  hid_t id = H5Fopen(name.c_str(), H5F_ACC_RDONLY, access);
+  hid_t id = openHdf5Image(bytes);
   if (id < 0)
     return importError(file, "damaged or truncated HDF5 file: " + lastError());
   return Hdf5File(file, bytes, id);
