@@ -375,13 +375,20 @@ def make_math(m):
     rng = m.rng
     shape = tuple(rng.randint(1, 20) for _ in range(rng.randint(1, 4)))
     value = m.input(shape)
+    # What one bit decides: not of what ends at a whole number, which ONNX Runtime
+    # reaches earlier.
+    steps = ["Floor", "Ceil", "Sign", "Round"]
+    saturates = False
     for _ in range(rng.randint(1, 6)):
         op = rng.choice(["unary", "binary", "scalar", "reduce", "matmul", "softmax",
                          "where", "power", "norm", "logic", "gram", "batchnorm"])
         if op == "unary":
-            name = rng.choice(["Sigmoid", "Tanh", "Relu", "LeakyRelu", "Elu", "Softplus",
-                               "Softsign", "HardSigmoid", "Abs", "Neg", "Erf", "Celu",
-                               "HardSwish", "Floor", "Ceil", "Selu", "Sign", "Round"])
+            names = ["Sigmoid", "Tanh", "Relu", "LeakyRelu", "Elu", "Softplus",
+                     "Softsign", "HardSigmoid", "Abs", "Neg", "Erf", "Celu",
+                     "HardSwish", "Selu"]
+            name = rng.choice(names if saturates else names + steps)
+            saturates |= name in ("Sigmoid", "Tanh", "Softsign", "Erf", "Elu", "Celu",
+                                  "Selu")
             value = m.add(name, [value])
         elif op == "binary":
             other = tuple(s if rng.random() < 0.7 else 1 for s in shape)
@@ -472,6 +479,9 @@ def run(kind, seed, gru_run, targets, folder, keep):
         file = os.path.join(folder, f"{name}.npy")
         np.save(file, array)
         arguments += ["--expected", f"{name}={file}"]
+    # Its Softplus overflows, exp(x) first.
+    if any(np.isnan(array).any() for array in expected):
+        return None
     # Activations without a bound let states grow, and both sides' rounding errors
     # with the largest of them: ONNX Runtime is as far from float64 as we are.
     largest = max((np.abs(array).max() for array in expected if array.size), default=0)
