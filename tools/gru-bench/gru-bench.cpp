@@ -68,9 +68,8 @@ struct Options {
 };
 } // namespace
 
-/// One pass over the whole workload: T calls of a stream, or one call.
-/// A pass over all timesteps; of a stream one call each, on tensors of one step
-/// that were bound before.
+/// A pass over all timesteps: one call, or of a stream a call each, on tensors
+/// of one step that were bound before.
 static gru_status runOnce(Session &session, Case &c, std::vector<float> &y) {
   int64_t steps = c.stream ? 1 : c.timesteps, width = c.outputs();
   int64_t inDims[] = {c.batch, steps, c.features};
@@ -100,9 +99,14 @@ static gru_status runOnce(Session &session, Case &c, std::vector<float> &y) {
 
 /// The least nanoseconds of a step: each layer's products at the core's peak,
 /// or its weights read once, those of the input once for all steps of a
-/// sequence.
-static double getBound(const Case &c, const MachineBounds &machine) {
+/// sequence. Products of bytes come four at a time.
+static double getBound(const Case &c, const MachineBounds &machine,
+                       llvm::StringRef weightType) {
   double bound = 0, all = 0;
+  double bytesPerWeight = weightType == "int8"   ? 1
+                          : weightType == "bf16" ? 2
+                                                 : sizeof(float);
+  double productsAtOnce = weightType == "int8" ? 4 : 1;
   auto visit = [&](auto layer) {
     int64_t features = c.features;
     for (auto [units, directions] : c.layers) {
@@ -110,13 +114,13 @@ static double getBound(const Case &c, const MachineBounds &machine) {
       features = units * directions;
     }
   };
-  constexpr double weightBytes = 3 * sizeof(float);
+  double weightBytes = 3 * bytesPerWeight;
   visit([&](double units, double features, double directions) {
     all += weightBytes * units * (units + features) * directions;
   });
   visit([&](double units, double features, double directions) {
     double read = weightBytes * units * (c.stream ? units + features : units);
-    double flops = 6 * units * (units + features) * c.batch;
+    double flops = 6 * units * (units + features) * c.batch / productsAtOnce;
     // The directions of a layer are walked one after the other.
     bound +=
         directions * machine.getNanoseconds(flops, read, c.stream ? all : read);
@@ -217,7 +221,7 @@ static llvm::Error run(const Options &options) {
   if (options.measureMachine && !directory.empty())
     if (llvm::Error failed = MachineBounds::measure().save(directory))
       return failed;
-  double bound = getBound(c, MachineBounds::get(directory));
+  double bound = getBound(c, MachineBounds::get(directory), options.weightType);
   std::string workload = options.get(1, llvm::sys::path::stem(file).str());
   llvm::outs() << llvm::formatv(
       "{{\"peer\": {0}, \"workload\": {1}, \"threads\": {2}, \"calls\": {3}, "
