@@ -19,9 +19,8 @@
 #include "lowering/Passes.h"
 #include "lowering/common/Buffers.h"
 #include "lowering/common/RegisterBlock.h"
+#include "lowering/cpu/LinalgNest.h"
 
-#include "mlir/Dialect/Affine/Analysis/AffineStructures.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/SetVector.h"
@@ -39,29 +38,6 @@ using namespace gru;
 
 namespace {
 
-/// An operand as the loops see it: indices[i] = sum forms[i][loop] * loop +
-/// forms[i].back().
-struct Access {
-  Value value;
-  SmallVector<SmallVector<int64_t>> forms;
-  /// Elements from one iteration of a loop to the next.
-  SmallVector<int64_t> strides;
-  /// The last dimension has stride 1, as vector.load wants it.
-  bool hasUnitStride = true;
-  bool isOutput;
-
-  bool isScalar() const { return !isa<MemRefType>(value.getType()); }
-};
-
-/// A loop that is left after loops of one iteration are gone and neighbours
-/// that run along one dimension in memory are one.
-struct Loop {
-  int64_t size;
-  Value sizeValue;
-  bool isReduction;
-  SmallVector<unsigned> number = {}; ///< Of the operation; several if merged.
-};
-
 /// The indices of all operands at some depth of the nest.
 struct Position {
   struct Index {
@@ -72,23 +48,19 @@ struct Position {
   DenseMap<unsigned, Value> loops;         ///< For linalg.index.
 };
 
-class LinalgLowering {
+class LinalgLowering : LinalgNest {
 public:
   /// What has been replaced goes into `erased`.
   LinalgLowering(linalg::LinalgOp op, int64_t vectorBytes, int64_t registers,
                  llvm::SmallSetVector<Operation *, 8> &erased)
-      : op(op), body(op.getBlock()), loc(op.getLoc()), vectorBytes(vectorBytes),
-        registers(registers), erased(erased) {}
+      : LinalgNest(op, vectorBytes, registers), loc(op.getLoc()),
+        erased(erased) {}
 
   /// False where nothing has been changed because the operation has no form
   /// that vectors fit.
   bool run() {
-    if (!checkBody() || !readOperands())
+    if (!analyze())
       return false;
-    readLoops();
-    if (!chooseLanes())
-      return false;
-    chooseRows();
     OpBuilder b(op);
     takeFills();
     materializeSizes(b);
@@ -107,247 +79,10 @@ public:
   }
 
 private:
-  //===--- What the operation is ------------------------------------------===//
-
-  bool checkBody() {
-    bits = 0;
-    auto see = [&](Type type) {
-      if (type.isIndex())
-        bits = std::max<int64_t>(bits, 64);
-      else if (isa<FloatType>(type)) // Half types are computed in f32.
-        bits = std::max<int64_t>(
-            {bits, 32, int64_t(type.getIntOrFloatBitWidth())});
-      else if (type.isIntOrFloat())
-        bits = std::max<int64_t>(bits, type.getIntOrFloatBitWidth());
-      return type.isIndex() || type.isIntOrFloat();
-    };
-    for (BlockArgument argument : body->getArguments()) {
-      // Booleans are bytes in memory and bits in vectors.
-      if (!argument.getType().isIntOrFloat() ||
-          argument.getType().getIntOrFloatBitWidth() % 8)
-        return false;
-      see(argument.getType());
-    }
-    for (Operation &each : body->without_terminator()) {
-      if (isa<linalg::IndexOp>(each))
-        asksForIndex = true;
-      else if (!isa<arith::ConstantOp, ActivationOp>(each) &&
-               (!OpTrait::hasElementwiseMappableTraits(&each) ||
-                each.getNumRegions()))
-        return false;
-      if (each.getNumResults() != 1 || !see(each.getResult(0).getType()))
-        return false;
-      if (!isa<arith::ConstantOp, linalg::IndexOp>(each))
-        ++work;
-      if (isa<ActivationOp>(each) || isa<math::MathDialect>(each.getDialect()))
-        work += 8;
-    }
-    lanes = vectorBytes * 8 / bits;
-    return lanes >= 2;
-  }
-
-  /// A buffer without gaps is taken as one dimension.
-  bool readOperands() {
-    unsigned numLoops = op.getNumLoops();
-    for (OpOperand &operand : op->getOpOperands()) {
-      Access access;
-      access.value = operand.get();
-      access.isOutput = op.isDpsInit(&operand);
-      access.strides.assign(numLoops, 0);
-      auto type = dyn_cast<MemRefType>(access.value.getType());
-      if (!type) {
-        if (!access.value.getType().isIntOrFloat())
-          return false;
-        accesses.push_back(access);
-        continue;
-      }
-      SmallVector<int64_t> strides;
-      int64_t offset;
-      if (failed(type.getStridesAndOffset(strides, offset)))
-        return false;
-      access.hasUnitStride = strides.empty() || strides.back() == 1;
-      AffineMap map = op.getMatchingIndexingMap(&operand);
-      int64_t constant = 0;
-      for (auto [expr, stride] : llvm::zip(map.getResults(), strides)) {
-        SmallVector<int64_t> form;
-        if (failed(getFlattenedAffineExpr(expr, numLoops, 0, &form)) ||
-            form.size() != numLoops + 1)
-          return false;
-        for (unsigned loop = 0; loop < numLoops; ++loop) {
-          int64_t &sum = access.strides[loop];
-          if (form[loop] == 0 || ShapedType::isDynamic(sum))
-            continue;
-          sum = ShapedType::isDynamic(stride) ? stride
-                                              : sum + form[loop] * stride;
-        }
-        constant += form.back() * (ShapedType::isDynamic(stride) ? 0 : stride);
-        access.forms.push_back(std::move(form));
-      }
-      if (isFlat(type)) {
-        SmallVector<int64_t> form = access.strides;
-        form.push_back(constant);
-        access.forms = {form};
-      }
-      accesses.push_back(access);
-    }
-    return true;
-  }
-
-  static bool isFlat(MemRefType type) {
-    return type.getRank() > 0 && type.hasStaticShape() &&
-           type.getLayout().isIdentity();
-  }
-
-  void readLoops() {
-    SmallVector<int64_t> sizes = op.getStaticLoopRanges();
-    SmallVector<utils::IteratorType> types = op.getIteratorTypesArray();
-    for (auto [number, size] : llvm::enumerate(sizes)) {
-      if (size == 1)
-        continue;
-      Loop loop{size,
-                Value(),
-                types[number] == utils::IteratorType::reduction,
-                {unsigned(number)}};
-      if (!loops.empty() && canMerge(loops.back(), loop)) {
-        loop.size *= loops.back().size;
-        loops.back() = loop;
-        continue;
-      }
-      loops.push_back(loop);
-    }
-  }
-
-  /// Whether the iterations of both are equally spaced for every operand.
-  bool canMerge(const Loop &outer, const Loop &inner) {
-    if (asksForIndex || outer.isReduction != inner.isReduction ||
-        ShapedType::isDynamic(outer.size) || ShapedType::isDynamic(inner.size))
-      return false;
-    unsigned i = outer.number.back(), j = inner.number.back();
-    return llvm::all_of(accesses, [&](const Access &access) {
-      if (access.strides[i] == 0 && access.strides[j] == 0)
-        return llvm::all_of(access.forms, [&](ArrayRef<int64_t> form) {
-          return form[i] == 0 && form[j] == 0;
-        });
-      return access.forms.size() == 1 &&
-             !ShapedType::isDynamic(access.strides[i]) &&
-             !ShapedType::isDynamic(access.strides[j]) &&
-             access.strides[i] == access.strides[j] * inner.size;
-    });
-  }
-
-  int64_t stride(const Access &access, unsigned loop) const {
-    return access.strides[loops[loop].number.back()];
-  }
-  int64_t form(ArrayRef<int64_t> form, unsigned loop) const {
-    return form[loops[loop].number.back()];
-  }
-  bool hasReductions() const {
-    return llvm::any_of(loops, [](const Loop &l) { return l.isReduction; });
-  }
-
-  //===--- Choices --------------------------------------------------------===//
-
-  /// The loop whose iterations become lanes.
-  bool chooseLanes() {
-    double best = 1.5;
-    // LLVM takes vectors of bf16 apart through library calls.
-    Type sum = body->getArguments().back().getType();
-    bool mayReduce = hasCombiner() && !sum.isF16() && !sum.isBF16();
-    for (unsigned loop = 0; loop < loops.size(); ++loop) {
-      bool reduction = loops[loop].isReduction;
-      if (loops[loop].size == 0 || (reduction && !mayReduce))
-        continue;
-      double scattered = 0, contiguous = 0;
-      bool fits = true;
-      for (const Access &access : accesses) {
-        int64_t step = stride(access, loop);
-        bool unit = access.hasUnitStride;
-        if (access.isOutput)
-          fits &= reduction ? step == 0 : step == 1 && unit;
-        else if (step == 1 && unit)
-          ++contiguous;
-        else if (step == 2 && unit)
-          scattered += 0.25;
-        else if (step != 0)
-          ++scattered;
-      }
-      if (!fits || (reduction && (scattered > 0 || contiguous == 0)))
-        continue;
-      int64_t size = loops[loop].size;
-      double score =
-          ShapedType::isDynamic(size)
-              ? lanes
-              : double(size) / llvm::divideCeil(uint64_t(size), lanes);
-      // Elements that are gathered cost what they do without vectors.
-      score *= (1.0 + work) / (1.0 + work + score * scattered);
-      // Sums that need no tree at the end are better.
-      if (reduction)
-        score *= 0.5;
-      if (score > best) {
-        best = score;
-        lane = loop;
-      }
-    }
-    return lane >= 0;
-  }
-
-  /// The operation that makes a reduction of the body's other values.
-  Operation *getCombiner() {
-    if (op.getNumDpsInits() != 1)
-      return nullptr;
-    BlockArgument sum = body->getArguments().back();
-    if (!sum.hasOneUse())
-      return nullptr;
-    Operation *combiner = *sum.getUsers().begin();
-    Value yielded = body->getTerminator()->getOperand(0);
-    if (combiner->getBlock() != body || combiner->getNumResults() != 1 ||
-        combiner->getResult(0) != yielded || !yielded.hasOneUse() ||
-        !isa<arith::AddFOp, arith::MulFOp, arith::MaximumFOp, arith::MinimumFOp,
-             arith::MaxNumFOp, arith::MinNumFOp, arith::AddIOp, arith::MulIOp>(
-            combiner) ||
-        !arith::getNeutralElement(combiner))
-      return nullptr;
-    return combiner;
-  }
-  bool hasCombiner() { return getCombiner() != nullptr; }
-
-  /// Vectors side by side and rows below each other whose sums stay in
-  /// registers. Some registers are left for what is multiplied.
-  void chooseRows() {
-    if (!hasReductions() || loops[lane].isReduction)
-      return;
-    int64_t budget = registers * 3 / 4;
-    int64_t size = loops[lane].size;
-    int64_t wanted = ShapedType::isDynamic(size)
-                         ? 1
-                         : int64_t(llvm::divideCeil(uint64_t(size), lanes));
-    int64_t most = 0;
-    for (unsigned loop = 0; loop < loops.size(); ++loop) {
-      if (loops[loop].isReduction || int(loop) == lane ||
-          ShapedType::isDynamic(loops[loop].size))
-        continue;
-      bool shares = llvm::any_of(accesses, [&](const Access &access) {
-        return !access.isOutput && stride(access, lane) != 0 &&
-               stride(access, loop) == 0;
-      });
-      if (shares && loops[loop].size > most) {
-        most = loops[loop].size;
-        row = loop;
-      }
-    }
-    vectors = std::min<int64_t>(wanted, row < 0 ? budget / 2 : 4);
-    if (row < 0)
-      return;
-    int64_t fit = std::max<int64_t>(budget / vectors, 1);
-    // As few blocks as possible, all of about one height.
-    uint64_t blocks = llvm::divideCeil(uint64_t(most), fit);
-    rows = int64_t(llvm::divideCeil(uint64_t(most), blocks));
-  }
-
   //===--- Loops ----------------------------------------------------------===//
 
   void materializeSizes(OpBuilder &b) {
-    for (Loop &loop : loops) {
+    for (LinalgLoop &loop : loops) {
       if (!ShapedType::isDynamic(loop.size)) {
         loop.sizeValue = indexConstant(b, loc, loop.size);
         continue;
@@ -359,7 +94,7 @@ private:
       assert(succeeded(found) && "a loop runs along some operand's dimension");
       loop.sizeValue = sizeOf(b, loc, operand, dim);
     }
-    for (Access &access : accesses) {
+    for (LinalgAccess &access : accesses) {
       auto type = dyn_cast<MemRefType>(access.value.getType());
       if (!type || !isFlat(type) || type.getRank() == 1)
         continue;
@@ -385,7 +120,7 @@ private:
 
   Position start() {
     Position position;
-    for (const Access &access : accesses) {
+    for (const LinalgAccess &access : accesses) {
       auto &indices = position.indices.emplace_back();
       for (ArrayRef<int64_t> form : access.forms)
         indices.push_back({Value(), form.back()});
@@ -689,7 +424,7 @@ private:
   /// A scalar where all lanes are one element, else a vector.
   Value load(OpBuilder &b, const Position &position, unsigned operand,
              int64_t width) {
-    const Access &access = accesses[operand];
+    const LinalgAccess &access = accesses[operand];
     if (access.isScalar())
       return access.value;
     SmallVector<Value> indices = indicesOf(b, position, operand);
@@ -757,7 +492,7 @@ private:
         map.map(argument, sums[operand - firstOutput]);
         continue;
       }
-      const Access &access = accesses[operand];
+      const LinalgAccess &access = accesses[operand];
       bool perRow = row >= 0 && stride(access, row) != 0;
       bool perVector = stride(access, lane) != 0;
       Value &value =
@@ -843,17 +578,7 @@ private:
     return arith::AddIOp::create(b, loc, vectorOf(b, index, width), offsets);
   }
 
-  linalg::LinalgOp op;
-  Block *body;
   Location loc;
-  int64_t vectorBytes, registers;
-
-  int64_t bits = 0, lanes = 0, work = 0;
-  bool asksForIndex = false;
-  SmallVector<Access> accesses;
-  SmallVector<Loop> loops;
-  int lane = -1, row = -1; ///< Loops; -1 for none.
-  int64_t vectors = 1, rows = 1;
   DenseMap<unsigned, Value> starts; ///< By operand.
   llvm::SmallSetVector<Operation *, 8> &erased;
 };
