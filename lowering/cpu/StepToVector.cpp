@@ -17,6 +17,7 @@
 #include "lowering/common/Activations.h"
 #include "lowering/common/RowGroups.h"
 #include "lowering/common/TargetDescription.h"
+#include "lowering/cpu/StepTiles.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -29,12 +30,12 @@ using namespace mlir;
 using namespace gru;
 
 namespace {
-class StepLowering {
+class StepLowering : StepTiles {
 public:
   StepLowering(StepOp op, const TargetDescription &target)
-      : op(op), b(op), loc(op.getLoc()), target(target),
-        columns(op.getKernel(), target.vectorBytes), inputColumns(columns),
-        largestTile(target.registers >= 32 && hasFewProducts() ? 4 : 2) {
+      : StepTiles({op.getKernel(), target.vectorBytes}), op(op), b(op),
+        loc(op.getLoc()), target(target), inputColumns(columns) {
+    largestTile = target.registers >= 32 && hasFewProducts() ? 4 : 2;
     // Of vectors that fill a register in part there are more in a tile.
     int64_t bytes = columns.lanes * columns.vector.getElementTypeBitWidth() / 8;
     largestTile *= std::max<int64_t>(1, target.vectorBytes / bytes);
@@ -47,7 +48,6 @@ public:
 
   void run() {
     batch = cast<MemRefType>(op.getState().getType()).getDimSize(0);
-    numBlocks = cast<MemRefType>(op.getKernel().getType()).getDimSize(0);
     int64_t inner = columns.inner + (op.getInput() ? inputColumns.inner : 0);
     int64_t products = batch * numBlocks * columns.width * columns.gates;
     parts = choosePartsOf(op, target, numBlocks, products * inner);
@@ -332,145 +332,6 @@ private:
   }
 
   //===--------------------------------------------------------------------===//
-  // Tiles: some registers that are finished together
-  //===--------------------------------------------------------------------===//
-
-  // The formulas of a step are one long chain for each register. A tile is one
-  // vector several registers wide, which LLVM cuts into as many chains side by
-  // side, so that one's latencies hide behind the others.
-
-  /// Some rows of one vector each, or some vectors of one row.
-  struct Tile {
-    SmallVector<Value> rows;
-    /// Of the first lane in the block.
-    Value offset;
-    int64_t vectors = 1;
-
-    bool isOneRow() const { return rows.size() == 1; }
-    int64_t size() const { return rows.size() * vectors; }
-  };
-
-  Tile oneVector(OpBuilder &b, Location loc, Value row, int64_t v) const {
-    return {{row}, indexConstant(b, loc, v * columns.lanes)};
-  }
-
-  VectorType tileType(int64_t vectors) const {
-    return VectorType::get({vectors * columns.lanes},
-                           columns.vector.getElementType());
-  }
-
-  /// Cuts the vectors of a gate into tiles. Their sizes are powers of two, as
-  /// LLVM rounds other vectors up. `inLoop`: equal tiles are iterations.
-  void forTiles(
-      OpBuilder &b, Location loc, bool inLoop,
-      function_ref<void(OpBuilder &, Location, Value offset, int64_t)> body) {
-    int64_t total = columns.vectorsPerGate();
-    if (inLoop && areTilesEqual()) {
-      scf::ForOp::create(
-          b, loc, indexConstant(b, loc, 0),
-          indexConstant(b, loc, columns.width),
-          indexConstant(b, loc, largestTile * columns.lanes), ValueRange(),
-          [&](OpBuilder &b, Location loc, Value offset, ValueRange) {
-            body(b, loc, offset, largestTile);
-            scf::YieldOp::create(b, loc);
-          });
-      return;
-    }
-    for (int64_t v = 0, count; v < total; v += count) {
-      count =
-          std::min<int64_t>(largestTile, llvm::bit_floor(uint64_t(total - v)));
-      body(b, loc, indexConstant(b, loc, v * columns.lanes), count);
-    }
-  }
-
-  /// Whether the vectors of a gate are several tiles of one size.
-  bool areTilesEqual() const {
-    return columns.vectorsPerGate() > largestTile &&
-           columns.vectorsPerGate() % largestTile == 0;
-  }
-
-  /// Whether finishing is a good part of the time, and the code that it takes
-  /// to compile well spent.
-  bool hasFewProducts() const {
-    constexpr int64_t kFewProducts = 128;
-    return columns.inner < kFewProducts;
-  }
-
-  /// The sums of an only row stay where they are, if there are few of them or
-  /// their way through memory to a loop would be a part of the time.
-  bool finishesInRegisters(int64_t rows) const {
-    return rows == 1 && (hasFewProducts() || !areTilesEqual());
-  }
-
-  Value part(OpBuilder &b, Location loc, Value tile, int64_t index) {
-    if (tile.getType() == columns.vector)
-      return tile;
-    // A shuffle with itself: slices have no lowering of their own to LLVM.
-    auto lanes = llvm::to_vector(
-        llvm::seq<int64_t>(index * columns.lanes, (index + 1) * columns.lanes));
-    return vector::ShuffleOp::create(b, loc, tile, tile, lanes);
-  }
-
-  Value loadTile(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
-                 function_ref<SmallVector<Value>(Value row)> indices) {
-    if (tile.isOneRow())
-      return loadVector(b, loc, tileType(tile.size()), buffer,
-                        indices(tile.rows[0]));
-    SmallVector<Value> parts;
-    for (Value row : tile.rows)
-      parts.push_back(loadVector(b, loc, columns.vector, buffer, indices(row)));
-    return joinRows(b, loc, parts);
-  }
-
-  /// The first column of a tile in a padded row.
-  Value columnOfTile(OpBuilder &b, Location loc, const Tile &tile,
-                     Value block) {
-    return plus(b, loc, columnOf(b, loc, block, columns.width, 0), tile.offset);
-  }
-
-  /// Rows of one vector each lie behind each other in padded buffers.
-  bool isContiguous(const Tile &tile) const {
-    return tile.isOneRow() || numBlocks * columns.width == columns.lanes;
-  }
-
-  Value loadPadded(OpBuilder &b, Location loc, Value buffer, const Tile &tile,
-                   Value block) {
-    Value column = columnOfTile(b, loc, tile, block);
-    if (isContiguous(tile))
-      return loadVector(b, loc, tileType(tile.size()), buffer,
-                        {tile.rows[0], column});
-    return loadTile(b, loc, buffer, tile,
-                    [&](Value row) { return SmallVector<Value>{row, column}; });
-  }
-
-  void storePadded(OpBuilder &b, Location loc, Value value, Value buffer,
-                   const Tile &tile, Value block) {
-    Value column = columnOfTile(b, loc, tile, block);
-    if (isContiguous(tile)) {
-      storeVector(b, loc, value, buffer, {tile.rows[0], column});
-      return;
-    }
-    for (auto [i, row] : llvm::enumerate(tile.rows))
-      storeVector(b, loc, part(b, loc, value, i), buffer, {row, column});
-  }
-
-  /// condition[row] ? yes : no for each row.
-  Value selectRows(OpBuilder &b, Location loc, Value condition,
-                   const Tile &tile, Value yes, Value no) {
-    if (tile.isOneRow()) {
-      Value holds = memref::LoadOp::create(b, loc, condition, tile.rows[0]);
-      return arith::SelectOp::create(b, loc, holds, yes, no);
-    }
-    SmallVector<Value> parts;
-    for (auto [i, row] : llvm::enumerate(tile.rows)) {
-      Value holds = memref::LoadOp::create(b, loc, condition, row);
-      parts.push_back(arith::SelectOp::create(
-          b, loc, holds, part(b, loc, yes, i), part(b, loc, no, i)));
-    }
-    return joinRows(b, loc, parts);
-  }
-
-  //===--------------------------------------------------------------------===//
   // Recurrent dropout
   //===--------------------------------------------------------------------===//
 
@@ -512,6 +373,19 @@ private:
   //===--------------------------------------------------------------------===//
   // Finishing in registers
   //===--------------------------------------------------------------------===//
+
+  /// Whether finishing is a good part of the time, and the code that it takes
+  /// to compile well spent.
+  bool hasFewProducts() const {
+    constexpr int64_t kFewProducts = 128;
+    return columns.inner < kFewProducts;
+  }
+
+  /// The sums of an only row stay where they are, if there are few of them or
+  /// their way through memory to a loop would be a part of the time.
+  bool finishesInRegisters(int64_t rows) const {
+    return rows == 1 && (hasFewProducts() || !areTilesEqual());
+  }
 
   Value clipped(OpBuilder &b, Location loc, Value x) {
     if (!op.getClip())
@@ -805,9 +679,8 @@ private:
   OpBuilder b;
   Location loc;
   TargetDescription target;
-  PackedColumns columns, inputColumns;
-  int64_t largestTile;
-  int64_t batch = 0, numBlocks = 0, parts = 1, rowsPerGroup = 1;
+  PackedColumns inputColumns;
+  int64_t batch = 0, parts = 1, rowsPerGroup = 1;
   Value sumsBuffer;
 };
 
