@@ -155,6 +155,17 @@ int64_t ModelSource::getDefaultBatch() const {
   return 1;
 }
 
+/// `kind` holds its weights, so that others would be ignored.
+static Error refuseWeights(StringRef path, StringRef weightsPath,
+                           StringRef kind) {
+  if (weightsPath.empty())
+    return Error::success();
+  return importError(path, kind +
+                               " holds its weights, but others were given: "
+                               "'" +
+                               weightsPath + "'");
+}
+
 /// The formats that are JSON tell themselves apart by their keys.
 static Expected<std::unique_ptr<ModelSource>>
 openJson(StringRef path, StringRef text, StringRef weightsPath,
@@ -162,10 +173,16 @@ openJson(StringRef path, StringRef text, StringRef weightsPath,
   Expected<json::Object> root = parseJsonObject(path, text);
   if (!root)
     return root.takeError();
-  if (rtneural::isModel(*root))
-    return rtneural::openModel(path, *root);
-  if (torch::isJsonModel(*root))
+  bool isRTNeural = rtneural::isModel(*root);
+  if (isRTNeural || torch::isJsonModel(*root)) {
+    if (Error error = refuseWeights(path, weightsPath,
+                                    isRTNeural ? "a model of RTNeural"
+                                               : "a model of PyTorch as JSON"))
+      return error;
+    if (isRTNeural)
+      return rtneural::openModel(path, *root);
     return torch::openJsonModel(path, *root, callArguments);
+  }
   if (torch::isModuleConfig(*root))
     return torch::openConfig(path, *root, weightsPath, callArguments);
   return keras::openJson(path, *root, weightsPath, callArguments);
@@ -194,8 +211,13 @@ gru::openModel(StringRef path, StringRef weightsPath,
   StringRef bytes = (*buffer)->getBuffer();
   if (bytes.empty())
     return importError(path, "the file is empty");
-  if (torch::isCheckpoint(bytes))
+  auto openStateDict = [&]() -> Expected<std::unique_ptr<ModelSource>> {
+    if (Error error = refuseWeights(path, weightsPath, "a state dict"))
+      return error;
     return torch::openWeights(path, bytes, callArguments);
+  };
+  if (torch::isCheckpoint(bytes))
+    return openStateDict();
   if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06"))
     return keras::openArchive(path, bytes, weightsPath);
   if (isHdf5(bytes))
@@ -206,25 +228,29 @@ gru::openModel(StringRef path, StringRef weightsPath,
     return openJson(path, bytes, weightsPath, callArguments);
   if (sys::path::extension(path) == ".safetensors" ||
       torch::isSafetensors(bytes))
-    return torch::openWeights(path, bytes, callArguments);
+    return openStateDict();
   if (sys::path::extension(path) == ".onnx" || onnx::mayBeOnnx(bytes)) {
-    if (!weightsPath.empty())
-      return importError(path,
-                         "an ONNX model holds its weights, but others were "
-                         "given: '" +
-                             weightsPath + "'");
+    if (Error error = refuseWeights(path, weightsPath, "an ONNX model"))
+      return error;
     return onnx::openOnnx(path, bytes);
   }
   if (StringRef foreign = describeForeign(path, bytes); !foreign.empty())
     return importError(path, foreign);
   StringRef extension = sys::path::extension(path);
-  if (extension == ".mlir")
+  if (extension == ".mlir") {
+    if (!weightsPath.empty())
+      return importError(path, "the weights of MLIR are drawn, but a file of "
+                               "them was given: '" +
+                                   weightsPath + "'");
     return openMlir(path, bytes);
+  }
   if (extension == ".keras")
     return importError(path, "found no zip archive, expected a Keras model");
   if (extension == ".h5" || extension == ".hdf5")
     return importError(path, "found no HDF5 file, expected a Keras model");
   return importError(path, "found an unknown format, expected a Keras model "
                            "(.keras, .h5, or a JSON config with its weights), "
-                           "or a state dict of PyTorch (.safetensors, .pt)");
+                           "an ONNX model, a state dict of PyTorch "
+                           "(.safetensors, .pt), a model of RTNeural (.json), "
+                           "or .mlir");
 }

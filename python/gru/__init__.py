@@ -146,6 +146,7 @@ class Session:
         # More or fewer values than states are refused below.
         types += types[-1:] * len(values)
         self._session.reset_states_to([_as_array(v, t) for v, t in zip(values, types)])
+
     def set_stream(self, stream):
         """Works in this CUDA stream (an integer such as
         torch.cuda.current_stream().cuda_stream); None: in its own. With outputs on

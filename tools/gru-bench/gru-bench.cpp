@@ -41,8 +41,9 @@ struct Options {
   cl::list<std::string> positional{
       cl::Positional, cl::cat(category),
       cl::desc("FILE [WORKLOAD [NAME [THREADS [SECONDS]]]]")};
-  cl::opt<std::string> target{"target", cl::cat(category), cl::init("auto"),
-                              cl::desc("cpu, halide, reference or auto")};
+  cl::opt<std::string> target{
+      "target", cl::cat(category), cl::init("auto"),
+      cl::desc("cpu, halide, cudnn, gpu, reference or auto")};
   cl::opt<std::string> weightType{
       "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};

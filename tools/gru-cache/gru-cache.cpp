@@ -18,9 +18,10 @@ using namespace llvm;
 static const char overview[] =
     "Shows the compiled kernels that are kept on disk.\n"
     "\n"
-    "  gru-cache            one line per kernel, the one used last first\n"
+    "  gru-cache            a line per entry, the one used last first\n"
     "  gru-cache --clear    removes them\n"
     "\n"
+    "A kernel has an entry for the model's file and one for what that means.\n"
     "Nothing is lost with a kernel but the time to compile it again.\n";
 
 namespace {

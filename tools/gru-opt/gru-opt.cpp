@@ -29,7 +29,8 @@ static constexpr StringLiteral overview =
     "  gru-opt model.keras --emit=obj -o model.o     for C, with --emit=header\n"
     "  gru-opt model.keras --explain                 what is chosen, and why\n"
     "  gru-opt file.mlir --PASS ...                  as mlir-opt\n\n"
-    "INPUT is MLIR or a model file (.keras, .h5, Keras JSON).\n";
+    "INPUT is MLIR or a model file (.keras, .h5, JSON,\n"
+    ".onnx, .safetensors, .pt).\n";
 
 namespace {
 struct Options {
@@ -235,6 +236,9 @@ static llvm::Error run(const Options &options, StringRef inputName,
   OwningOpRef<ModuleOp> module;
   std::unique_ptr<ModelSource> model; // Owns the weights.
   bool isModel = isModelFile(inputName, input->getBuffer());
+  if (!isModel && options.weights.getNumOccurrences())
+    return llvm::createStringError(
+        "weights: MLIR is compiled without, expected with a model file only");
   // Importing may need files beside the model, so it goes by name.
   if (isModel) {
     std::vector<std::string> inputs(options.inputs.begin(),
@@ -266,6 +270,9 @@ static llvm::Error run(const Options &options, StringRef inputName,
   if (!output)
     return llvm::createStringError(message);
   if (!options.compiles()) {
+    if (options.stopAfter.getNumOccurrences())
+      return llvm::createStringError(
+          "stop-after: nothing is lowered, expected with --target or --emit");
     // mlir-opt itself, on the text of the imported module for a model file.
     if (isModel) {
       std::string text;
@@ -281,9 +288,16 @@ static llvm::Error run(const Options &options, StringRef inputName,
     return llvm::Error::success();
   }
 
+  // Of a model file people know the layers, of MLIR its lines.
   auto sources = std::make_shared<llvm::SourceMgr>();
-  SourceMgrDiagnosticHandler diagnostics(*sources, &context);
-  if (!isModel) {
+  std::optional<DiagnosticCollector> ofLayers;
+  std::optional<SourceMgrDiagnosticHandler> ofLines;
+  if (isModel) {
+    ofLayers.emplace(context, [](StringRef remark) {
+      llvm::errs() << "gru-opt: remark: " << remark << "\n";
+    });
+  } else {
+    ofLines.emplace(*sources, &context);
     sources->AddNewSourceBuffer(std::move(input), SMLoc());
     module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
     if (!module)
@@ -296,8 +310,11 @@ static llvm::Error run(const Options &options, StringRef inputName,
   if (emit->artifact.name.empty())
     emit->artifact.name =
         llvm::sys::path::stem(outputName == "-" ? inputName : outputName);
-  if (llvm::Error error = emitModule(*module, *emit, output->os()))
+  if (llvm::Error error = emitModule(*module, *emit, output->os())) {
+    if (isModel)
+      return ofLayers->takeError(llvm::toString(std::move(error)));
     return error;
+  }
   output->keep();
   return llvm::Error::success();
 }

@@ -63,13 +63,13 @@ struct Options {
       cl::desc("Write each weight as it was read; / in a name becomes _")};
   cl::opt<std::string> atol{
       "atol", cl::cat(category), cl::init("1e-5"), cl::value_desc("NUMBER"),
-      cl::desc("Absolute tolerance of --expected (1e-5)")};
+      cl::desc("Absolute tolerance of --expected and --verify (1e-5)")};
   cl::opt<std::string> rtol{
       "rtol", cl::cat(category), cl::init("1e-4"), cl::value_desc("NUMBER"),
-      cl::desc("Relative tolerance of --expected (1e-4)")};
+      cl::desc("Relative tolerance of --expected and --verify (1e-4)")};
   cl::opt<std::string> target{
       "target", cl::cat(category), cl::init("auto"),
-      cl::value_desc("cpu|halide|reference|auto"),
+      cl::value_desc("cpu|halide|cudnn|gpu|reference|auto"),
       cl::desc("What to compile for: this machine's CPU, the same with steps "
                "by Halide, plain loops in float64, or the best there is "
                "(default)")};

@@ -316,7 +316,8 @@ ExpectedSource gru::keras::openLayer(StringRef path, const json::Object &root,
                                      ArrayRef<std::string> callArguments) {
   if (weightsPath.empty())
     return importError(path, "a layer config holds no weights, expected a file "
-                             "of weights (.npz) beside it");
+                             "of weights (.npz) given with it, as --weights "
+                             "does");
   Expected<std::string> bytes = readFile(weightsPath);
   if (!bytes)
     return bytes.takeError();

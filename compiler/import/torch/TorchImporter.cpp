@@ -68,7 +68,8 @@ ExpectedSource gru::torch::openConfig(StringRef path, const json::Object &root,
     return network.takeError();
   if (weightsPath.empty())
     return importError(path, "a module config holds no weights, expected a "
-                             "file of weights (.safetensors or .pt) beside it");
+                             "file of weights (.safetensors or .pt) given "
+                             "with it, as --weights does");
   Expected<std::string> bytes = keras::readFile(weightsPath);
   if (!bytes)
     return bytes.takeError();

@@ -31,8 +31,8 @@ extern "C" {
 typedef struct gru_model gru_model;
 
 /* Reads a model file: a Keras archive (.keras), a Keras HDF5 model (.h5,
-   .hdf5), a Keras JSON config, a state dict of PyTorch (.safetensors, .pt, JSON),
-   or RTNeural's JSON; docs/formats.md has the details. The format is recognised
+   .hdf5), a Keras JSON config, an ONNX model, a state dict of PyTorch
+   (.safetensors, .pt, JSON), or RTNeural's JSON; docs/formats.md has the details. The format is recognised
    by content. `weights_path` may be NULL. Where a Keras config comes without
    weights, the layers' initialisers draw them.
    Errors name the file, and where they can the layer and the argument. */
