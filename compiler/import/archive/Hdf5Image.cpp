@@ -62,16 +62,15 @@ static haddr_t getEndOfFile(const H5FD_t *file, H5FD_mem_t) {
   return Image::of(file).bytes.size();
 }
 
-/// Behind the end are zeros, as in the library's own drivers.
+/// The library asks for what is behind the end only where a file is damaged,
+/// and has taken memory for it then. Its own drivers would fill that with
+/// zeros.
 static herr_t read(H5FD_t *file, H5FD_mem_t, hid_t, haddr_t address,
                    size_t size, void *buffer) {
-  const Image &image = Image::of(file);
-  if (address > image.endOfAddresses || size > image.endOfAddresses - address)
+  StringRef bytes = Image::of(file).bytes;
+  if (address > bytes.size() || size > bytes.size() - address)
     return -1;
-  StringRef bytes = image.bytes.substr(address, size);
-  llvm::copy(bytes, static_cast<char *>(buffer));
-  std::memset(static_cast<char *>(buffer) + bytes.size(), 0,
-              size - bytes.size());
+  llvm::copy(bytes.substr(address, size), static_cast<char *>(buffer));
   return 0;
 }
 
