@@ -497,6 +497,8 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
         return {getProjection(), 0};
       return {getInput(), getTimeMajor() ? 0 : 1};
     }
+    /// Multiplications of all timesteps, `openTimesteps` where their number is not known.
+    int64_t countProducts(int64_t openTimesteps);
     /// Of the first kernel: [NB, H, G, W].
     ::mlir::ShapedType getKernelType() { return ::llvm::cast<::mlir::ShapedType>(getKernels().front().getType()); }
     int64_t getBlocks() { return getKernelType().getDimSize(0); }

@@ -270,6 +270,19 @@ void RecurOp::getEffects(
                      {getState()}, effects);
 }
 
+int64_t RecurOp::countProducts(int64_t openTimesteps) {
+  auto count = [](Value kernel) {
+    return cast<ShapedType>(kernel.getType()).getNumElements();
+  };
+  int64_t products = getInputKernel() ? count(getInputKernel()) : 0;
+  for (Value kernel : getKernels())
+    products += count(kernel);
+  auto [source, dim] = getTimeDim();
+  int64_t timesteps = shapeOf(source)[dim];
+  return products * getBatch() *
+         (ShapedType::isDynamic(timesteps) ? openTimesteps : timesteps);
+}
+
 LogicalResult RecurOp::verify() {
   Operation *op = getOperation();
   int64_t units = getUnits();

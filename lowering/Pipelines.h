@@ -44,8 +44,8 @@ struct PipelineOptions {
   std::string weightType; ///< cpu: bf16 or int8, as float32 kernels are stored
   bool f64Outputs = false; ///< reference only: outputs in float64
   bool allowTF32 = false;  ///< cudnn and gpu only
-  std::string
-      clock; ///< LLVM's intrinsic that layers are timed with; empty: not
+  /// LLVM's intrinsic that layers are timed with; empty: not
+  std::string clock;
   std::string halideSchedule; ///< halide only: schedules given by hand
   /// cpu: the last phase to run. reference: how far the cpu pipeline goes, in
   /// float64, before the reference loops take over; nothing means not at all.

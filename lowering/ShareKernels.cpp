@@ -195,16 +195,8 @@ private:
 
   /// Multiplications, roughly, of one run.
   static int64_t countWork(Operation *op) {
-    if (auto recur = dyn_cast<RecurOp>(op)) {
-      auto [timeSource, timeDim] = recur.getTimeDim();
-      int64_t time = cast<ShapedType>(timeSource.getType()).getDimSize(timeDim);
-      int64_t weights =
-          recur.getInputKernel() ? countElements(recur.getInputKernel()) : 0;
-      for (Value kernel : recur.getKernels())
-        weights += countElements(kernel);
-      return weights * recur.getBatch() *
-             (ShapedType::isDynamic(time) ? 1 : time);
-    }
+    if (auto recur = dyn_cast<RecurOp>(op))
+      return recur.countProducts(/*openTimesteps=*/1);
     if (auto dense = dyn_cast<PackedDenseOp>(op)) {
       Value kernel = dense.getKernel();
       int64_t inputs = cast<ShapedType>(kernel.getType()).getDimSize(1);

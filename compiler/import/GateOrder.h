@@ -10,8 +10,10 @@
 //   | Keras     | [K, 3H] | z, r, h | [2, 3H]: input, recurrent (reset_after) |
 //   | ONNX      | [3H, K] | z, r, h | [6H]: input, then recurrent             |
 //   | PyTorch   | [3H, K] | r, z, h | [3H] and [3H]: input and recurrent      |
-//   | CuDNNGRU  | [K, 3H] by its shape, but each gate's [K, H] holds the | | |
-//   | transposed [H, K]; z, r, h; biases [6H]           |
+//   | CuDNNGRU  | [K, 3H] | z, r, h | [6H]: input, then recurrent             |
+//
+// CuDNNGRU's matrices have Keras's shape, but the [K, H] of each gate holds the
+// transposed [H, K].
 //
 // PyTorch's h' = (1 - z) n + z h and Keras's z h + (1 - z) hh are the same.
 //

@@ -348,8 +348,8 @@ private:
   Type element;
   bool isOnlyStep = false;
   memref::CopyOp lastCopy;
-  Value
-      ownState; ///< The state's own memory with padded rows, where it is used.
+  /// The state's own memory with padded rows, where it is used.
+  Value ownState;
   Value states, update, resetState, preactivations, seen;
   Value dropoutMask, droppedState;
   Value bytes, rowScale; ///< What quantized products read.

@@ -76,22 +76,6 @@ bool uses(Operation *op, Operation *other) {
                       [&](Operation *user) { return op->isAncestor(user); });
 }
 
-/// Multiplications, in some timesteps where their number is not known.
-int64_t countProducts(RecurOp op) {
-  auto count = [](Value kernel) {
-    return cast<ShapedType>(kernel.getType()).getNumElements();
-  };
-  int64_t products = 0;
-  for (Value kernel : op.getKernels())
-    products += count(kernel);
-  if (op.getInputKernel())
-    products += count(op.getInputKernel());
-  auto [source, dim] = op.getTimeDim();
-  int64_t timesteps = cast<ShapedType>(source.getType()).getDimSize(dim);
-  return products * op.getBatch() *
-         (ShapedType::isDynamic(timesteps) ? kUsualTimesteps : timesteps);
-}
-
 /// Recurrences of one block that may run at the same time.
 class Group {
 public:
@@ -124,7 +108,7 @@ public:
     Location loc = members.front().getLoc();
     int64_t size = members.size(), products = 0;
     for (RecurOp member : members)
-      products += countProducts(member);
+      products += member.countProducts(kUsualTimesteps);
     // What was between them and waits for them goes behind them.
     Value zero = indexConstant(b, loc, 0), one = indexConstant(b, loc, 1);
     auto parallel = scf::ParallelOp::create(
@@ -206,7 +190,7 @@ private:
   static bool pays(ArrayRef<RecurOp> group) {
     int64_t sum = 0, longest = 0;
     for (RecurOp op : group) {
-      int64_t products = countProducts(op);
+      int64_t products = op.countProducts(kUsualTimesteps);
       sum += products;
       longest = std::max(longest, products);
     }

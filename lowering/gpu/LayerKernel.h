@@ -6,16 +6,15 @@
 // gru_project, kGPUThreads threads a block, any number of blocks:
 //   input        [B, T, F], or [T, B, F] if time-major
 //   kernel       [F, 3H], Keras's
-//   projection   [B, T, 3H] or [T, B, 3H], written: their product, which cuBLAS
-//   may
-//                make instead
+//   projection   [B, T, 3H] or [T, B, 3H], written: their product, which
+//                cuBLAS may make instead
 //   timesteps    int64
 //
 // gru_layer, launched cooperatively with kGPUThreads threads a block:
 //   recurrent    [H, 3, H]: for each unit the weights of its gates z, r, h
-//   bias         [3, H]: of the gates z, r, h; with reset_after a fourth row,
-//   h's of
-//                the recurrent product, whose others are in the first two
+//   bias         [3, H]: of the gates z, r, h; with reset_after a fourth row:
+//                h's of the recurrent product, whose others are in the first
+//                two
 //   projection   as above
 //   state        [2, B, H]: the initial state, then scratch
 //   gates        [2, B, H] scratch: z and r * h, without reset_after
@@ -24,9 +23,8 @@
 //   sequence, last, new_state: outputs, null where they are not asked for
 //   barrier      an int32, zero at launch
 //   timesteps    int64
-//   resident     int32: not 0 if dynamic shared memory holds the block's part
-//   of
-//                `recurrent`
+//   resident     int32: not 0 if dynamic shared memory holds the block's
+//                part of `recurrent`
 //
 // gru_layer_in_registers: the same arguments, cooperatively with one warp for
 // each unit of a block, as many as getMaxUnitsPerBlock at most; blocks times

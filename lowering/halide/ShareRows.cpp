@@ -29,8 +29,8 @@ struct Cut {
   Operation *op;
   SmallVector<RowOperand> operands;
   int64_t rows; ///< Negative where that is dynamic.
-  int64_t
-      products; ///< Multiplications, of a usual length where that is dynamic.
+  /// Multiplications, of a usual length where that is dynamic.
+  int64_t products;
 
   Cut(StepOp op) : op(op) {
     for (Value value :

@@ -21,8 +21,8 @@ struct DeviceContext {
   CUdevice device = 0;
   CUstream stream = nullptr;
   cudnnHandle_t handle = nullptr; ///< Null where no part needs it.
-  Cublas *products =
-      nullptr;        ///< Null where no part needs it or it is not there.
+  /// Null where no part needs it or it is not there.
+  Cublas *products = nullptr;
   int processors = 0; ///< Multiprocessors.
   std::string name;   ///< Of the device and its libraries.
 };

@@ -1,7 +1,7 @@
 //===- Plugin.cpp - gru for a stock mlir-opt ------------------------------===//
 //
-//   mlir-opt --load-dialect-plugin=gru-plugin.so
-//   --load-pass-plugin=gru-plugin.so
+//   mlir-opt --load-dialect-plugin=gru-plugin.so \
+//            --load-pass-plugin=gru-plugin.so
 //
 //===----------------------------------------------------------------------===//
 

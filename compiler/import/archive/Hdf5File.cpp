@@ -120,7 +120,11 @@ static Handle openObject(hid_t file, StringRef path) {
 
 Expected<Hdf5File> Hdf5File::open(StringRef file, StringRef bytes) {
   Session session;
-  hid_t id = openHdf5Image(bytes);
+  // Open until the error is read: closing it would clear that.
+  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  hid_t id = access && setHdf5Image(access, bytes)
+                 ? H5Fopen("image", H5F_ACC_RDONLY, access)
+                 : -1;
   if (id < 0)
     return importError(file, "damaged or truncated HDF5 file: " + lastError());
   return Hdf5File(file, bytes, id);

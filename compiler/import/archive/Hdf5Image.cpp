@@ -9,8 +9,6 @@
 #include <H5FDdevelop.h>
 #endif
 
-#include <cstring>
-
 using namespace gru;
 using namespace llvm;
 
@@ -103,14 +101,7 @@ static hid_t getDriver() {
   return id;
 }
 
-int64_t gru::openHdf5Image(StringRef bytes) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access < 0)
-    return -1;
-  hid_t file = -1;
-  if (hid_t driver = getDriver();
-      driver >= 0 && H5Pset_driver(access, driver, &bytes) >= 0)
-    file = H5Fopen("image", H5F_ACC_RDONLY, access);
-  H5Pclose(access);
-  return file;
+bool gru::setHdf5Image(int64_t access, StringRef bytes) {
+  hid_t driver = getDriver();
+  return driver >= 0 && H5Pset_driver(access, driver, &bytes) >= 0;
 }

@@ -15,10 +15,10 @@
 
 namespace gru {
 
-/// Opens an HDF5 file for reading; the result is for H5Fclose, negative where
-/// libhdf5's error stack says why there is none. The bytes must outlive the
-/// file. Not thread-safe, as libhdf5 is not.
-int64_t openHdf5Image(llvm::StringRef bytes);
+/// Makes files that are opened for reading with the property list `access` be
+/// `bytes`, whatever their names. False where libhdf5's error stack says why
+/// not. The bytes must outlive the files. Not thread-safe, as libhdf5 is not.
+bool setHdf5Image(int64_t access, llvm::StringRef bytes);
 
 } // namespace gru
 

@@ -32,9 +32,10 @@ typedef struct gru_model gru_model;
 
 /* Reads a model file: a Keras archive (.keras), a Keras HDF5 model (.h5,
    .hdf5), a Keras JSON config, an ONNX model, a state dict of PyTorch
-   (.safetensors, .pt, JSON), or RTNeural's JSON; docs/formats.md has the details. The format is recognised
-   by content. `weights_path` may be NULL. Where a Keras config comes without
-   weights, the layers' initialisers draw them.
+   (.safetensors, .pt, JSON), or RTNeural's JSON; docs/formats.md has the
+   details. The format is recognised by content. `weights_path` may be NULL.
+   Where a Keras config comes without weights, the layers' initialisers draw
+   them.
    Errors name the file, and where they can the layer and the argument. */
 GRU_API gru_status gru_model_load(const char *path, const char *weights_path,
                                   gru_model **model);

@@ -1,12 +1,11 @@
 //===- Dense.cpp - packed products as Halide pipelines --------------------===//
 //
 //   sum(i, g, n, rows...)  = bias(p, g, m)
-//   sum(i, g, n, rows...) += input(k, rows...) * kernel(p, g, k, m)   over k <
-//   K
+//   sum(i, g, n, rows...) += input(k, rows...) * kernel(p, g, k, m)  for k < K
 //
-//   dense       out(j, rows...)     = activation(sum(j % U, 0, j / U, rows...))
-//   projection  out(i, g, n, b, t)  = activation(sum(i % U, g, n W / U + i / U,
-//   ...))
+//   dense       out(j, rows...)    = activation(sum(j % U, 0, j / U, rows...))
+//   projection  out(i, g, n, b, t) = activation(sum(i % U, g, q, rows...))
+//               with q = n W / U + i / U
 //
 // i counts the columns of a part of U, n the parts; p and m are the place in
 // the weight's blocks of V, as in Step.cpp. W is the width of the projection's
