@@ -39,6 +39,7 @@ inline constexpr llvm::StringLiteral kWeightAttr = "gru.weight";
 /// What the names of the outputs begin with that gru-time-layers adds.
 inline constexpr llvm::StringLiteral kProfilePrefix = "profile:";
 inline constexpr llvm::StringLiteral kWeightTypeAttr = "gru.weight_type";
+inline constexpr llvm::StringLiteral kSparseAttr = "gru.sparse";
 inline constexpr llvm::StringLiteral kPackedAttr = "gru.packed";
 inline constexpr llvm::StringLiteral kStateAttr = "gru.state";
 inline constexpr llvm::StringLiteral kOutputAttr = "gru.output";

@@ -44,6 +44,8 @@ def GRU_Dialect : Dialect {
       form. The values never enter the IR.
     * `gru.weight_type = type` beside it: the weight's type in the file, where the
       function computes in another one.
+    * `gru.sparse` beside it: a recurrent kernel with many zeros, of which the
+      products leave out what they can (see `convert-gru-layers-to-sequence`).
     * `gru.packed = N : i64` on an argument: the result of a pack that was moved
       to load time; N is its byte offset in the blob of packed weights.
     * `gru.state = N : i64` on an argument and on a result: state number N of a

@@ -29,6 +29,7 @@ class GRU_ShapedOf<list<int> ranks>
 def GRU_Shaped : AnyTypeOf<[RankedTensorOf<[GRU_Float]>, MemRefOf<[GRU_Float]>]>;
 def GRU_ShapedBytesOr : AnyTypeOf<[RankedTensorOf<[GRU_Stored]>, MemRefOf<[GRU_Stored]>]>;
 class GRU_BytesOf<list<int> ranks> : AnyTypeOf<[TensorRankOf<[I8], ranks>, MemRefRankOf<[I8], ranks>]>;
+class GRU_ListsOf<list<int> ranks> : AnyTypeOf<[TensorRankOf<[I32], ranks>, MemRefRankOf<[I32], ranks>]>;
 def GRU_MaskShaped : AnyTypeOf<[TensorRankOf<[I1], [2]>, MemRefRankOf<[I1], [2]>]>;
 
 //===----------------------------------------------------------------------===//
@@ -325,6 +326,29 @@ def GRU_QuantizedPackOp : GRU_Op<"quantized_pack", [Pure]> {
   }];
 }
 
+def GRU_NonzeroRowsOp : GRU_Op<"nonzero_rows", [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "lists the rows of a packed kernel that are not zero";
+  let description = [{
+    For each block n and gate g of a kernel that `gru.pack` has made, the rows k in
+    which kernel[n, k, g, i] is not zero for all i, in ascending order:
+
+        result[n, g, 0]                 = their number
+        result[n, g, 1 + j], j < number = row j of these
+
+    What is behind them nobody may ask. A product with the kernel may leave all
+    other rows out.
+
+    ```mlir
+    %rows = gru.nonzero_rows %Up : tensor<4x64x3x16xf32> -> tensor<4x3x65xi32>
+    ```
+
+    The verifier rejects another shape of the result.
+  }];
+  let arguments = (ins GRU_TensorOf<[4]>:$kernel);
+  let results = (outs TensorRankOf<[I32], [3]>:$result);
+  let assemblyFormat = "$kernel attr-dict `:` type($kernel) `->` type($result)";
+}
+
 class GRU_DestinationOp<string mnemonic, list<Trait> traits = []>
     : GRU_Op<mnemonic, !listconcat([DestinationStyleOpInterface,
         DeclareOpInterfaceMethods<MemoryEffectsOpInterface>], traits)>;
@@ -434,6 +458,8 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
       `gru.quantized_pack` makes them. The products then read the state as bytes too,
       as `gru.quantize_rows` makes them in each step, and without `reset_after` so
       does the second product r * h
+    * `kernel_rows` [NB, G, 1 + H]: none, or one for each kernel, of which the
+      products then read only the rows that it lists (`gru.nonzero_rows`)
     * `recurrent_bias` [NB, 1, W]: only with `reset_after`
     * `mask`, `reset`, `recurrent_dropout_mask` [3, B, H]: as in `gru.gru`
 
@@ -459,12 +485,14 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     The verifier rejects a projection, kernel, bias, state, mask or destination
     that does not fit the others (gru_recur_c1), another number of kernels
     than reset_after asks for (gru_recur_c2), both or neither of a projection
-    and an input with its kernel (gru_recur_c3), and kernels of i8 with recurrent
-    dropout or of another type than f32 (gru_recur_c4).
+    and an input with its kernel (gru_recur_c3), kernels of i8 with recurrent
+    dropout or of another type than f32 (gru_recur_c4), and kernel_rows of kernels
+    of i8 or for some kernels only (gru_recur_c5).
   }];
   let arguments = (ins Optional<GRU_ShapedOf<[5]>>:$projection,
     Optional<GRU_ShapedOf<[3]>>:$input, Optional<GRU_ShapedOf<[4]>>:$input_kernel, Optional<GRU_ShapedOf<[3]>>:$input_bias,
     Variadic<GRU_StoredOf<[4]>>:$kernels, Variadic<GRU_ShapedOf<[3]>>:$kernel_scales,
+    Variadic<GRU_ListsOf<[3]>>:$kernel_rows,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_bias, Optional<GRU_MaskShaped>:$mask, Optional<GRU_MaskShaped>:$reset,
     Optional<GRU_ShapedOf<[3]>>:$recurrent_dropout_mask,
     GRU_ShapedOf<[2]>:$state, Optional<GRU_ShapedOf<[3]>>:$sequence, Optional<GRU_ShapedOf<[2]>>:$last,
@@ -479,6 +507,7 @@ def GRU_RecurOp : GRU_DestinationOp<"recur", [AttrSizedOperandSegments]> {
     (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
     `kernels` `(` $kernels `:` type($kernels) `)`
     oilist(`kernel_scales` `(` $kernel_scales `:` type($kernel_scales) `)`
+      | `kernel_rows` `(` $kernel_rows `:` type($kernel_rows) `)`
       | `recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`
       | `mask` `(` $mask `:` type($mask) `)`
       | `reset` `(` $reset `:` type($reset) `)`
@@ -527,6 +556,7 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     * with a kernel of i8 its `kernel_scale` [NB, G, W], and what the product reads as
       `gru.quantize_rows` has made it of `state`, in the phase `candidate` of
       `reset_state`: `bytes` [B, P], P being H or a few more, and `row_scale` [B]
+    * `kernel_rows` [NB, G, 1 + H]: optional; the rows of the kernel that are read
     * `state` [B, NB W]: the state before the step, padded to whole blocks
     * `new_state` [B, NB W]: written
     * `output` [B, H]: optional, written: the step's output, not padded
@@ -554,6 +584,7 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     Optional<MemRefRankOf<[GRU_Float], [2]>>:$input, Optional<MemRefRankOf<[GRU_Float], [4]>>:$input_kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$input_bias, MemRefRankOf<[GRU_Stored], [4]>:$kernel,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$kernel_scale,
+    Optional<MemRefRankOf<[I32], [3]>>:$kernel_rows,
     Optional<MemRefRankOf<[I8], [2]>>:$bytes, Optional<MemRefRankOf<[GRU_Float], [1]>>:$row_scale,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_bias,
     Optional<MemRefRankOf<[GRU_Float], [3]>>:$recurrent_dropout_mask,
@@ -581,6 +612,7 @@ def GRU_StepOp : GRU_Op<"step", [AttrSizedOperandSegments, DeclareOpInterfaceMet
     (`input_bias` `(` $input_bias^ `:` type($input_bias) `)`)?
     `kernel` `(` $kernel `:` type($kernel) `)`
     oilist(`kernel_scale` `(` $kernel_scale `:` type($kernel_scale) `)`
+      | `kernel_rows` `(` $kernel_rows `:` type($kernel_rows) `)`
       | `bytes` `(` $bytes `:` type($bytes) `)`
       | `row_scale` `(` $row_scale `:` type($row_scale) `)`
       | `recurrent_bias` `(` $recurrent_bias `:` type($recurrent_bias) `)`

@@ -121,6 +121,22 @@ bool PackOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
 }
 
 //===----------------------------------------------------------------------===//
+// gru.nonzero_rows
+//===----------------------------------------------------------------------===//
+
+LogicalResult NonzeroRowsOp::inferReturnTypes(MLIRContext *context,
+                                              std::optional<Location>,
+                                              ValueRange operands,
+                                              DictionaryAttr, OpaqueProperties,
+                                              RegionRange,
+                                              SmallVectorImpl<Type> &types) {
+  ArrayRef<int64_t> kernel = shapeOf(operands[0]);
+  types.assign({RankedTensorType::get({kernel[0], kernel[2], 1 + kernel[1]},
+                                      IntegerType::get(context, 32))});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // gru.packed_dense
 //===----------------------------------------------------------------------===//
 
@@ -340,6 +356,17 @@ LogicalResult RecurOp::verify() {
         failed(checkShape(op, "kernel_scale", getKernelScales()[index],
                           {blocks, gates, width}, "blocks x gates x width")))
       return failure();
+    // gru_recur_c5
+    if (!getKernelRows().empty() &&
+        (isQuantized() || getKernelRows().size() != numKernels))
+      return emitOpError() << "has " << getKernelRows().size()
+                           << " kernel_rows, expected one for each kernel, or "
+                              "none, as of kernels of i8";
+    if (index < getKernelRows().size() &&
+        failed(checkShape(op, "kernel_rows", getKernelRows()[index],
+                          {blocks, gates, 1 + units},
+                          "blocks x gates x one and the units")))
+      return failure();
   }
   SmallVector<int64_t> batchTime = getTimeMajor()
                                        ? SmallVector<int64_t>{time, batch}
@@ -421,6 +448,8 @@ LogicalResult StepOp::verify() {
     return emitOpError()
            << "expected bytes and row_scale with a kernel of i8, and no "
               "recurrent dropout then";
+  if (getKernelRows() && getBytes())
+    return emitOpError() << "expected no kernel_rows of a kernel of i8";
   bool all = getPhase() == StepPhase::all;
   int64_t gates = all ? 3 : (getPhase() == StepPhase::gates ? 2 : 1);
   SmallVector<int64_t> padded{batch, blocks * width};
@@ -430,6 +459,9 @@ LogicalResult StepOp::verify() {
       failed(checkKernel(op, getKernel(), {blocks, units, gates, width})) ||
       failed(checkShape(op, "kernel_scale", getKernelScale(),
                         {blocks, gates, width}, "blocks x gates x width")) ||
+      failed(checkShape(op, "kernel_rows", getKernelRows(),
+                        {blocks, gates, 1 + units},
+                        "blocks x gates x one and the units")) ||
       failed(checkShape(op, "bytes", getBytes(),
                         {batch, QuantizeRowsOp::getPaddedColumns(units)},
                         "batch x units, to a multiple of 16")) ||

@@ -39,7 +39,7 @@ public:
 
   void addRow(int64_t weight, int64_t offset, Type element, int64_t srcOffset,
               ArrayRef<int64_t> extents, ArrayRef<int64_t> srcStrides,
-              ArrayRef<int64_t> dstStrides, bool accumulate = false,
+              ArrayRef<int64_t> dstStrides, StringRef mode = "",
               std::optional<int64_t> scaleOffset = std::nullopt,
               ArrayRef<int64_t> scaleStrides = {}) {
     SmallVector<NamedAttribute> row{
@@ -50,8 +50,8 @@ public:
         b.getNamedAttr("extents", b.getDenseI64ArrayAttr(extents)),
         b.getNamedAttr("source_strides", b.getDenseI64ArrayAttr(srcStrides)),
         b.getNamedAttr("strides", b.getDenseI64ArrayAttr(dstStrides))};
-    if (accumulate)
-      row.push_back(b.getNamedAttr("accumulate", b.getUnitAttr()));
+    if (!mode.empty())
+      row.push_back(b.getNamedAttr(mode, b.getUnitAttr()));
     if (scaleOffset) {
       row.push_back(
           b.getNamedAttr("scale_offset", b.getI64IntegerAttr(*scaleOffset)));
@@ -85,7 +85,8 @@ public:
       addRow(weight, offset + block * blockStride * bytes, element,
              firstRow * columns + firstGate * units + block * width,
              {numBlocks, numRows, gates, lanes}, {width, columns, units, 1},
-             {blockStride, rowStride, width * group, group}, accumulate,
+             {blockStride, rowStride, width * group, group},
+             accumulate ? "accumulate" : "",
              scaleOffset
                  ? std::optional(*scaleOffset + block * packedGates * width * 4)
                  : std::nullopt,
@@ -95,6 +96,18 @@ public:
     add(full, 1, rest);
   }
 
+  /// Lists the rows that are not zero of a packed kernel [NB, K, G, W], which
+  /// stands at `source`, as [NB, G, 1 + K].
+  void addRowLists(int64_t weight, int64_t offset, RankedTensorType kernel,
+                   int64_t source) {
+    int64_t rows = kernel.getDimSize(1), gates = kernel.getDimSize(2),
+            width = kernel.getDimSize(3);
+    int64_t bytes = kernel.getElementTypeBitWidth() / 8;
+    addRow(weight, offset, kernel.getElementType(), source / bytes,
+           kernel.getShape(), {rows * gates * width, gates * width, width, 1},
+           {gates * (1 + rows), 1, 1 + rows, 0}, "list_rows");
+  }
+
   ArrayAttr getRows() { return b.getArrayAttr(rows); }
   int64_t getSize() const { return size; }
 
@@ -102,6 +115,14 @@ private:
   Builder b;
   SmallVector<Attribute> rows;
   int64_t size = 0;
+};
+
+/// What takes the place of a weight: a part of the blob.
+struct NewArgument {
+  RankedTensorType type;
+  int64_t offset;
+  Location loc;
+  SmallVector<Value> replaced;
 };
 
 struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
@@ -140,16 +161,19 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
     });
     for (PackOp op : computed)
       packInEachRun(op);
+    WalkResult lists = func.walk([&](NonzeroRowsOp op) {
+      if (op.getKernel().getDefiningOp<PackOp>())
+        return WalkResult::advance();
+      op.emitOpError() << "lists rows of a kernel that is not packed when a "
+                          "program is opened";
+      return WalkResult::interrupt();
+    });
+    if (lists.wasInterrupted())
+      return signalPassFailure();
 
     // Weights in their original order, and the new arguments made from them.
     SmallVector<Attribute> weights;
     BitVector oldArguments(func.getNumArguments());
-    struct NewArgument {
-      RankedTensorType type;
-      int64_t offset;
-      Location loc;
-      SmallVector<Value> replaced;
-    };
     SmallVector<NewArgument> newArguments;
     for (BlockArgument argument : func.getArguments()) {
       auto name = func.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
@@ -203,8 +227,21 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
             {packed, program.place(packed), argument.getLoc(), {}});
         for (PackOp same : ops)
           newArguments.back().replaced.push_back(same.getResult());
-        addPack(program, weight, newArguments.back().offset, pack);
+        int64_t offset = newArguments.back().offset;
+        addPack(program, weight, offset, pack);
         ++numPacks;
+        SmallVector<Value> lists;
+        for (PackOp same : ops)
+          for (Operation *user : same->getUsers())
+            if (isa<NonzeroRowsOp>(user))
+              lists.push_back(user->getResult(0));
+        if (lists.empty())
+          continue;
+        auto listType = cast<RankedTensorType>(lists.front().getType());
+        int64_t listOffset = program.place(listType);
+        newArguments.push_back(
+            {listType, listOffset, argument.getLoc(), std::move(lists)});
+        program.addRowLists(weight, listOffset, packed, offset);
       }
     }
 
@@ -220,7 +257,7 @@ struct HoistPacksPass : gru::impl::HoistPacksPassBase<HoistPacksPass> {
         old.replaceAllUsesWith(func.getArgument(index));
     }
     func.walk([](Operation *op) {
-      if (isa<PackOp, QuantizedPackOp>(op))
+      if (isa<PackOp, QuantizedPackOp, NonzeroRowsOp>(op))
         op->erase();
     });
     oldArguments.resize(func.getNumArguments());

@@ -40,7 +40,7 @@ private:
   /// A product of many rows uses what it has loaded many times, and would widen
   /// it as often.
   static bool waitsForWeights(Operation *user) {
-    if (isa<RecurOp>(user))
+    if (isa<RecurOp, NonzeroRowsOp>(user))
       return true;
     auto product = dyn_cast<PackedDenseOp>(user);
     if (!product)

@@ -62,6 +62,11 @@ private:
              "gives each gate a state of its own";
       return false;
     }
+    if (!op.getKernelRows().empty()) {
+      op.emitRemark() << "int8: the layer stays float32, because the zeros of "
+                         "its recurrent kernel are left out";
+      return false;
+    }
     int64_t bytes = 3 * op.getUnits() * op.getUnits() * sizeof(float);
     if (bytes < minBytes)
       op.emitRemark() << "int8: the layer stays float32, because the " << bytes

@@ -47,6 +47,12 @@ bool quantizes(const gru_plan_pack &pack) {
          pack.scale_strides[1] == 0;
 }
 
+bool listsRows(const gru_plan_pack &pack) {
+  return pack.mode == GRU_PACK_LIST_ROWS && isFloat(pack.src_dtype) &&
+         pack.dst_dtype == GRU_I32 && pack.rank == 4 &&
+         pack.dst_strides[1] == 1 && pack.dst_strides[3] == 0;
+}
+
 //===--- Rows ------------------------------------------------------------===//
 
 /// How each floating-point type is read as and written from a double. All four
@@ -212,6 +218,54 @@ void quantize(const gru_plan_pack &pack, const void *weight, void *blob) {
   });
 }
 
+template <gru_dtype Type> bool isZero(const char *number) {
+  typename Format<Type>::Storage value;
+  std::memcpy(&value, number, sizeof(value));
+  return Format<Type>::read(value) == 0;
+}
+
+auto isZeroFor(gru_dtype type) {
+  switch (type) {
+  case GRU_F32:
+    return isZero<GRU_F32>;
+  case GRU_F64:
+    return isZero<GRU_F64>;
+  case GRU_F16:
+    return isZero<GRU_F16>;
+  default:
+    return isZero<GRU_BF16>;
+  }
+}
+
+void listRows(const gru_plan_pack &pack, void *blob) {
+  int64_t size = gru_dtype_size(pack.src_dtype);
+  const char *from = static_cast<const char *>(blob) + pack.src_offset * size;
+  auto *to =
+      reinterpret_cast<int32_t *>(static_cast<char *>(blob) + pack.dst_offset);
+  int64_t blocks = pack.extents[0], rows = pack.extents[1],
+          gates = pack.extents[2], columns = pack.extents[3];
+  auto *isZeroNumber = isZeroFor(pack.src_dtype);
+  auto isZeroRow = [&](const char *row) {
+    for (int64_t i = 0; i < columns; ++i)
+      if (!isZeroNumber(row + i * pack.src_strides[3] * size))
+        return false;
+    return true;
+  };
+  for (int64_t block = 0; block < blocks; ++block)
+    for (int64_t gate = 0; gate < gates; ++gate) {
+      int32_t *list =
+          to + block * pack.dst_strides[0] + gate * pack.dst_strides[2];
+      int32_t count = 0;
+      for (int64_t k = 0; k < rows; ++k)
+        if (!isZeroRow(from +
+                       (block * pack.src_strides[0] + k * pack.src_strides[1] +
+                        gate * pack.src_strides[2]) *
+                           size))
+          list[1 + count++] = int32_t(k);
+      list[0] = count;
+    }
+}
+
 } // namespace
 
 gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
@@ -222,15 +276,16 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
                 ", expected below ", plan.weights().size());
   const gru_plan_tensor &weight = plan.weights()[pack.weight];
   const char *name = plan.name(weight);
-  if (pack.src_dtype != weight.dtype)
+  bool lists = pack.mode == GRU_PACK_LIST_ROWS;
+  if (!lists && pack.src_dtype != weight.dtype)
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': wrong source type, found ", gru_dtype_name(pack.src_dtype),
                 ", expected ", gru_dtype_name(weight.dtype));
   bool copies = pack.src_dtype == pack.dst_dtype && pack.mode == GRU_PACK_STORE;
-  if (pack.mode > GRU_PACK_QUANTIZE || pack.reserved != 0 ||
-      !(copies || quantizes(pack) ||
-        (pack.mode != GRU_PACK_QUANTIZE && isFloat(pack.src_dtype) &&
-         isFloat(pack.dst_dtype))))
+  bool casts = pack.mode == GRU_PACK_STORE || pack.mode == GRU_PACK_ADD;
+  if (pack.reserved != 0 ||
+      !(copies || quantizes(pack) || listsRows(pack) ||
+        (casts && isFloat(pack.src_dtype) && isFloat(pack.dst_dtype))))
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
                 "': cannot be done, found ", gru_dtype_name(pack.src_dtype),
                 " to ", gru_dtype_name(pack.dst_dtype), ", mode ", pack.mode,
@@ -244,6 +299,8 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
   uint64_t dstSize = gru_dtype_size(pack.dst_dtype);
   uint64_t blobBytes = plan.header().weights_bytes;
   bool inBounds = staticBytes(weight, srcBytes);
+  if (lists)
+    srcBytes = blobBytes;
   uint64_t srcCount = srcBytes / srcSize, dstCount = blobBytes / dstSize;
   if (pack.dst_offset % dstSize != 0 || pack.dst_offset > blobBytes)
     return fail(GRU_DAMAGED, "plan: pack ", index, " of weight '", name,
@@ -268,7 +325,9 @@ gru_status gru::runtime::checkPack(const gru_plan_pack &pack, size_t index,
       continue;
     inBounds = inBounds && multiply(count, extent) &&
                src.extend(extent, pack.src_strides[d]) &&
-               dst.extend(quantized && d == 1 ? countGroups(extent) : extent,
+               dst.extend(quantized && d == 1 ? countGroups(extent)
+                          : lists && d == 1   ? 1 + extent
+                                              : extent,
                           pack.dst_strides[d]);
   }
   if (quantized)
@@ -312,6 +371,8 @@ void gru::runtime::runPack(const gru_plan_pack &pack, const void *weight,
       return;
   if (pack.mode == GRU_PACK_QUANTIZE)
     return quantize(pack, weight, blob);
+  if (pack.mode == GRU_PACK_LIST_ROWS)
+    return listRows(pack, blob);
   int64_t srcSize = gru_dtype_size(pack.src_dtype);
   int64_t dstSize = gru_dtype_size(pack.dst_dtype);
   RowFunction row =

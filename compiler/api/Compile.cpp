@@ -2,6 +2,7 @@
 
 #include "compiler/api/Target.h"
 #include "compiler/jit/DiskCache.h"
+#include "compiler/jit/SparseKernels.h"
 #include "compiler/jit/TuningFile.h"
 #include "compiler/jit/KernelCache.h"
 
@@ -23,6 +24,20 @@ static std::string whyOneThread(llvm::StringRef backend) {
            std::to_string(kHalideRowsPerThread) +
            " for each thread that takes longer than threads take to meet";
   return "found nothing that takes longer than threads take to come together";
+}
+
+/// Refers to the options.
+static CompileObserver getObserver(const gru_compile_options &options) {
+  CompileObserver observer;
+  if (options.on_phase)
+    observer.phase = [&](llvm::StringRef phase, double milliseconds) {
+      options.on_phase(options.context, phase.str().c_str(), milliseconds);
+    };
+  if (options.on_remark)
+    observer.remark = [&](llvm::StringRef text) {
+      options.on_remark(options.context, text.str().c_str());
+    };
+  return observer;
 }
 
 gru_status gru::makeTarget(const gru_model &model,
@@ -87,6 +102,8 @@ gru_status gru::makeTarget(const gru_model &model,
                                             std::to_string(mask.rank));
     target.masks.push_back({mask.name, {mask.dims, mask.dims + mask.rank}});
   }
+  chooseSparseKernels(model.source->getWeights(), target,
+                      getObserver(options).remark);
   return GRU_OK;
 }
 
@@ -104,15 +121,7 @@ gru_status gru_compile(const gru_model *model, const gru_compile_options *given,
   CompileTarget target;
   if (gru_status status = makeTarget(*model, options, target))
     return status;
-  CompileObserver observer;
-  if (options.on_phase)
-    observer.phase = [&](llvm::StringRef phase, double milliseconds) {
-      options.on_phase(options.context, phase.str().c_str(), milliseconds);
-    };
-  if (options.on_remark)
-    observer.remark = [&](llvm::StringRef text) {
-      options.on_remark(options.context, text.str().c_str());
-    };
+  CompileObserver observer = getObserver(options);
   std::string directory =
       options.cache_dir ? options.cache_dir : DiskCache::getDefaultDirectory();
   keepTuningIn(directory);

@@ -2,6 +2,7 @@
 
 #include "compiler/jit/CompileWorker.h"
 
+#include "compiler/jit/SparseKernels.h"
 #include "lowering/Pipelines.h"
 
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -71,7 +72,11 @@ CompileWorker::import(const ModelSource &source, const CompileTarget &target) {
   options.activities = target.activities;
   options.training = target.training;
   options.masks = target.masks;
-  return source.import(context, options);
+  llvm::Expected<OwningOpRef<ModuleOp>> module =
+      source.import(context, options);
+  if (module)
+    markSparseKernels(**module, target);
+  return module;
 }
 
 llvm::Expected<llvm::TargetMachine *>

@@ -39,6 +39,8 @@ struct CompileTarget {
   int64_t width = 0, rows = 0;   ///< 0: the cost model chooses
   int64_t threads = 1;           ///< members of a team that share a run
   std::string weightType;        ///< bf16, int8: float32 kernels are stored so
+  /// By their places: recurrent kernels whose zeros are left out.
+  std::vector<size_t> sparseKernels = {};
   bool f64Outputs = false;
   std::string stopAfter; ///< a phase, for bisecting
   bool training = false;

@@ -23,9 +23,9 @@ using namespace gru;
 static void writeTarget(raw_ostream &os, const CompileTarget &target) {
   // A device's problems only explain refusals.
   const auto &[backend, requireBackend, deviceProblems, triple, cpu, batch,
-               timesteps, width, rows, threads, weightType, f64Outputs,
-               stopAfter, training, masks, activities, allowTF32, profile,
-               halideSchedule] = target;
+               timesteps, width, rows, threads, weightType, sparseKernels,
+               f64Outputs, stopAfter, training, masks, activities, allowTF32,
+               profile, halideSchedule] = target;
   for (StringRef text : {backend, requireBackend, triple, cpu, weightType,
                          stopAfter, halideSchedule})
     os << text << '\0';
@@ -34,6 +34,9 @@ static void writeTarget(raw_ostream &os, const CompileTarget &target) {
         int64_t(training), int64_t(activities), int64_t(allowTF32),
         int64_t(profile)})
     os << number << '\0';
+  for (size_t weight : sparseKernels)
+    os << weight << ' ';
+  os << '\0';
   for (const MaskSpec &mask : masks) {
     os << mask.name << '\0';
     for (int64_t size : mask.shape)

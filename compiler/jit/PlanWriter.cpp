@@ -139,6 +139,11 @@ private:
         record.scale_offset = number(dict, "scale_offset");
         copyDims(strides.asArrayRef(), record.scale_strides);
       }
+      if (dict.contains("list_rows")) {
+        record.mode = GRU_PACK_LIST_ROWS;
+        record.src_dtype = dtype(element);
+        record.dst_dtype = GRU_I32;
+      }
       ArrayRef<int64_t> extents =
           dict.getAs<DenseI64ArrayAttr>("extents").asArrayRef();
       record.rank = extents.size();

@@ -202,28 +202,48 @@ static void forEachProduct(
   }
 }
 
-SmallVector<Value> gru::emitProduct(
-    OpBuilder &b, Location loc, const PackedColumns &columns, Value block,
-    int64_t rows, ArrayRef<Value> accumulators, bool leftPerGate,
-    function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)> left) {
-  // One k: every accumulator takes its product.
+using LeftSide =
+    function_ref<Value(OpBuilder &, Location, int64_t, int64_t, Value)>;
+
+/// One k: every accumulator takes its product.
+static void multiplyRow(OpBuilder &b, Location loc,
+                        const PackedColumns &columns, Value block, Value k,
+                        int64_t rows, bool leftPerGate, LeftSide left,
+                        MutableArrayRef<Value> sums) {
+  forEachProduct(
+      columns, rows, leftPerGate,
+      [&](int64_t row, int64_t gate) { return left(b, loc, row, gate, k); },
+      [&](int64_t v) -> Value {
+        Value gate = indexConstant(
+            b, loc, columns.firstGate + v / columns.vectorsPerGate());
+        return loadVector(b, loc, columns.vector, columns.weight,
+                          ValueRange{block, k, gate},
+                          v % columns.vectorsPerGate() * columns.lanes);
+      },
+      [&](int64_t row, int64_t v, Value f, Value w) {
+        Value &sum = sums[row * columns.vectorsPerRow() + v];
+        sum = sum ? vector::FMAOp::create(b, loc, f, w, sum).getResult()
+                  : arith::MulFOp::create(b, loc, f, w).getResult();
+      });
+}
+
+/// The sums of several chains of `numSums` each, added up by pairs.
+static void joinChains(OpBuilder &b, Location loc, size_t numSums,
+                       SmallVector<Value> &chains) {
+  for (size_t half = chains.size() / 2; half >= numSums; half /= 2) {
+    for (size_t i = 0; i < half; ++i)
+      chains[i] = arith::AddFOp::create(b, loc, chains[i], chains[i + half]);
+    chains.resize(half);
+  }
+}
+
+SmallVector<Value> gru::emitProduct(OpBuilder &b, Location loc,
+                                    const PackedColumns &columns, Value block,
+                                    int64_t rows, ArrayRef<Value> accumulators,
+                                    bool leftPerGate, LeftSide left) {
   auto multiplyAll = [&](OpBuilder &b, Location loc, Value k,
                          MutableArrayRef<Value> sums) {
-    forEachProduct(
-        columns, rows, leftPerGate,
-        [&](int64_t row, int64_t gate) { return left(b, loc, row, gate, k); },
-        [&](int64_t v) -> Value {
-          Value gate = indexConstant(
-              b, loc, columns.firstGate + v / columns.vectorsPerGate());
-          return loadVector(b, loc, columns.vector, columns.weight,
-                            ValueRange{block, k, gate},
-                            v % columns.vectorsPerGate() * columns.lanes);
-        },
-        [&](int64_t row, int64_t v, Value f, Value w) {
-          Value &sum = sums[row * columns.vectorsPerRow() + v];
-          sum = sum ? vector::FMAOp::create(b, loc, f, w, sum).getResult()
-                    : arith::MulFOp::create(b, loc, f, w).getResult();
-        });
+    multiplyRow(b, loc, columns, block, k, rows, leftPerGate, left, sums);
   };
 
   int64_t numChains = chooseChains(columns, rows);
@@ -254,11 +274,7 @@ SmallVector<Value> gru::emitProduct(
       multiplyAll(
           b, loc, indexConstant(b, loc, k),
           MutableArrayRef(chains).slice(k % numChains * numSums, numSums));
-    for (; numChains > 1; numChains /= 2)
-      for (int64_t i = 0; i < numSums * numChains / 2; ++i)
-        chains[i] = arith::AddFOp::create(b, loc, chains[i],
-                                          chains[i + numSums * numChains / 2]);
-    chains.resize(numSums);
+    joinChains(b, loc, numSums, chains);
     return chains;
   }
 
@@ -273,6 +289,70 @@ SmallVector<Value> gru::emitProduct(
         scf::YieldOp::create(b, loc, next);
       });
   return SmallVector<Value>(loop.getResults());
+}
+
+SmallVector<Value>
+gru::emitSparseProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
+                       Value lists, Value block, int64_t rows, int64_t chains,
+                       ArrayRef<Value> accumulators, LeftSide left) {
+  SmallVector<Value> results(accumulators);
+  for (int64_t gate = 0; gate < columns.gates; ++gate) {
+    PackedColumns ofGate = columns;
+    ofGate.gates = 1;
+    ofGate.firstGate += gate;
+    auto entry = [&](OpBuilder &b, Location loc, Value at) -> Value {
+      Value number = memref::LoadOp::create(
+          b, loc, lists, ValueRange{block, indexConstant(b, loc, gate), at});
+      return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), number);
+    };
+    auto multiply = [&](OpBuilder &b, Location loc, Value at,
+                        MutableArrayRef<Value> sums) {
+      multiplyRow(
+          b, loc, ofGate, block, entry(b, loc, at), rows,
+          /*leftPerGate=*/false,
+          [&](OpBuilder &b, Location loc, int64_t row, int64_t, Value k) {
+            return left(b, loc, row, gate, k);
+          },
+          sums);
+    };
+    SmallVector<int64_t> positions;
+    SmallVector<Value> sums;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+        positions.push_back(columns.position(row, gate, v));
+        sums.push_back(accumulators[positions.back()]);
+      }
+    size_t numSums = sums.size();
+    auto loop = [&](Value begin, Value end, int64_t step) {
+      auto loop = scf::ForOp::create(
+          b, loc, begin, end, indexConstant(b, loc, step), sums,
+          [&](OpBuilder &b, Location loc, Value at, ValueRange values) {
+            SmallVector<Value> next(values);
+            for (int64_t c = 0; c < step; ++c)
+              multiply(b, loc, plus(b, loc, at, c),
+                       MutableArrayRef(next).slice(c * numSums, numSums));
+            scf::YieldOp::create(b, loc, next);
+          });
+      sums.assign(loop.result_begin(), loop.result_end());
+    };
+    Value one = indexConstant(b, loc, 1);
+    Value end = plus(b, loc, entry(b, loc, indexConstant(b, loc, 0)), 1);
+    if (chains > 1) {
+      Value step = indexConstant(b, loc, chains);
+      Value rest = arith::RemUIOp::create(
+          b, loc, arith::SubIOp::create(b, loc, end, one), step);
+      Value whole = arith::SubIOp::create(b, loc, end, rest);
+      sums.append(numSums * (chains - 1),
+                  floatConstant(b, loc, columns.vector, 0));
+      loop(one, whole, chains);
+      joinChains(b, loc, numSums, sums);
+      one = whole;
+    }
+    loop(one, end, 1);
+    for (auto [position, sum] : llvm::zip(positions, sums))
+      results[position] = sum;
+  }
+  return results;
 }
 
 /// The bytes buffer[indices..., 4 k] to [..., 4 k + 3] in all lanes of a vector

@@ -54,6 +54,17 @@ llvm::SmallVector<mlir::Value> emitProduct(
                                    int64_t row, int64_t gate, mlir::Value k)>
         left);
 
+/// emitProduct that reads only the rows k which `lists` [NB, G, 1 + K] names,
+/// as gru.nonzero_rows makes it. Each sum is made of `chains` chains of
+/// additions, of which the last rows take part in none.
+llvm::SmallVector<mlir::Value> emitSparseProduct(
+    mlir::OpBuilder &b, mlir::Location loc, const PackedColumns &columns,
+    mlir::Value lists, mlir::Value block, int64_t rows, int64_t chains,
+    llvm::ArrayRef<mlir::Value> accumulators,
+    llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
+                                   int64_t row, int64_t gate, mlir::Value k)>
+        left);
+
 /// Rows as gru.quantize_rows makes them: `bytes` [..., P] and `scale` [...],
 /// and the leading indices of each row of a block.
 struct QuantizedRows {

@@ -78,6 +78,16 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   return {width, rows};
 }
 
+Blocking gru::chooseSparseBlocking(const TargetDescription &target,
+                                   int64_t elementBytes, int64_t batch) {
+  int64_t lanes = target.getLanes(std::max<int64_t>(elementBytes, 4));
+  int64_t width = std::max<int64_t>(lanes, kSparseBlockBytes / elementBytes);
+  // The sums of one gate at a time.
+  int64_t rows =
+      std::min<int64_t>(8, target.registers * 3 / 4 / (width / lanes));
+  return {width, batch > 0 ? std::min(rows, batch) : rows};
+}
+
 bool gru::isWorthSharing(int64_t products) {
   // Two microseconds of one core. Threads meet in a tenth of that, but begin
   // and end a run in a quarter.

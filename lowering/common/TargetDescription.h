@@ -45,6 +45,18 @@ struct Blocking {
 Blocking chooseBlocking(const TargetDescription &target, int64_t elementBytes,
                         int64_t gates, int64_t units, int64_t batch);
 
+/// Of a kernel whose zeros are left out, so many bytes of one of its rows are
+/// left out or read together: a line of the caches.
+constexpr int64_t kSparseBlockBytes = 64;
+
+/// A layer of fewer units is computed whole.
+constexpr int64_t kFewestSparseUnits = 64;
+
+/// As chooseBlocking, for such a kernel. The same for any number of threads, as
+/// the order of its sums follows from it.
+Blocking chooseSparseBlocking(const TargetDescription &target,
+                              int64_t elementBytes, int64_t batch);
+
 /// What the cost model takes for a number of timesteps that only a run knows.
 constexpr int64_t kUsualTimesteps = 16;
 

@@ -26,7 +26,17 @@ struct BlockingChoice {
   Blocking operator()(Type element, int64_t gates, int64_t units,
                       int64_t batch) const {
     int64_t bytes = std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8);
-    Blocking chosen = chooseBlocking(target, bytes, gates, units, batch);
+    return orGiven(chooseBlocking(target, bytes, gates, units, batch));
+  }
+
+  /// For a recurrent kernel whose zeros are left out.
+  Blocking sparse(Type element, int64_t batch) const {
+    return orGiven(chooseSparseBlocking(
+        target, element.getIntOrFloatBitWidth() / 8, batch));
+  }
+
+private:
+  Blocking orGiven(Blocking chosen) const {
     if (width)
       chosen.width = width;
     if (rows)
@@ -105,7 +115,9 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     Type element = inputType.getElementType();
     int64_t units = op.getUnits();
     int64_t batchSize = inputType.getDimSize(op.getBatchDim());
-    Blocking blocking = choose(element, 3, units, batchSize);
+    bool sparse = isSparse(op);
+    Blocking blocking = sparse ? choose.sparse(element, batchSize)
+                               : choose(element, 3, units, batchSize);
     int64_t width = blocking.width;
     int64_t blocks = llvm::divideCeil(units, width);
     auto index = [&](int64_t n) -> OpFoldResult {
@@ -182,6 +194,10 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
       kernels = {pack(rewriter, loc, recurrent, PackPart::gates, 3, width),
                  pack(rewriter, loc, recurrent, PackPart::candidate, 3, width)};
     }
+    SmallVector<Value> kernelRows;
+    if (sparse)
+      for (Value kernel : kernels)
+        kernelRows.push_back(NonzeroRowsOp::create(rewriter, loc, kernel));
     Value state = op.getInitialState();
     bool zeroState = !state;
     if (zeroState)
@@ -217,7 +233,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     auto recur = RecurOp::create(
         rewriter, loc, types, projection, /*input=*/Value(),
         /*input_kernel=*/Value(), /*input_bias=*/Value(), kernels,
-        /*kernel_scales=*/ValueRange(), recurrentBias, op.getMask(),
+        /*kernel_scales=*/ValueRange(), kernelRows, recurrentBias, op.getMask(),
         op.getReset(), op.getRecurrentDropoutMask(), state, sequence, last,
         op.getActivationAttr(), op.getRecurrentActivationAttr(),
         TimeOrderAttr::get(rewriter.getContext(), order),
@@ -240,6 +256,17 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     rewriter.replaceAllUsesWith(op.getState(), finalState);
     rewriter.eraseOp(op);
     return success();
+  }
+
+  /// Whether the recurrent kernel is a weight that is marked as sparse, and has
+  /// rows enough to leave some out.
+  static bool isSparse(GRUOp op) {
+    auto kernel = dyn_cast<BlockArgument>(op.getRecurrentKernel());
+    auto func = op->getParentOfType<func::FuncOp>();
+    return kernel && kernel.getOwner() == &func.getBody().front() &&
+           func.getArgAttr(kernel.getArgNumber(), kSparseAttr) &&
+           func.getArgAttr(kernel.getArgNumber(), kWeightAttr) &&
+           op.getUnits() >= kFewestSparseUnits;
   }
 
   /// The projection runs over timesteps and batch rows alike, so it always has

@@ -210,10 +210,12 @@ private:
       bool drops = phase != StepPhase::candidate;
       Value scale =
           op.getKernelScales().empty() ? Value() : op.getKernelScales()[index];
+      Value rows =
+          op.getKernelRows().empty() ? Value() : op.getKernelRows()[index];
       StepOp::create(
           b, loc, StepPhaseAttr::get(b.getContext(), phase), projection, input,
           op.getInputKernel(), op.getInputBias(), op.getKernels()[index], scale,
-          bytes, rowScale, bias, drops ? dropoutMask : Value(),
+          rows, bytes, rowScale, bias, drops ? dropoutMask : Value(),
           drops ? droppedState : Value(), stateIn, preactivations,
           all ? Value() : update, all ? Value() : resetState, stateOut, out,
           mask, emit, turn, unitsAttr, op.getActivationAttr(),

@@ -53,7 +53,8 @@ public:
     parts = choosePartsOf(op, target, numBlocks, products * inner);
     columns.inChains = inputColumns.inChains =
         batch == 1 && !isWorthSharing(products * columns.inner);
-    if (!op.hasRowwiseActivation() && !op.getKernelScale())
+    if (!op.hasRowwiseActivation() && !op.getKernelScale() &&
+        !op.getKernelRows())
       rowsPerGroup = getRowsPerGroup(columns, target.vectorBytes);
     int64_t rows = op.getRows().value_or(1);
     if (rowsPerGroup > 1) {
@@ -227,18 +228,25 @@ private:
     Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
-    return emitProduct(
-        b, loc, columns, block, rows.size(), sums,
-        /*leftPerGate=*/bool(dropped),
-        [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
-            Value k) -> Value {
-          if (dropped)
-            return broadcastElement(
-                b, loc, columns.vector, dropped,
-                ValueRange{indexConstant(b, loc, gate), rows[row], k});
-          return broadcastElement(b, loc, columns.vector, left,
-                                  ValueRange{rows[row], k});
-        });
+    auto state = [&](OpBuilder &b, Location loc, int64_t row, int64_t gate,
+                     Value k) -> Value {
+      if (dropped)
+        return broadcastElement(
+            b, loc, columns.vector, dropped,
+            ValueRange{indexConstant(b, loc, gate), rows[row], k});
+      return broadcastElement(b, loc, columns.vector, left,
+                              ValueRange{rows[row], k});
+    };
+    if (Value lists = op.getKernelRows())
+      // Enough that a sum does not wait for itself. How many follows from the
+      // batch, so that all threads add up in the same order.
+      return emitSparseProduct(b, loc, columns, lists, block, rows.size(),
+                               /*chains=*/batch == 1 ? 4
+                               : batch < 4           ? 2
+                                                     : 1,
+                               sums, state);
+    return emitProduct(b, loc, columns, block, rows.size(), sums,
+                       /*leftPerGate=*/bool(dropped), state);
   }
 
   SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,

@@ -29,6 +29,8 @@ struct ConvertToReferenceLoopsPass
               PackedDenseOp, RecurOp, StepOp>(op))
         ops.push_back(op);
     });
+    SmallVector<NonzeroRowsOp> lists;
+    getOperation().walk([&](NonzeroRowsOp op) { lists.push_back(op); });
     for (Operation *op : ops) {
       OpBuilder b(op);
       reference::Scalar s(b, op->getLoc());
@@ -38,6 +40,9 @@ struct ConvertToReferenceLoopsPass
               [&](auto typed) { reference::lower(s, typed); });
       op->erase();
     }
+    // All rows are read here, those of zeros too.
+    for (NonzeroRowsOp op : lists)
+      op.erase();
   }
 };
 } // namespace

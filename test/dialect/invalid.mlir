@@ -642,6 +642,33 @@ func.func @gru_recur_c4(%p: memref<5x2x1x3x16xf32>, %k: memref<1x3x3x64xi8>, %s:
 
 // -----
 
+func.func @gru_recur_c5(%p: memref<5x2x1x3x16xf32>, %k0: memref<1x7x2x16xf32>, %k1: memref<1x7x1x16xf32>, %r: memref<1x2x8xi32>, %h: memref<2x7xf32>) {
+  // expected-error @below {{has 1 kernel_rows, expected one for each kernel, or none, as of kernels of i8}}
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%k0, %k1 : memref<1x7x2x16xf32>, memref<1x7x1x16xf32>) kernel_rows(%r : memref<1x2x8xi32>)
+      state(%h : memref<2x7xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>}
+  return
+}
+
+// -----
+
+func.func @gru_recur_c1_kernel_rows(%p: memref<5x2x1x3x16xf32>, %k: memref<1x7x3x16xf32>, %r: memref<1x3x7xi32>, %h: memref<2x7xf32>) {
+  // expected-error @below {{kernel_rows is 1x3x7, expected 1x3x8 (blocks x gates x one and the units)}}
+  gru.recur ins(%p : memref<5x2x1x3x16xf32>) kernels(%k : memref<1x7x3x16xf32>) kernel_rows(%r : memref<1x3x7xi32>)
+      state(%h : memref<2x7xf32>) {activation = #gru.act<tanh>, recurrent_activation = #gru.act<sigmoid>, order = #gru.order<forward>, reset_after}
+  return
+}
+
+// -----
+
+func.func @gru_nonzero_rows(%k: tensor<2x7x3x16xf32>) {
+  // expected-error @below {{failed to infer returned types}}
+  // expected-error @below {{'gru.nonzero_rows' op inferred type(s) 'tensor<2x3x8xi32>' are incompatible with return type(s) of operation 'tensor<2x3x7xi32>'}}
+  %0 = gru.nonzero_rows %k : tensor<2x7x3x16xf32> -> tensor<2x3x7xi32>
+  return
+}
+
+// -----
+
 func.func @gru_recur_c3_both(%p: memref<5x2x1x3x16xf32>, %x: memref<2x5x3xf32>, %W: memref<1x3x3x16xf32>, %k0: memref<1x7x3x16xf32>, %h: memref<2x7xf32>) {
   // expected-error @below {{expected either a projection or an input with its kernel}}
   gru.recur ins(%p : memref<5x2x1x3x16xf32>) input(%x : memref<2x5x3xf32>) input_kernel(%W : memref<1x3x3x16xf32>)

@@ -59,14 +59,18 @@ def draw(rng):
         "reset": flag(0.2),
         # The same layer the other way round beside it, as in a Bidirectional.
         "twin": flag(0.2),
+        # A recurrent kernel with zeros that are left out.
+        "sparse": flag(0.15),
     }
     # Threads share only what takes a while.
     case["threads"] = rng.choice([1, 1, 1, 1, 2, 3])
-    if case["threads"] > 1 and not case["twin"]:
+    if case["sparse"]:
+        case["H"] = rng.choice([64, 65, 97, 128])
+    elif case["threads"] > 1 and not case["twin"]:
         case["H"] = rng.choice([97, 128, 161])
-        # Grows with the units as well (see below).
-        if case["act"] == "log_softmax":
-            case["act"] = "softmax"
+    # Grows with the units as well (see below).
+    if case["H"] > 65 and case["act"] == "log_softmax":
+        case["act"] = "softmax"
     if case["flags"] == "lengths" and case["time_major"]:
         case["flags"] = "mask"
     if case["act"] in DISCONTINUOUS:
@@ -154,7 +158,8 @@ def write(case):
     if case["recurrent_dropout"]:
         operand("recurrent_dropout_mask", f"tensor<{sizes(3, B, H)}xf32>", 1)
     arguments += [f'%W: {kernel} {{gru.weight = "kernel"}}',
-                  f'%U: {recurrent} {{gru.weight = "recurrent_kernel"}}']
+                  f'%U: {recurrent} {{gru.weight = "recurrent_kernel"'
+                  f'{", gru.sparse" if case.get("sparse") else ""}}}']
     if case["bias"]:
         bias = f"tensor<2x{3*H}xf32>" if case["reset_after"] else f"tensor<{3*H}xf32>"
         arguments.append(f'%b: {bias} {{gru.weight = "bias"}}')

@@ -2,6 +2,7 @@
 
 #include "gru/gru.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,6 +14,7 @@
 #include <thread>
 
 using namespace gru;
+using testing::AllOf, testing::HasSubstr, testing::StartsWith;
 
 namespace {
 std::atomic<long> allocations{0};
@@ -191,6 +193,53 @@ TEST(Compile, StoresKernelsInFewerBytes) {
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().message(),
             "weight-type: is 'int4', expected bf16, int8, or nothing");
+}
+
+/// Zeros of recurrent kernels are left out where that pays, and said to be.
+TEST(Compile, LeavesZerosOfSparseKernelsOut) {
+  int64_t units = 70, features = 5, time = 7;
+  struct Case {
+    int64_t zeros; ///< Of ten runs of 32 units.
+    const char *remark;
+  };
+  for (Case c : {Case{0, nullptr},
+                 {3, "too many to gain by leaving"},
+                 {9, "and the products leave the others out"}})
+    for (int64_t batch : {1, 2, 5})
+      for (bool resetAfter : {true, false}) {
+        Weights weights = makeWeights(features, units, resetAfter);
+        for (size_t i = 0; i < weights.recurrent.size(); ++i)
+          if (int64_t(i) / 32 % 10 < c.zeros)
+            weights.recurrent[i] *= 0; // Some become -0.
+        GRU layer{.units = units, .reset_after = resetAfter};
+        layer.return_sequences = true;
+        auto model = Model::build(layer, weights.view());
+        ASSERT_TRUE(model) << model.error().message();
+        std::vector<std::string> remarks;
+        auto program =
+            compile(*model, {.batch = batch,
+                             .target = "cpu",
+                             .on_remark = [&](std::string_view text) {
+                               remarks.emplace_back(text);
+                             }});
+        ASSERT_TRUE(program) << program.error().message();
+        ASSERT_EQ(remarks.size(), c.remark ? 1u : 0u);
+        if (c.remark)
+          EXPECT_THAT(
+              remarks[0],
+              AllOf(StartsWith("gru/recurrent_kernel: "),
+                    HasSubstr("% of its blocks of 16 units are not zero"),
+                    HasSubstr(c.remark)));
+        std::vector<float> x = random(batch * time * features, 9, 1);
+        Session session = program->session({.max_timesteps = time});
+        std::vector<float> y(batch * time * units);
+        auto done = session.run({{x.data(), {batch, time, features}}},
+                                {{y.data(), {batch, time, units}}});
+        ASSERT_TRUE(done) << done.error().message();
+        EXPECT_LE(largestError(
+                      y, reference(layer, weights, x, batch, time, features)),
+                  3e-6);
+      }
 }
 
 class RunOf : public testing::TestWithParam<const char *> {

@@ -113,6 +113,20 @@ TEST(RuntimePack, Quantizes) {
                                  0, 95, 0, 0, 0));
 }
 
+TEST(RuntimePack, ListsRows) {
+  // Two blocks of two rows of two gates of two columns, packed as they are.
+  float w[2][2][2][2] = {{{{0, 0}, {1, 0}}, {{0, 2}, {-0.0f, 0}}},
+                         {{{0, NAN}, {1e-45f, 0}}, {{0, 0}, {3, 4}}}};
+  gru_plan_pack copy =
+      PlanBuilder::pack(0, GRU_F32, GRU_F32, 0, {16}, {1}, {1});
+  gru_plan_pack list = PlanBuilder::pack(0, GRU_F32, GRU_I32, 64, {2, 2, 2, 2},
+                                         {8, 4, 2, 1}, {6, 1, 3, 0});
+  list.mode = GRU_PACK_LIST_ROWS;
+  std::vector<int32_t> blob = runPacks<int32_t>(GRU_F32, w, {16}, {copy, list});
+  EXPECT_THAT(std::vector(blob.begin() + 16, blob.begin() + 28),
+              ElementsAre(1, 1, 0, 1, 0, 0, 1, 0, 0, 2, 0, 1));
+}
+
 TEST(RuntimePack, ScalarEmptyAndUnaligned) {
   alignas(8) char raw[16] = {};
   float value = 7;

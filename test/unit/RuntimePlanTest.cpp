@@ -215,6 +215,29 @@ TEST(RuntimePlan, Packs) {
         p.dst_strides[1] = 128;
       },
       "writes out of range, found elements");
+  auto lists = [](auto edit) {
+    return [=](gru_plan_pack &p) {
+      p.mode = GRU_PACK_LIST_ROWS;
+      p.dst_dtype = GRU_I32;
+      p.rank = 4;
+      for (int d = 0; d < 4; ++d)
+        p.extents[d] = 2, p.src_strides[d] = p.dst_strides[d] = 1;
+      p.dst_strides[3] = 0;
+      edit(p);
+    };
+  };
+  expectPack(lists([](gru_plan_pack &p) { p.rank = 3; }), "cannot be done");
+  expectPack(lists([](gru_plan_pack &p) { p.dst_dtype = GRU_F32; }),
+             "cannot be done");
+  expectPack(lists([](gru_plan_pack &p) { p.src_dtype = GRU_I32; }),
+             "cannot be done");
+  expectPack(lists([](gru_plan_pack &p) { p.dst_strides[1] = 2; }),
+             "cannot be done");
+  expectPack(lists([](gru_plan_pack &p) { p.src_offset = 29; }),
+             "reads out of range, found elements 29 to 33, expected below 32");
+  // A number stands in front of the rows.
+  expectPack(lists([](gru_plan_pack &p) { p.dst_offset = 4 * 28; }),
+             "writes out of range, found elements 28 to 32, expected below 32");
   expectPack([](gru_plan_pack &p) { p.rank = 7; }, "too many dimensions");
   expectPack([](gru_plan_pack &p) { p.dst_offset = 2; }, "wrong destination");
   expectPack([](gru_plan_pack &p) { p.dst_offset = ~uint64_t(3); },

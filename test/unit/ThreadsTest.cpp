@@ -4,6 +4,7 @@
 
 #include "gru/gru.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -32,10 +33,16 @@ Result<Program> compileLayer(int threads, bool resetAfter,
                              const std::string &target = "cpu",
                              std::vector<std::string> *remarks = nullptr,
                              int64_t units = kUnits,
-                             const std::string &weightType = "") {
+                             const std::string &weightType = "",
+                             bool sparse = false) {
   float scale = 1.5f / std::sqrt(float(units));
   auto kernel = random(kFeatures * 3 * units, 1, scale);
   auto recurrent = random(units * 3 * units, 2, scale);
+  // Runs of zeros, but for some that no block is as wide as.
+  if (sparse)
+    for (size_t i = 0; i < recurrent.size(); ++i)
+      if (i / 32 % 4 != 0)
+        recurrent[i] = 0;
   auto bias = random((resetAfter ? 6 : 3) * units, 3, 0.3f);
   GRU layer;
   layer.units = units;
@@ -128,6 +135,31 @@ TEST(ThreadsOf, ProductsOfBytesGiveTheSameBits) {
     std::vector<float> expected = run(*alone);
     for (int threads : {2, 3}) {
       auto program = compileBytes(threads);
+      ASSERT_TRUE(program) << program.error().message();
+      EXPECT_EQ(program->threads(), uint32_t(threads));
+      for (int round = 0; round < 10; ++round)
+        ASSERT_TRUE(sameBits(run(*program), expected)) << threads;
+    }
+  }
+}
+
+/// Of kernels whose zeros are left out too, whose sums have an order of their
+/// own.
+TEST(ThreadsOf, SparseKernelsGiveTheSameBits) {
+  for (bool resetAfter : {true, false}) {
+    std::vector<std::string> remarks;
+    auto compileSparse = [&](int threads) {
+      return compileLayer(threads, resetAfter, "cpu", &remarks, kUnits, "",
+                          /*sparse=*/true);
+    };
+    auto alone = compileSparse(1);
+    ASSERT_TRUE(alone) << alone.error().message();
+    ASSERT_EQ(remarks.size(), 1u);
+    EXPECT_THAT(remarks[0],
+                testing::HasSubstr("and the products leave the others out"));
+    std::vector<float> expected = run(*alone);
+    for (int threads : {2, 3}) {
+      auto program = compileSparse(threads);
       ASSERT_TRUE(program) << program.error().message();
       EXPECT_EQ(program->threads(), uint32_t(threads));
       for (int round = 0; round < 10; ++round)

@@ -2,6 +2,7 @@
 
 #include "Emit.h"
 
+#include "compiler/jit/SparseKernels.h"
 #include "tools/common/CommandLine.h"
 
 #include "mlir/Dialect/Func/Extensions/AllExtensions.h"
@@ -220,6 +221,10 @@ static void removeClashingOptions() {
       it->second->removeArgument();
 }
 
+static void printRemark(StringRef remark) {
+  llvm::errs() << "gru-opt: remark: " << remark << "\n";
+}
+
 static llvm::Error run(const Options &options, StringRef inputName,
                        StringRef outputName, DialectRegistry &registry) {
   llvm::Expected<EmitOptions> emit = options.get();
@@ -263,6 +268,10 @@ static llvm::Error run(const Options &options, StringRef inputName,
     if (!imported)
       return imported.takeError();
     module = std::move(*imported);
+    if (options.compiles()) {
+      chooseSparseKernels(model->getWeights(), emit->target, printRemark);
+      markSparseKernels(*module, emit->target);
+    }
   }
 
   std::unique_ptr<llvm::ToolOutputFile> output =
@@ -293,9 +302,7 @@ static llvm::Error run(const Options &options, StringRef inputName,
   std::optional<DiagnosticCollector> ofLayers;
   std::optional<SourceMgrDiagnosticHandler> ofLines;
   if (isModel) {
-    ofLayers.emplace(context, [](StringRef remark) {
-      llvm::errs() << "gru-opt: remark: " << remark << "\n";
-    });
+    ofLayers.emplace(context, printRemark);
   } else {
     ofLines.emplace(*sources, &context);
     sources->AddNewSourceBuffer(std::move(input), SMLoc());

@@ -51,7 +51,7 @@ public:
 
 private:
   Expected<TensorSpec> describe(mlir::Type type, StringRef name);
-  Error addWeight(mlir::Type type, StringRef name);
+  Error addWeight(mlir::Type type, StringRef name, bool sparse);
 
   std::string path, text;
   std::vector<WeightTensor> given;
@@ -71,7 +71,7 @@ Expected<TensorSpec> MlirSource::describe(mlir::Type type, StringRef name) {
   return spec;
 }
 
-Error MlirSource::addWeight(mlir::Type type, StringRef name) {
+Error MlirSource::addWeight(mlir::Type type, StringRef name, bool sparse) {
   auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!tensor || !tensor.hasStaticShape() || !tensor.getElementType().isF32())
     return importError(path, "weight '" + name +
@@ -94,6 +94,11 @@ Error MlirSource::addWeight(mlir::Type type, StringRef name) {
   std::vector<float> values(tensor.getNumElements());
   for (float &value : values)
     value = float((2.0 * generator() / generator.max() - 1) * scale);
+  constexpr size_t kRun = 16;
+  if (sparse)
+    for (size_t i = 0; i < values.size(); i += kRun)
+      if (generator() % 4 != 0)
+        std::fill_n(&values[i], std::min(kRun, values.size() - i), 0.0f);
   weight.data.resize(values.size() * sizeof(float));
   std::memcpy(weight.data.data(), values.data(), weight.data.size());
   weights.push_back(std::move(weight));
@@ -114,7 +119,8 @@ Error MlirSource::load() {
   for (auto [index, type] : enumerate(main.getArgumentTypes())) {
     if (auto name =
             main.getArgAttrOfType<mlir::StringAttr>(index, kWeightAttr)) {
-      if (Error error = addWeight(type, name.getValue()))
+      if (Error error = addWeight(type, name.getValue(),
+                                  bool(main.getArgAttr(index, kSparseAttr))))
         return error;
       continue;
     }

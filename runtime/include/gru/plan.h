@@ -122,7 +122,8 @@ typedef struct gru_plan_symbol {
 typedef enum gru_plan_pack_mode {
   GRU_PACK_STORE = 0,
   GRU_PACK_ADD = 1, /* in dst_dtype */
-  GRU_PACK_QUANTIZE = 2
+  GRU_PACK_QUANTIZE = 2,
+  GRU_PACK_LIST_ROWS = 3
 } gru_plan_pack_mode;
 
 /* One strided copy from a weight in Keras's form (dense, row-major) into the
@@ -139,10 +140,17 @@ typedef enum gru_plan_pack_mode {
    excess of 128 in each factor away from a sum of products: where i is 0 in this
    dimension, the four bytes of the destination are an int32_t, -128 times the sum
    of the bytes, and index k of the source goes to 1 + k/4 of the destination, k%4
-   bytes behind. */
+   bytes behind.
+   A listing pack copies nothing. It goes from a floating-point type, of which
+   src_offset and src_strides count elements of the blob, as packs before it have
+   left it, to i32. Its rank is 4. For each choice of the indices of dimensions 0
+   and 2, the int32_t at dst_offset + their dst_strides become a number, and behind
+   it so many indices of dimension 1, ascending: those for which not all elements
+   along dimension 3 are zero. The dst_strides of dimensions 1 and 3 are
+   1 and 0. */
 typedef struct gru_plan_pack {
   uint32_t weight;                /* index of the source weight */
-  gru_dtype src_dtype, dst_dtype; /* src_dtype is that weight's */
+  gru_dtype src_dtype, dst_dtype; /* src_dtype is that weight's, but for lists */
   uint32_t mode;                  /* a gru_plan_pack_mode */
   uint32_t rank;
   uint32_t reserved;   /* 0 */
