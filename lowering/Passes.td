@@ -77,6 +77,10 @@ def ConvertLayersToSequencePass : Pass<"convert-gru-layers-to-sequence", "::mlir
     (in the packed types) and the rows of the batch that are computed together
     (attribute `rows`). `width` and `rows` override the choice.
 
+    A recurrent kernel that is marked as `gru.sparse`, of 64 units or more, gets
+    blocks of 64 bytes and `gru.nonzero_rows` of its packs, which the recurrence
+    takes as `kernel_rows`: zeros are then left out of the products.
+
     Dropout masks multiply the input in front of the projection; with a mask per
     gate (implementation 1) there are three projections. Recurrent dropout is
     refused with an error.
@@ -192,6 +196,9 @@ def HoistPacksPass : Pass<"gru-hoist-packs", "::mlir::func::FuncOp"> {
 
     A pack of anything else, such as a kernel that is an input of the model,
     becomes a `linalg.generic` that does the same in every run.
+
+    `gru.nonzero_rows` of a pack becomes an argument and a row of the program as
+    well, marked `list_rows`; of anything else it is refused with an error.
   }];
   let statistics = [Statistic<"numPacks", "packs", "Packs moved to load time">];
   let dependentDialects = ["::gru::GRUDialect"];

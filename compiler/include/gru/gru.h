@@ -252,8 +252,8 @@ typedef struct gru_compile_options {
      --verify tells how much. NULL: as in the model. */
   const char *weight_type;
   /* Nonzero: outputs `profile:LAYER`, i64 [4], behind the others give the clock's
-     ticks that the layer took in the run, its floating-point operations, the bytes
-     that it read and wrote, and how many of these are different ones (a weight is
+     ticks that the layer took in the run, its floating-point operations (with those of
+     zeros that are left out), the bytes that it read and wrote, and how many of these are different ones (a weight is
      read in each step); `profile:` gives those of the whole run. Ticks are of the
      processor's own counter, so take their ratios. One thread only. */
   int32_t profile;
