@@ -416,7 +416,9 @@ def ConvertStepToVectorPass : Pass<"convert-gru-step-to-vector", "::mlir::func::
     adds the products, and the activations, the blend with the old state, masks
     and stores happen in registers, on tiles of up to four registers at once so
     that their latencies overlap. The sums of several rows pass through a small
-    buffer, and a loop finishes them: a fraction of the code.
+    buffer, and a loop finishes them: a fraction of the code. Where registers have no
+    room for the accumulators of all gates of so many rows, the gates follow each
+    other.
 
     Of `rows` rows that the mask all leaves out, the state is carried over without
     computing anything, so a batch that is sorted by length costs what its sequences
@@ -437,9 +439,11 @@ def ConvertPackedDenseToVectorPass : Pass<"convert-gru-packed-dense-to-vector", 
   let description = [{
     Loops over blocks of columns, then over blocks of `rows` rows; the
     accumulators start from the bias, one loop over K adds the products, the
-    activation is applied in registers and the result stored once.
+    activation is applied in registers and the result stored once. Where registers
+    have no room for the accumulators of all gates, the gates follow each other.
   }];
   let options = [Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a vector register">,
+                 Option<"registers", "registers", "int64_t", "32", "Number of vector registers">,
                  Option<"threads", "threads", "int64_t", "1", "Threads that may share an operation">];
   let dependentDialects = ["::gru::GRUDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];

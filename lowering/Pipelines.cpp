@@ -186,7 +186,7 @@ static void vectors(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(
       createConvertStepToVectorPass({vectorBytes, registers, threads}));
   pm.addNestedPass<func::FuncOp>(
-      createConvertPackedDenseToVectorPass({vectorBytes, threads}));
+      createConvertPackedDenseToVectorPass({vectorBytes, registers, threads}));
   pm.addNestedPass<func::FuncOp>(
       createConvertQuantizeRowsToVectorPass({vectorBytes, threads}));
   pm.addNestedPass<func::FuncOp>(createLowerDotBytesPass({byteProducts.str()}));

@@ -37,6 +37,11 @@ bool PackedColumns::isBytes() const {
   return cast<MemRefType>(weight.getType()).getElementType().isInteger();
 }
 
+bool gru::holdsAllGates(const PackedColumns &columns, int64_t rows,
+                        const TargetDescription &target) {
+  return rows == 1 || rows * columns.vectorsPerRow() <= getAccumulators(target);
+}
+
 Value gru::plus(OpBuilder &b, Location loc, Value first, int64_t offset) {
   if (offset == 0)
     return first;
@@ -297,12 +302,11 @@ gru::emitSparseProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
                        ArrayRef<Value> accumulators, LeftSide left) {
   SmallVector<Value> results(accumulators);
   for (int64_t gate = 0; gate < columns.gates; ++gate) {
-    PackedColumns ofGate = columns;
-    ofGate.gates = 1;
-    ofGate.firstGate += gate;
+    PackedColumns ofGate = columns.ofGates(gate, 1);
+    Value list = indexConstant(b, loc, ofGate.firstGate);
     auto entry = [&](OpBuilder &b, Location loc, Value at) -> Value {
-      Value number = memref::LoadOp::create(
-          b, loc, lists, ValueRange{block, indexConstant(b, loc, gate), at});
+      Value number =
+          memref::LoadOp::create(b, loc, lists, ValueRange{block, list, at});
       return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), number);
     };
     auto multiply = [&](OpBuilder &b, Location loc, Value at,
@@ -380,7 +384,8 @@ static SmallVector<Value> emitIntegerSums(OpBuilder &b, Location loc,
   auto bytes = VectorType::get({4 * columns.lanes}, b.getI8Type());
   auto integers = VectorType::get({columns.lanes}, b.getI32Type());
   auto weight = [&](OpBuilder &b, Location loc, Value row, int64_t v) -> Value {
-    Value gate = indexConstant(b, loc, v / columns.vectorsPerGate());
+    Value gate =
+        indexConstant(b, loc, columns.firstGate + v / columns.vectorsPerGate());
     Value column =
         indexConstant(b, loc, v % columns.vectorsPerGate() * 4 * columns.lanes);
     return vector::LoadOp::create(b, loc, bytes, columns.weight,
@@ -436,7 +441,8 @@ SmallVector<Value> gru::emitByteProduct(OpBuilder &b, Location loc,
     for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
       Value scale =
           loadVector(b, loc, columns.vector, kernelScale,
-                     {block, indexConstant(b, loc, gate)}, v * columns.lanes);
+                     {block, indexConstant(b, loc, columns.firstGate + gate)},
+                     v * columns.lanes);
       for (size_t row = 0; row < rows.indices.size(); ++row) {
         int64_t at = columns.position(row, gate, v);
         Value sum = arith::SIToFPOp::create(b, loc, columns.vector, sums[at]);

@@ -12,6 +12,7 @@
 #include "lowering/common/TargetDescription.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/Sequence.h"
 
 namespace gru {
 
@@ -31,8 +32,17 @@ struct PackedColumns {
 
   bool isBytes() const;
 
+  /// `count` of these gates.
+  PackedColumns ofGates(int64_t first, int64_t count) const {
+    PackedColumns some = *this;
+    some.firstGate += first;
+    some.gates = count;
+    return some;
+  }
+
   PackedColumns(mlir::Value weight, int64_t vectorBytes);
 
+  auto gateNumbers() const { return llvm::seq(firstGate, firstGate + gates); }
   int64_t vectorsPerGate() const { return width / lanes; }
   int64_t vectorsPerRow() const { return gates * vectorsPerGate(); }
   /// Accumulator of row r, gate g, vector v.
@@ -40,6 +50,12 @@ struct PackedColumns {
     return (row * gates + gate) * vectorsPerGate() + v;
   }
 };
+
+/// Whether the sums of all gates of so many rows find room in registers.
+/// Otherwise the gates follow each other, so that more rows share what is
+/// loaded of a kernel that lies behind the nearest cache.
+bool holdsAllGates(const PackedColumns &columns, int64_t rows,
+                   const TargetDescription &target);
 
 /// Adds the products of `rows` rows with block `block` to the accumulators:
 /// acc[r, g, v] += sum over k of left(r, g, k) * weight[block, k, g, v], where

@@ -31,6 +31,30 @@ TargetDescription TargetDescription::fromFeatures(llvm::StringRef arch,
   return {16, 16, 1, has("+sse2") ? "pmaddwd" : "none"};
 }
 
+static constexpr int64_t kNearestCache = 32 << 10;
+
+/// As few blocks of rows as `rows` at once need, but of equal size.
+static int64_t balance(int64_t rows, int64_t batch) {
+  return batch > 0 ? llvm::divideCeil(batch, llvm::divideCeil(batch, rows))
+                   : rows;
+}
+
+int64_t gru::getAccumulators(const TargetDescription &target) {
+  // A quarter of the registers stays for weights, broadcasts and constants.
+  return target.registers * 3 / 4;
+}
+
+int64_t gru::chooseRows(const TargetDescription &target, int64_t gates,
+                        int64_t vectorsPerGate, int64_t blockBytes) {
+  constexpr int64_t kFewRows = 4, kMostRows = 8;
+  int64_t accumulators = getAccumulators(target);
+  int64_t rows = accumulators / (gates * vectorsPerGate);
+  // Few rows would load the weights many times from behind the nearest cache.
+  if (rows < kFewRows && blockBytes > kNearestCache)
+    rows = accumulators / vectorsPerGate;
+  return std::clamp<int64_t>(rows, 1, kMostRows);
+}
+
 Blocking gru::chooseBlocking(const TargetDescription &target,
                              int64_t elementBytes, int64_t gates, int64_t units,
                              int64_t batch) {
@@ -45,10 +69,8 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
   // library calls.
   if (units < panel && elementBytes >= 4)
     panel = std::max<int64_t>(4, llvm::bit_ceil(uint64_t(units)));
-  // A quarter of the registers stays for weights, broadcasts and constants.
-  int64_t accumulators = target.registers * 3 / 4;
-  int64_t largest = std::max<int64_t>(panel, accumulators / 2 / gates * lanes /
-                                                 panel * panel);
+  int64_t largest = std::max<int64_t>(panel, getAccumulators(target) / 2 /
+                                                 gates * lanes / panel * panel);
   // One row alone: wide blocks keep enough independent sums in flight. Several
   // rows bring that by themselves and want narrow blocks, so that the weights
   // of a block stay near while all rows pass by.
@@ -63,19 +85,16 @@ Blocking gru::chooseBlocking(const TargetDescription &target,
       };
       // In one block there is none to turn round at: each step would push out
       // of the nearest cache what the next one begins with.
-      constexpr int64_t kNearestCache = 32 << 10;
       bool tooMuch = candidate > panel && candidate >= units &&
                      gates * units * candidate * elementBytes > kNearestCache;
       // Wider only where it adds no padding.
       if (!tooMuch && padded(candidate) <= padded(width))
         width = candidate;
     }
-  int64_t vectorsPerRow = gates * llvm::divideCeil(width, lanes);
-  int64_t rows = std::max<int64_t>(1, accumulators / vectorsPerRow);
-  rows = std::min<int64_t>(rows, 8);
-  if (batch > 0)
-    rows = std::min(rows, batch);
-  return {width, rows};
+  int64_t blockBytes = gates * units * width * elementBytes;
+  int64_t rows = chooseRows(target, gates, llvm::divideCeil(width, lanes),
+                            manyRows ? blockBytes : 0);
+  return {width, balance(rows, batch)};
 }
 
 Blocking gru::chooseSparseBlocking(const TargetDescription &target,
@@ -83,9 +102,8 @@ Blocking gru::chooseSparseBlocking(const TargetDescription &target,
   int64_t lanes = target.getLanes(std::max<int64_t>(elementBytes, 4));
   int64_t width = std::max<int64_t>(lanes, kSparseBlockBytes / elementBytes);
   // The sums of one gate at a time.
-  int64_t rows =
-      std::min<int64_t>(8, target.registers * 3 / 4 / (width / lanes));
-  return {width, batch > 0 ? std::min(rows, batch) : rows};
+  int64_t rows = chooseRows(target, /*gates=*/1, width / lanes, 0);
+  return {width, balance(rows, batch)};
 }
 
 bool gru::isWorthSharing(int64_t products) {

@@ -32,6 +32,16 @@ struct TargetDescription {
   bool operator==(const TargetDescription &) const = default;
 };
 
+/// How many registers may hold sums.
+int64_t getAccumulators(const TargetDescription &target);
+
+/// How many of many rows are computed together, over blocks of weights of so
+/// many bytes: as many as have accumulators for all gates, or for one gate
+/// after the other where that lets more rows share what is loaded from behind
+/// the nearest cache.
+int64_t chooseRows(const TargetDescription &target, int64_t gates,
+                   int64_t vectorsPerGate, int64_t blockBytes);
+
 /// Shape of the register block of a product whose columns are `gates` gates of
 /// `units` units.
 struct Blocking {

@@ -155,7 +155,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
                  /*row_scale=*/Value(), /*kernel_scale=*/Value(), init,
                  linearAct(rewriter), op.getTimeMajorAttr(),
                  rewriter.getI64IntegerAttr(
-                     projectionRows(element, inputWidth)))
+                     projectionRows(inputType, inputWidth)))
           .getResult();
     };
     Value projection = init;
@@ -271,13 +271,14 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
 
   /// The projection runs over timesteps and batch rows alike, so it always has
   /// rows enough for a full register block.
-  int64_t projectionRows(Type element, int64_t width) const {
+  int64_t projectionRows(RankedTensorType input, int64_t width) const {
     if (choose.rows)
       return choose.rows;
-    int64_t lanes =
-        choose.target.getLanes(element.getIntOrFloatBitWidth() <= 32 ? 4 : 8);
-    int64_t vectors = 3 * llvm::divideCeil(width, lanes);
-    return std::clamp<int64_t>(choose.target.registers * 3 / 4 / vectors, 1, 8);
+    int64_t bytes = input.getElementTypeBitWidth() / 8;
+    int64_t lanes = choose.target.getLanes(std::max<int64_t>(bytes, 4));
+    return chooseRows(choose.target, /*gates=*/3,
+                      llvm::divideCeil(width, lanes),
+                      input.getDimSize(2) * 3 * width * bytes);
   }
 
   const BlockingChoice &choose;

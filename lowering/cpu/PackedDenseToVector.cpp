@@ -100,9 +100,17 @@ private:
     for (int64_t row = 0; row < count; ++row)
       indices.push_back(inputIndices(b, loc, outer, first, row));
 
+    int64_t atOnce = holdsAllGates(columns, count, target) ? columns.gates : 1;
+    for (int64_t gate = 0; gate < columns.gates; gate += atOnce)
+      emitGates(b, loc, block, indices, columns.ofGates(gate, atOnce));
+  }
+
+  void emitGates(OpBuilder &b, Location loc, Value block,
+                 ArrayRef<SmallVector<Value>> indices,
+                 const PackedColumns &part) {
     SmallVector<Value> sums;
-    for (int64_t row = 0; row < count; ++row)
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
+    for (size_t row = 0; row < indices.size(); ++row)
+      for (int64_t gate : part.gateNumbers())
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
           sums.push_back(
               op.getBias()
@@ -112,27 +120,28 @@ private:
                   : floatConstant(b, loc, columns.vector, 0));
     sums =
         columns.isBytes()
-            ? emitByteProduct(b, loc, columns, op.getKernelScale(), block,
+            ? emitByteProduct(b, loc, part, op.getKernelScale(), block,
                               {op.getInput(), op.getRowScale(), indices}, sums)
-            : addProduct(b, loc, block, indices, sums);
+            : addProduct(b, loc, block, indices, sums, part);
 
     bool linear = op.getActivation().getKind() == ActivationKind::linear;
-    for (int64_t row = 0; row < count; ++row)
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
+    for (size_t row = 0; row < indices.size(); ++row)
+      for (int64_t gate = 0; gate < part.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-          Value y = sums[columns.position(row, gate, v)];
+          Value y = sums[part.position(row, gate, v)];
           if (!linear)
             y = ActivationOp::create(b, loc, columns.vector, y,
                                      op.getActivation());
-          store(b, loc, y, indices[row], block, gate, v);
+          store(b, loc, y, indices[row], block, part.firstGate + gate, v);
         }
   }
 
   SmallVector<Value> addProduct(OpBuilder &b, Location loc, Value block,
                                 ArrayRef<SmallVector<Value>> rows,
-                                ArrayRef<Value> sums) {
+                                ArrayRef<Value> sums,
+                                const PackedColumns &part) {
     return emitProduct(
-        b, loc, columns, block, rows.size(), sums, /*leftPerGate=*/false,
+        b, loc, part, block, rows.size(), sums, /*leftPerGate=*/false,
         [&](OpBuilder &b, Location loc, int64_t row, int64_t,
             Value k) -> Value {
           SmallVector<Value> at(rows[row]);
@@ -189,6 +198,7 @@ struct ConvertPackedDenseToVectorPass
       }
       TargetDescription target;
       target.vectorBytes = vectorBytes;
+      target.registers = registers;
       target.threads = threads;
       DenseLowering(op, target).run();
     }

@@ -167,11 +167,12 @@ private:
 
   /// What the sums start from: the projection, with all of its biases.
   SmallVector<Value> initialSums(OpBuilder &b, Location loc,
-                                 ArrayRef<Value> rows, Value block) {
+                                 ArrayRef<Value> rows, Value block,
+                                 const PackedColumns &part) {
     SmallVector<Value> sums;
     int64_t firstGate = op.getPhase() == StepPhase::candidate ? 2 : 0;
     for (Value row : rows)
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
+      for (int64_t gate : part.gateNumbers())
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
           if (op.getInput())
             sums.push_back(loadBias(b, loc, op.getInputBias(), block,
@@ -184,7 +185,8 @@ private:
                 loadProjection(b, loc, row, block, firstGate + gate, v));
     if (!op.getInput())
       return sums;
-    return emitProduct(b, loc, inputColumns, block, rows.size(), sums,
+    return emitProduct(b, loc, inputColumns.ofGates(part.firstGate, part.gates),
+                       block, rows.size(), sums,
                        /*leftPerGate=*/false,
                        [&](OpBuilder &b, Location loc, int64_t row, int64_t,
                            Value k) -> Value {
@@ -199,32 +201,48 @@ private:
     SmallVector<Value> rowIndices;
     for (int64_t row = 0; row < count; ++row)
       rowIndices.push_back(plus(b, loc, first, row));
-    SmallVector<Value> sums = initialSums(b, loc, rowIndices, block);
-    // The candidate's projection waits while its recurrent sum is made.
-    SmallVector<Value> candidate;
-    if (op.getInput() && isApart(2))
-      for (int64_t row = 0; row < count; ++row)
-        for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
-          Value &sum = sums[columns.position(row, 2, v)];
-          if (finishesInRegisters(count))
-            candidate.push_back(sum);
-          else
-            storeVector(b, loc, sum, sumsBuffer,
-                        sumIndices(b, loc, kProjectionSlot, row, v));
-          sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
-        }
-    sums = columns.isBytes() ? addByteProduct(b, loc, block, rowIndices, sums)
-                             : addProduct(b, loc, block, rowIndices, sums);
-    if (op.hasRowwiseActivation())
-      storePreactivations(b, loc, sums, rowIndices, block);
-    else if (finishesInRegisters(count))
-      finishRow(b, loc, sums, candidate, rowIndices[0], block);
-    else
-      finishRows(b, loc, sums, block, first, count);
+    int64_t atOnce = holdsAllGates(columns, count, target) ? columns.gates : 1;
+    for (int64_t gate = 0; gate < columns.gates; gate += atOnce) {
+      PackedColumns part = columns.ofGates(gate, atOnce);
+      SmallVector<Value> candidate;
+      SmallVector<Value> sums =
+          emitSums(b, loc, block, rowIndices, part, candidate);
+      if (op.hasRowwiseActivation())
+        storePreactivations(b, loc, sums, rowIndices, block, part);
+      else if (finishesInRegisters(count))
+        return finishRow(b, loc, sums, candidate, rowIndices[0], block);
+      else
+        storeSums(b, loc, sums, count, part);
+    }
+    if (!op.hasRowwiseActivation())
+      finishStoredRows(b, loc, block, first, count);
+  }
+
+  /// The sums of some gates. Of the candidate's, where its projection is made
+  /// here, that part is given apart, in registers or in the buffer of sums.
+  SmallVector<Value> emitSums(OpBuilder &b, Location loc, Value block,
+                              ArrayRef<Value> rows, const PackedColumns &part,
+                              SmallVector<Value> &candidate) {
+    SmallVector<Value> sums = initialSums(b, loc, rows, block, part);
+    for (int64_t gate : part.gateNumbers())
+      if (op.getInput() && isApart(gate))
+        for (size_t row = 0; row < rows.size(); ++row)
+          for (int64_t v = 0; v < columns.vectorsPerGate(); ++v) {
+            Value &sum = sums[part.position(row, gate - part.firstGate, v)];
+            if (finishesInRegisters(rows.size()))
+              candidate.push_back(sum);
+            else
+              storeVector(b, loc, sum, sumsBuffer,
+                          sumIndices(b, loc, kProjectionSlot, row, v));
+            sum = loadBias(b, loc, op.getRecurrentBias(), block, 0, v);
+          }
+    return columns.isBytes() ? addByteProduct(b, loc, block, rows, sums, part)
+                             : addProduct(b, loc, block, rows, sums, part);
   }
 
   SmallVector<Value> addProduct(OpBuilder &b, Location loc, Value block,
-                                ArrayRef<Value> rows, ArrayRef<Value> sums) {
+                                ArrayRef<Value> rows, ArrayRef<Value> sums,
+                                const PackedColumns &part) {
     Value dropped = op.getDroppedState();
     Value left = op.getPhase() == StepPhase::candidate ? op.getResetState()
                                                        : op.getState();
@@ -233,29 +251,31 @@ private:
       if (dropped)
         return broadcastElement(
             b, loc, columns.vector, dropped,
-            ValueRange{indexConstant(b, loc, gate), rows[row], k});
+            ValueRange{indexConstant(b, loc, part.firstGate + gate), rows[row],
+                       k});
       return broadcastElement(b, loc, columns.vector, left,
                               ValueRange{rows[row], k});
     };
     if (Value lists = op.getKernelRows())
       // Enough that a sum does not wait for itself. How many follows from the
       // batch, so that all threads add up in the same order.
-      return emitSparseProduct(b, loc, columns, lists, block, rows.size(),
+      return emitSparseProduct(b, loc, part, lists, block, rows.size(),
                                /*chains=*/batch == 1 ? 4
                                : batch < 4           ? 2
                                                      : 1,
                                sums, state);
-    return emitProduct(b, loc, columns, block, rows.size(), sums,
+    return emitProduct(b, loc, part, block, rows.size(), sums,
                        /*leftPerGate=*/bool(dropped), state);
   }
 
   SmallVector<Value> addByteProduct(OpBuilder &b, Location loc, Value block,
                                     ArrayRef<Value> rows,
-                                    ArrayRef<Value> others) {
+                                    ArrayRef<Value> others,
+                                    const PackedColumns &part) {
     SmallVector<SmallVector<Value>> indices;
     for (Value row : rows)
       indices.push_back({row});
-    return emitByteProduct(b, loc, columns, op.getKernelScale(), block,
+    return emitByteProduct(b, loc, part, op.getKernelScale(), block,
                            {op.getBytes(), op.getRowScale(), indices}, others);
   }
 
@@ -434,14 +454,13 @@ private:
   /// Other sums go through memory: a loop over tiles is a fraction of the code,
   /// and with the sums out of the way there are registers for the constants of
   /// the activations.
-  void finishRows(OpBuilder &b, Location loc, ArrayRef<Value> sums, Value block,
-                  Value first, int64_t count) {
-    for (int64_t row = 0; row < count; ++row)
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
+  void storeSums(OpBuilder &b, Location loc, ArrayRef<Value> sums, int64_t rows,
+                 const PackedColumns &part) {
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t gate = 0; gate < part.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
-          storeVector(b, loc, sums[columns.position(row, gate, v)], sumsBuffer,
-                      sumIndices(b, loc, gate, row, v));
-    finishStoredRows(b, loc, block, first, count);
+          storeVector(b, loc, sums[part.position(row, gate, v)], sumsBuffer,
+                      sumIndices(b, loc, part.firstGate + gate, row, v));
   }
 
   void finishStoredRows(OpBuilder &b, Location loc, Value block, Value first,
@@ -572,12 +591,13 @@ private:
   //===--------------------------------------------------------------------===//
 
   void storePreactivations(OpBuilder &b, Location loc, ArrayRef<Value> sums,
-                           ArrayRef<Value> rows, Value block) {
+                           ArrayRef<Value> rows, Value block,
+                           const PackedColumns &part) {
     for (auto [r, row] : llvm::enumerate(rows))
-      for (int64_t gate = 0; gate < columns.gates; ++gate)
+      for (int64_t gate = 0; gate < part.gates; ++gate)
         for (int64_t v = 0; v < columns.vectorsPerGate(); ++v)
-          storeSum(b, loc, sums[columns.position(r, gate, v)], row, gate, block,
-                   v);
+          storeSum(b, loc, sums[part.position(r, gate, v)], row,
+                   part.firstGate + gate, block, v);
   }
 
   void storeSum(OpBuilder &b, Location loc, Value sum, Value row, int64_t gate,

@@ -41,7 +41,7 @@
 // CPU: gru-share-kernels{long-work=8192 many-copies=3}
 // CPU: convert-gru-recur-to-loops
 // CPU: convert-gru-step-to-vector{registers=32 threads=1 vector-bytes=64}
-// CPU: convert-gru-packed-dense-to-vector{threads=1 vector-bytes=64}
+// CPU: convert-gru-packed-dense-to-vector{registers=32 threads=1 vector-bytes=64}
 // CPU: convert-gru-quantize-rows-to-vector{threads=1 vector-bytes=64}
 // CPU: gru-lower-dot-bytes{instruction=none}
 // CPU: convert-linalg-to-loops

@@ -13,7 +13,7 @@
 // SEQUENCE: %[[C:.+]] = gru.pack %arg2 {{.*}}part = #gru.part<candidate>, width = 16
 // SEQUENCE: %[[GR:.+]] = gru.nonzero_rows %[[G]] : tensor<5x65x2x16xf32> -> tensor<5x2x66xi32>
 // SEQUENCE: %[[CR:.+]] = gru.nonzero_rows %[[C]] : tensor<5x65x1x16xf32> -> tensor<5x1x66xi32>
-// SEQUENCE: gru.recur {{.*}} kernels(%[[G]], %[[C]] : {{.*}}) kernel_rows(%[[GR]], %[[CR]] : {{.*}} rows = 8 : i64
+// SEQUENCE: gru.recur {{.*}} kernels(%[[G]], %[[C]] : {{.*}}) kernel_rows(%[[GR]], %[[CR]] : {{.*}} rows = 5 : i64
 
 // The lists are made from what the packs before them have left.
 // HOIST-LABEL: func.func @phases

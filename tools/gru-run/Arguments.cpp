@@ -79,6 +79,10 @@ struct Options {
   cl::opt<std::string> weightType{
       "weight-type", cl::cat(category), cl::value_desc("bf16|int8"),
       cl::desc("Store float32 kernels in fewer bytes")};
+  cl::opt<std::string> cpu{
+      "mcpu", cl::cat(category), cl::value_desc("NAME"),
+      cl::desc("LLVM's name of a CPU whose instructions this machine has "
+               "(default: this machine's)")};
   cl::opt<std::string> halideSchedule{
       "halide-schedule", cl::cat(category), cl::value_desc("FILE"),
       cl::desc("Schedules of target halide, as gru-opt --emit=halide-schedule "
@@ -264,6 +268,7 @@ Expected<Arguments> gru::parseArguments(int argc, char **argv) {
   arguments.training = options.training;
   arguments.allowTF32 = options.allowTF32;
   arguments.weightType = options.weightType;
+  arguments.cpu = options.cpu;
   Expected<std::string> schedule =
       readOptionFile("halide-schedule", options.halideSchedule);
   if (!schedule)

@@ -37,6 +37,7 @@ struct Arguments {
   std::string target, requireBackend;
   int threads = 1;
   std::string weightType;
+  std::string cpu; ///< Empty: this machine's.
   std::string halideSchedule; ///< The text.
   /// 0 where not given.
   int64_t batch = 0, timesteps = 0;

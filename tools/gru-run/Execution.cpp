@@ -228,6 +228,7 @@ CompileOptions gru::getCompileOptions(const Model &model,
   options.target = arguments.target;
   options.threads = arguments.threads;
   options.weight_type = arguments.weightType;
+  options.mcpu = arguments.cpu;
   options.halide_schedule = arguments.halideSchedule;
   options.require_backend = arguments.requireBackend;
   options.activities = arguments.losses && model.num_activities();
