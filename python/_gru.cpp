@@ -13,7 +13,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
+
+#include <functional>
+#include <map>
 
 namespace nb = nanobind;
 using Array = nb::ndarray<nb::ro, nb::c_contig>;
@@ -95,36 +99,81 @@ nb::bytes toBytes(const void *data, size_t size) {
   return nb::bytes(static_cast<const char *>(data), size);
 }
 
+using OptionSetter = std::function<void(gru::CompileOptions &, nb::handle)>;
+
+template <typename T> OptionSetter setter(T gru::CompileOptions::*option) {
+  return [option](gru::CompileOptions &options, nb::handle value) {
+    options.*option = nb::cast<T>(value);
+  };
+}
+
+/// Calls a Python function from a compilation, which has released the
+/// interpreter. Nothing may be thrown through it, so an exception is printed.
+template <typename... Args>
+std::function<void(Args...)> callback(nb::handle given) {
+  return [function = nb::borrow(given)](Args... args) {
+    nb::gil_scoped_acquire locked;
+    try {
+      function(args...);
+    } catch (nb::python_error &error) {
+      error.discard_as_unraisable(function);
+    }
+  };
+}
+
+const std::map<std::string, OptionSetter> &optionSetters() {
+  using Options = gru::CompileOptions;
+  static const std::map<std::string, OptionSetter> setters = {
+      {"batch", setter(&Options::batch)},
+      {"timesteps", setter(&Options::timesteps)},
+      {"target", setter(&Options::target)},
+      {"mcpu", setter(&Options::mcpu)},
+      {"threads", setter(&Options::threads)},
+      {"weight_type", setter(&Options::weight_type)},
+      {"require_backend", setter(&Options::require_backend)},
+      {"halide_schedule", setter(&Options::halide_schedule)},
+      {"stop_after", setter(&Options::stop_after)},
+      {"f64_outputs", setter(&Options::f64_outputs)},
+      {"allow_tf32", setter(&Options::allow_tf32)},
+      {"profile", setter(&Options::profile)},
+      {"block_width", setter(&Options::block_width)},
+      {"block_rows", setter(&Options::block_rows)},
+      {"training", setter(&Options::training)},
+      {"activities", setter(&Options::activities)},
+      {"cache_dir", setter(&Options::cache_dir)},
+      {"on_phase",
+       [](Options &options, nb::handle value) {
+         options.on_phase = callback<std::string_view, double>(value);
+       }},
+      {"on_remark",
+       [](Options &options, nb::handle value) {
+         options.on_remark = callback<std::string_view>(value);
+       }},
+      {"masks", [](Options &options, nb::handle value) {
+         for (auto [mask, dims] : nb::cast<nb::dict>(value))
+           options.masks.push_back({nb::cast<std::string>(mask),
+                                    nb::cast<std::vector<int64_t>>(dims)});
+       }}};
+  return setters;
+}
+
 /// The options of both ways to compile; what is not among `arguments` has its
 /// default.
 gru::CompileOptions compileOptions(const nb::dict &arguments) {
   gru::CompileOptions options;
   for (auto [key, value] : arguments) {
     std::string name = nb::cast<std::string>(key);
-    if (name == "batch")
-      options.batch = nb::cast<int64_t>(value);
-    else if (name == "timesteps")
-      options.timesteps = nb::cast<int64_t>(value);
-    else if (name == "target")
-      options.target = nb::cast<std::string>(value);
-    else if (name == "mcpu")
-      options.mcpu = nb::cast<std::string>(value);
-    else if (name == "threads")
-      options.threads = nb::cast<int>(value);
-    else if (name == "weight_type")
-      options.weight_type = nb::cast<std::string>(value);
-    else if (name == "require_backend")
-      options.require_backend = nb::cast<std::string>(value);
-    else if (name == "training")
-      options.training = nb::cast<bool>(value);
-    else if (name == "activities")
-      options.activities = nb::cast<bool>(value);
-    else if (name == "masks")
-      for (auto [mask, dims] : nb::cast<nb::dict>(value))
-        options.masks.push_back({nb::cast<std::string>(mask),
-                                 nb::cast<std::vector<int64_t>>(dims)});
-    else
+    auto setter = optionSetters().find(name);
+    if (setter == optionSetters().end())
       throw nb::type_error(("compile has no argument " + name).c_str());
+    try {
+      setter->second(options, value);
+    } catch (nb::cast_error &) {
+      throw nb::type_error(("compile: " + name + " is " +
+                            nb::cast<std::string>(nb::repr(value)) +
+                            ", which has the wrong type")
+                               .c_str());
+    }
   }
   return options;
 }

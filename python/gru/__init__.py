@@ -244,6 +244,14 @@ class Model:
         target="auto"      "cpu", "reference", "cudnn", "gpu", "halide"
         threads=1, mcpu="", require_backend=""
         weight_type=""     "bf16" stores float32 kernels so, "int8" multiplies bytes
+        cache_dir=None     folder of compiled kernels; None: as the environment says,
+                           "": none
+        on_remark=None     called with each choice that is worth knowing, a string
+        on_phase=None      called after each phase with its name and milliseconds
+        profile=False      further outputs `profile:LAYER`: ticks, operations, bytes,
+                           different bytes
+        block_width=0, block_rows=0, halide_schedule="", allow_tf32=False,
+        stop_after="", f64_outputs=False: see gru_compile_options in gru.h
         training=False     the variant whose dropout acts, for every call
         masks={}           dropout masks that are inputs of it: shapes by name
         activities=False   further outputs, for `losses`

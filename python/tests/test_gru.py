@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -49,6 +50,28 @@ class Load(unittest.TestCase):
         found = program(self.x)
         np.testing.assert_allclose(found, self.expected, atol=2e-2)
         self.assertGreater(np.abs(found - self.expected).max(), 1e-5)
+
+    def test_compile_options(self):
+        remarks, phases = [], []
+        program = self.model.compile(
+            batch=2, target="cpu", threads=2, cache_dir="", on_remark=remarks.append,
+            on_phase=lambda name, milliseconds: phases.append(name), block_width=16)
+        self.assertIn("threads: one is used", remarks[0])
+        self.assertEqual(phases[0], "import")
+        profiled = self.model.compile(batch=2, target="cpu", profile=True)
+        self.assertEqual(profiled.outputs[-1][0], "profile:")
+        self.close(program(self.x[:2]), self.expected[:2])
+
+        def fails(remark):
+            raise RuntimeError("is only printed")
+
+        with unittest.mock.patch("sys.unraisablehook") as hook:
+            self.model.compile(batch=3, target="cpu", threads=2, on_remark=fails)
+        self.assertEqual(hook.call_count, 1)
+        with self.assertRaisesRegex(TypeError, "compile: batch is 'two', which has"):
+            self.model.compile(batch="two")
+        with self.assertRaisesRegex(TypeError, "compile has no argument bach"):
+            self.model.compile(bach=2)
 
     def test_predict_changes_batch_and_length(self):
         for batch in (1, 2, 5, 2):
