@@ -330,7 +330,7 @@ def GRU_NonzeroRowsOp : GRU_Op<"nonzero_rows", [Pure, DeclareOpInterfaceMethods<
   let summary = "lists the rows of a packed kernel that are not zero";
   let description = [{
     For each block n and gate g of a kernel that `gru.pack` has made, the rows k in
-    which kernel[n, k, g, i] is not zero for all i, in ascending order:
+    which some kernel[n, k, g, i] is not zero, in ascending order:
 
         result[n, g, 0]                 = their number
         result[n, g, 1 + j], j < number = row j of these

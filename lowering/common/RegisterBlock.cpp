@@ -232,6 +232,26 @@ static void multiplyRow(OpBuilder &b, Location loc,
       });
 }
 
+/// Calls `multiply` for each of [begin, end), a multiple of `chains`: `sums`
+/// are those of one chain after the other, which take turns.
+static void forChains(
+    OpBuilder &b, Location loc, Value begin, Value end, int64_t chains,
+    SmallVector<Value> &sums,
+    function_ref<void(OpBuilder &, Location, Value, MutableArrayRef<Value>)>
+        multiply) {
+  size_t numSums = sums.size() / chains;
+  auto loop = scf::ForOp::create(
+      b, loc, begin, end, indexConstant(b, loc, chains), sums,
+      [&](OpBuilder &b, Location loc, Value at, ValueRange values) {
+        SmallVector<Value> next(values);
+        for (int64_t c = 0; c < chains; ++c)
+          multiply(b, loc, plus(b, loc, at, c),
+                   MutableArrayRef(next).slice(c * numSums, numSums));
+        scf::YieldOp::create(b, loc, next);
+      });
+  sums.assign(loop.result_begin(), loop.result_end());
+}
+
 /// The sums of several chains of `numSums` each, added up by pairs.
 static void joinChains(OpBuilder &b, Location loc, size_t numSums,
                        SmallVector<Value> &chains) {
@@ -262,17 +282,8 @@ SmallVector<Value> gru::emitProduct(OpBuilder &b, Location loc,
       chains.append(numSums * (numChains - 1),
                     floatConstant(b, loc, columns.vector, 0));
       k = columns.inner / numChains * numChains;
-      auto loop = scf::ForOp::create(
-          b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, k),
-          indexConstant(b, loc, numChains), chains,
-          [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
-            SmallVector<Value> next(sums);
-            for (int64_t c = 0; c < numChains; ++c)
-              multiplyAll(b, loc, plus(b, loc, k, c),
-                          MutableArrayRef(next).slice(c * numSums, numSums));
-            scf::YieldOp::create(b, loc, next);
-          });
-      chains.assign(loop.result_begin(), loop.result_end());
+      forChains(b, loc, indexConstant(b, loc, 0), indexConstant(b, loc, k),
+                numChains, chains, multiplyAll);
     }
     chains.resize(numSums * numChains);
     for (; k < columns.inner; ++k)
@@ -327,32 +338,21 @@ gru::emitSparseProduct(OpBuilder &b, Location loc, const PackedColumns &columns,
         sums.push_back(accumulators[positions.back()]);
       }
     size_t numSums = sums.size();
-    auto loop = [&](Value begin, Value end, int64_t step) {
-      auto loop = scf::ForOp::create(
-          b, loc, begin, end, indexConstant(b, loc, step), sums,
-          [&](OpBuilder &b, Location loc, Value at, ValueRange values) {
-            SmallVector<Value> next(values);
-            for (int64_t c = 0; c < step; ++c)
-              multiply(b, loc, plus(b, loc, at, c),
-                       MutableArrayRef(next).slice(c * numSums, numSums));
-            scf::YieldOp::create(b, loc, next);
-          });
-      sums.assign(loop.result_begin(), loop.result_end());
-    };
-    Value one = indexConstant(b, loc, 1);
-    Value end = plus(b, loc, entry(b, loc, indexConstant(b, loc, 0)), 1);
+    // Behind the number of rows.
+    Value begin = indexConstant(b, loc, 1);
+    Value count = entry(b, loc, indexConstant(b, loc, 0));
+    Value end = plus(b, loc, count, 1);
     if (chains > 1) {
-      Value step = indexConstant(b, loc, chains);
-      Value rest = arith::RemUIOp::create(
-          b, loc, arith::SubIOp::create(b, loc, end, one), step);
+      Value rest =
+          arith::RemUIOp::create(b, loc, count, indexConstant(b, loc, chains));
       Value whole = arith::SubIOp::create(b, loc, end, rest);
       sums.append(numSums * (chains - 1),
                   floatConstant(b, loc, columns.vector, 0));
-      loop(one, whole, chains);
+      forChains(b, loc, begin, whole, chains, sums, multiply);
       joinChains(b, loc, numSums, sums);
-      one = whole;
+      begin = whole;
     }
-    loop(one, end, 1);
+    forChains(b, loc, begin, end, /*chains=*/1, sums, multiply);
     for (auto [position, sum] : llvm::zip(positions, sums))
       results[position] = sum;
   }

@@ -252,10 +252,11 @@ typedef struct gru_compile_options {
      --verify tells how much. NULL: as in the model. */
   const char *weight_type;
   /* Nonzero: outputs `profile:LAYER`, i64 [4], behind the others give the clock's
-     ticks that the layer took in the run, its floating-point operations (with those of
-     zeros that are left out), the bytes that it read and wrote, and how many of these are different ones (a weight is
-     read in each step); `profile:` gives those of the whole run. Ticks are of the
-     processor's own counter, so take their ratios. One thread only. */
+     ticks that the layer took in the run, its floating-point operations (with
+     those of zeros that are left out), the bytes that it read and wrote, and how
+     many of these are different ones (a weight is read in each step); `profile:`
+     gives those of the whole run. Ticks are of the processor's own counter, so
+     take their ratios. One thread only. */
   int32_t profile;
   /* Units and rows that the register blocks of all recurrent layers shall have.
      0: as the cost model, or a tuner before (gru-run --tune), chose. */
@@ -263,9 +264,9 @@ typedef struct gru_compile_options {
 } gru_compile_options;
 
 /* Compiles the model for the options, or takes the kernel from this process's
-   memory or from `cache_dir`, and packs the weights. Slow (milliseconds); may be called by many
-   threads at once. `options` may be NULL. The program has one reference, the
-   caller's. */
+   memory or from `cache_dir`, and packs the weights. Slow (milliseconds); may be
+   called by many threads at once. `options` may be NULL. The program has one
+   reference, the caller's. */
 GRU_API gru_status gru_compile(const gru_model *model,
                                const gru_compile_options *options,
                                gru_program **program);
