@@ -57,7 +57,7 @@ static void touch(int file, const fs::file_status &status) {
 }
 
 std::optional<KernelEntry> DiskCache::read(StringRef key) const {
-  if (directory.empty())
+  if (!isOn())
     return std::nullopt;
   std::string path = getPath(key);
   fs::file_status status;
@@ -123,7 +123,7 @@ Error DiskCache::writeFile(StringRef path, StringRef bytes) const {
 }
 
 Error DiskCache::write(StringRef key, const KernelEntry &entry) const {
-  if (directory.empty())
+  if (!isOn())
     return Error::success();
   std::string path = getPath(key);
   std::string bytes = writeEntry(key, entry);

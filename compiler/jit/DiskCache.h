@@ -31,6 +31,9 @@ public:
   /// An empty folder name is a cache that keeps nothing.
   explicit DiskCache(llvm::StringRef directory) : directory(directory) {}
 
+  /// Whether there is a folder; without one nothing is found or kept.
+  bool isOn() const { return !directory.empty(); }
+
   /// Nothing where there is no entry of that key, or a damaged one, or one that
   /// belongs to another user.
   std::optional<KernelEntry> read(llvm::StringRef key) const;

@@ -152,7 +152,8 @@ OnceCache<Kernel>::Result Request::run(StringRef sourceKey) {
     }
   }
   store(sourceKey, result->entry);
-  phase("store");
+  if (disk.isOn())
+    phase("store");
   // The module lives in the worker, which may retire now.
   module->release().erase();
   CompileWorker::giveBack(std::move(worker));
