@@ -30,8 +30,13 @@ gru_status makeDevice(const gru_session &session, const gru_program &program,
 
 /// Threads for a program that was compiled for `size` of them.
 gru_status prepareTeam(gru_session &session, uint32_t size,
-                       const gru_thread_pool *pool) {
+                       const gru_session_options &options) {
+  const gru_thread_pool *pool = options.pool;
   if (pool) {
+    if (options.num_cpus)
+      return fail(GRU_INVALID_ARGUMENT,
+                  "session options: cpus are given with a "
+                  "pool, whose threads are not ours");
     if (gru_status status = readVersioned(pool, "thread pool", session.pool))
       return status;
     if (!session.pool.run || session.pool.size < 1)
@@ -46,10 +51,10 @@ gru_status prepareTeam(gru_session &session, uint32_t size,
   if (pool || size == 1)
     return GRU_OK;
   session.workers = create<Workers>(session.allocator);
-  if (!session.workers || !session.workers->create(size - 1, session.allocator))
-    return fail(GRU_OUT_OF_MEMORY, "session: cannot create ", size - 1,
-                " threads");
-  return GRU_OK;
+  if (!session.workers)
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its threads");
+  return session.workers->create(size - 1, {options.cpus, options.num_cpus},
+                                 session.allocator);
 }
 
 void prepareCall(gru_session &session) {
@@ -71,6 +76,8 @@ gru_status prepare(gru_session &session, gru_program *program,
                 "session options: max_timesteps is out of range, found ",
                 read.max_timesteps, ", expected at least 1, or 0 for ",
                 GRU_DEFAULT_MAX_TIMESTEPS);
+  if (read.num_cpus && !read.cpus)
+    return fail(GRU_INVALID_ARGUMENT, "session options: cpus is null");
   session.maxTimesteps =
       read.max_timesteps ? read.max_timesteps : GRU_DEFAULT_MAX_TIMESTEPS;
 
@@ -102,7 +109,7 @@ gru_status prepare(gru_session &session, gru_program *program,
     return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its tables");
   session.bound = reinterpret_cast<Bound *>(session.boundTensors.get());
   if (uint32_t threads = gru_program_threads(program); threads > 1)
-    if (gru_status status = prepareTeam(session, threads, read.pool))
+    if (gru_status status = prepareTeam(session, threads, read))
       return status;
   session.program = gru_program_retain(program);
   if (gru_status status = makeDevice(session, *program, session.device))

@@ -2,6 +2,8 @@
 
 #include "Team.h"
 
+#include "Error.h"
+
 #include <pthread.h>
 #include <sched.h>
 
@@ -142,9 +144,26 @@ struct Workers::Worker {
   pthread_t thread;
 };
 
-bool Workers::create(uint32_t count, const gru_allocator &allocator) {
+gru_status Workers::bind(uint32_t worker, uint32_t cpu) {
+#if defined(__linux__) && !defined(__ANDROID__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  // Larger numbers than a set has room for leave it empty.
+  CPU_SET(cpu, &set);
+  if (pthread_setaffinity_np(workers[worker].thread, sizeof(set), &set) == 0)
+    return GRU_OK;
+  return fail(GRU_INVALID_ARGUMENT, "session options: cpus[", worker, "] is ",
+              cpu, ", which this process may not use");
+#else
+  return fail(GRU_UNSUPPORTED, "session options: cpus are given, which this "
+                               "system does not bind threads to");
+#endif
+}
+
+gru_status Workers::create(uint32_t count, std::span<const uint32_t> cpus,
+                           const gru_allocator &allocator) {
   if (!memory.allocate(count * sizeof(Worker), allocator))
-    return false;
+    return fail(GRU_OUT_OF_MEMORY, "session: cannot allocate its threads");
   workers = reinterpret_cast<Worker *>(memory.get());
   for (uint32_t i = 0; i < count; ++i) {
     workers[i] = {this, i + 1, {}};
@@ -153,11 +172,16 @@ bool Workers::create(uint32_t count, const gru_allocator &allocator) {
       worker->all->work(worker->member);
       return nullptr;
     };
+    // On failure the destructor ends those that there are.
     if (pthread_create(&workers[i].thread, nullptr, main, &workers[i]) != 0)
-      return false; // the destructor ends those that there are
+      return fail(GRU_OUT_OF_MEMORY, "session: cannot create ", count,
+                  " threads");
     ++numWorkers;
+    if (i < cpus.size())
+      if (gru_status status = bind(i, cpus[i]))
+        return status;
   }
-  return true;
+  return GRU_OK;
 }
 
 Workers::~Workers() {

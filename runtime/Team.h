@@ -16,6 +16,7 @@
 #include "gru/runtime.h"
 
 #include <atomic>
+#include <span>
 
 namespace gru::runtime {
 
@@ -103,8 +104,10 @@ class Workers {
 public:
   ~Workers();
 
-  /// Once. Threads besides the caller's. False if the system has none left.
-  [[nodiscard]] bool create(uint32_t count, const gru_allocator &allocator);
+  /// Once. Threads besides the caller's, the first of them on these CPUs.
+  [[nodiscard]] gru_status create(uint32_t count,
+                                  std::span<const uint32_t> cpus,
+                                  const gru_allocator &allocator);
 
   /// Calls task(argument, member) for 0 on this thread and for 1 to count on
   /// the others, except those that come only when 0 has returned.
@@ -112,6 +115,7 @@ public:
 
 private:
   struct Worker;
+  gru_status bind(uint32_t worker, uint32_t cpu);
   void work(uint32_t member);
 
   Block memory;

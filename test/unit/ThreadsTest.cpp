@@ -10,8 +10,13 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <random>
 #include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 using namespace gru;
 
@@ -66,12 +71,7 @@ Result<Program> compileLayer(int threads, bool resetAfter,
 }
 
 /// The outputs of two runs, the second of which goes on where the first ended.
-std::vector<float> run(const Program &program,
-                       const gru_thread_pool *pool = nullptr) {
-  SessionOptions options;
-  options.max_timesteps = kTime;
-  options.pool = pool;
-  Session session = program.session(options);
+std::vector<float> run(Session &session) {
   EXPECT_TRUE(session) << session.error().message();
   auto x = random(kBatch * kTime * kFeatures, 4, 1);
   size_t size = kBatch * kTime * kUnits;
@@ -83,6 +83,12 @@ std::vector<float> run(const Program &program,
     EXPECT_TRUE(done) << done.error().message();
   }
   return y;
+}
+
+std::vector<float> run(const Program &program,
+                       const gru_thread_pool *pool = nullptr) {
+  Session session = program.session({.max_timesteps = kTime, .pool = pool});
+  return run(session);
 }
 
 bool sameBits(const std::vector<float> &a, const std::vector<float> &b) {
@@ -217,6 +223,49 @@ TEST_P(Threads, AskNothingOfAPool) {
 INSTANTIATE_TEST_SUITE_P(ResetAfter, Threads,
                          testing::Combine(testing::Bool(),
                                           testing::Values("cpu", "halide")));
+
+#if defined(__linux__)
+/// A thread stays on the CPU that it is given, and gives the same bits there.
+TEST(ThreadsOf, StayOnTheirCpus) {
+  auto program = compileLayer(2, true), alone = compileLayer(1, true);
+  ASSERT_TRUE(program && alone);
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  uint32_t last = CPU_SETSIZE - 1;
+  while (!CPU_ISSET(last, &allowed))
+    --last;
+  auto threads = [] {
+    std::vector<pid_t> found;
+    for (auto &entry : std::filesystem::directory_iterator("/proc/self/task"))
+      found.push_back(std::stoi(entry.path().filename()));
+    return found;
+  };
+  std::vector<pid_t> before = threads();
+  Session session = program->session({.max_timesteps = kTime, .cpus = {last}});
+  ASSERT_TRUE(session) << session.error().message();
+  for (pid_t thread : threads())
+    if (std::find(before.begin(), before.end(), thread) == before.end()) {
+      cpu_set_t own;
+      ASSERT_EQ(sched_getaffinity(thread, sizeof(own), &own), 0);
+      EXPECT_EQ(CPU_COUNT(&own), 1);
+      EXPECT_TRUE(CPU_ISSET(last, &own));
+    }
+  EXPECT_EQ(threads().size(), before.size() + 1);
+  EXPECT_TRUE(sameBits(run(session), run(*alone)));
+
+  for (uint32_t absent : {CPU_SETSIZE - 1u, ~0u}) {
+    Session none = program->session({.max_timesteps = kTime, .cpus = {absent}});
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().message(), "session options: cpus[0] is " +
+                                          std::to_string(absent) +
+                                          ", which this process may not use");
+  }
+  gru_thread_pool pool{};
+  EXPECT_EQ(program->session({.pool = &pool, .cpus = {last}}).error().message(),
+            "session options: cpus are given with a pool, whose threads are "
+            "not ours");
+}
+#endif
 
 TEST(ThreadsOf, SmallLayersAreOne) {
   const std::pair<const char *, const char *> reasons[] = {

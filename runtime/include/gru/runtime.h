@@ -302,12 +302,19 @@ typedef struct gru_session_options {
      of the session's own, which are created with it and sleep while nothing
      runs. */
   const gru_thread_pool *pool;
+  /* Of the session's own threads: member m, from 1 on, stays on the CPU that the
+     system calls cpus[m - 1]. Member 0 is the thread that runs the session and, as
+     are members without a number, where the system puts it. Neighbours that share
+     a cache or a NUMA node meet soonest. Read by gru_session_create. */
+  const uint32_t *cpus;
+  size_t num_cpus;
 } gru_session_options;
 
 /* Allocates state (zeros) and scratch at once and touches every page, so that
    no run has to. `options` may be NULL. The session holds a reference to the
    program.
-   Errors: GRU_INVALID_ARGUMENT, GRU_OUT_OF_MEMORY. */
+   Errors: GRU_INVALID_ARGUMENT, GRU_OUT_OF_MEMORY; GRU_UNSUPPORTED for `cpus` on
+   another system than Linux. */
 GRU_API gru_status gru_session_create(gru_program *program,
                                       const gru_session_options *options,
                                       gru_session **session);

@@ -213,6 +213,8 @@ struct SessionOptions {
   const gru_allocator *allocator = nullptr;
   /// Threads of a program of several; null: the session's own. Copied.
   const gru_thread_pool *pool = nullptr;
+  /// CPUs of the session's own threads; see gru_session_options.
+  std::vector<uint32_t> cpus = {};
 };
 
 /// Of one call.
@@ -236,6 +238,8 @@ public:
     raw.max_timesteps = options.max_timesteps;
     raw.allocator = options.allocator;
     raw.pool = options.pool;
+    raw.cpus = options.cpus.data();
+    raw.num_cpus = options.cpus.size();
     if (gru_status status = gru_session_create(program, &raw, &handle)) {
       failure = Error::last(status);
       return;
