@@ -98,6 +98,20 @@ def joined_masks(K):
     return K.Model(x, [L.GRU(3, **F64)(joined), L.GRU(3, **F64)(either)])
 
 
+def masked_product(K):
+    """Keras 3 takes one for what a mask leaves out of a factor, and zero where all
+    factors have masks that leave it out; of another layer it only joins masks."""
+    L = K.layers
+    ids = L.Input((5,), dtype="int32", name="x")
+    gate, v = L.Input((5, 1), name="gate", **F64), L.Input((3,), name="v", **F64)
+    x = L.Embedding(6, 3, mask_zero=True, **F64)(ids)
+    m = L.Masking(**F64)(gate)
+    one = L.Multiply(**F64)([L.Dense(3, **F64)(m), L.Reshape((5, 3), **F64)(x)])
+    both = L.Multiply(**F64)([x, m])
+    return K.Model([ids, gate, v], [one, both, L.GRU(3, **F64)(both),
+                                    L.Multiply(**F64)([x, v])])
+
+
 def noise(K):
     """What a layer draws in training is an input of the case."""
     L = K.layers
@@ -159,6 +173,8 @@ CASES = [
     ("keras_h5/k2_graph_nested", tf_keras, nested, {}),
     ("keras/graph_joined_masks", keras, joined_masks, {}),
     ("keras_h5/k2_graph_joined_masks", tf_keras, joined_masks, {}),
+    ("keras/graph_masked_product", keras, masked_product, {}),
+    ("keras_h5/k2_graph_masked_product", tf_keras, masked_product, {}),
     ("keras/reg_activity_order", keras, activity_order, dict(kind="regularizer")),
     ("keras_h5/k2_reg_activity_order", tf_keras, activity_order, dict(kind="regularizer")),
     ("keras/reg_dense_activities", keras, dense_activities, dict(kind="regularizer")),

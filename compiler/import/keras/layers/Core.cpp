@@ -167,19 +167,9 @@ Expected<Tensors> gru::keras::importMasking(LayerContext &context) {
                          ", expected at least 2 dimensions");
   Tensor mask;
   GRU_TAKE(mask, emitNotEqual(context, input, value));
-  int64_t last = input.shape.size() - 1;
-  mask = emitReduce(context, mask, last, Reduction::any);
-  Operand values{input, {}}, flags{mask, {}};
-  for (int64_t dim = 0; dim <= last; ++dim)
-    values.loops.push_back(dim);
-  flags.loops.assign(values.loops.begin(), values.loops.end() - 1);
-  Tensor result = emitLoops(
-      context, getSizes(input), 0, {values, flags}, input.type, 0,
-      [](mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange args) {
-        return mlir::arith::SelectOp::create(b, loc, args[1], args[0],
-                                             numberLike(b, args[0], 0))
-            .getResult();
-      });
+  mask = emitReduce(context, mask, input.shape.size() - 1, Reduction::any);
+  Tensor result;
+  GRU_TAKE(result, emitMasked(context, input, mask, 0));
   if (context.layer.implicitMasks)
     result.mask = std::make_shared<const Tensor>(mask);
   return Tensors{result};

@@ -93,19 +93,16 @@ static Expected<Tensors> getOperands(LayerContext &context) {
   return inputs;
 }
 
-static Expected<Tensors> importMerge(LayerContext &context, Combine step,
-                                     bool average = false) {
-  Expected<Tensors> inputs = getOperands(context);
-  if (!inputs)
-    return inputs.takeError();
+static Expected<Tensors> mergeTensors(LayerContext &context, Tensors inputs,
+                                      Combine step, bool average) {
   auto type =
-      find_if(*inputs, [](const Tensor &input) { return !input.number; });
-  if (type == inputs->end())
+      find_if(inputs, [](const Tensor &input) { return !input.number; });
+  if (type == inputs.end())
     return context.error("expected at least 1 tensor");
   Tensor result;
   GRU_TAKE(result,
            emitElementwise(
-               context, *inputs, type->type,
+               context, inputs, type->type,
                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
                  Value value = args.front();
                  for (Value next : args.drop_front())
@@ -113,11 +110,19 @@ static Expected<Tensors> importMerge(LayerContext &context, Combine step,
                  if (average)
                    value = mlir::arith::MulFOp::create(
                        b, loc, value,
-                       numberLike(b, value, 1.0 / inputs->size()));
+                       numberLike(b, value, 1.0 / inputs.size()));
                  return value;
                }));
   GRU_TAKE(result.mask, emitJoinedMask(context));
   return Tensors{result};
+}
+
+static Expected<Tensors> importMerge(LayerContext &context, Combine step,
+                                     bool average = false) {
+  Expected<Tensors> inputs = getOperands(context);
+  if (!inputs)
+    return inputs.takeError();
+  return mergeTensors(context, std::move(*inputs), step, average);
 }
 
 Expected<Tensors> gru::keras::importAdd(LayerContext &context) {
@@ -131,8 +136,29 @@ Expected<Tensors> gru::keras::importSubtract(LayerContext &context) {
   return importMerge(context, combine<mlir::arith::SubFOp>);
 }
 
+/// The layer of Keras 3 takes one for what a mask leaves out of an input, and
+/// zero where all inputs have masks and none of them lets a step through.
 Expected<Tensors> gru::keras::importMultiply(LayerContext &context) {
-  return importMerge(context, combine<mlir::arith::MulFOp>);
+  Expected<Tensors> inputs = getOperands(context);
+  if (!inputs)
+    return inputs.takeError();
+  bool masks = context.version == 3 && !context.layer.isOperation;
+  for (size_t i = 0; masks && i < context.masks.size(); ++i) {
+    // One that gets dimensions here loses its mask.
+    Tensor &input = (*inputs)[i];
+    if (context.masks[i] &&
+        input.shape.size() == context.inputs[i].shape.size())
+      GRU_TAKE(input, emitMasked(context, input, *context.masks[i], 1));
+  }
+  Expected<Tensors> results = mergeTensors(context, std::move(*inputs),
+                                           combine<mlir::arith::MulFOp>, false);
+  if (!results || !masks || !results->front().mask)
+    return results;
+  Mask mask = results->front().mask;
+  Tensor result;
+  GRU_TAKE(result, emitMasked(context, results->front(), *mask, 0));
+  result.mask = mask;
+  return Tensors{result};
 }
 
 Expected<Tensors> gru::keras::importAverage(LayerContext &context) {

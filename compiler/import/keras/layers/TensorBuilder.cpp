@@ -348,6 +348,27 @@ Tensor gru::keras::emitReshape(LayerContext &context, const Tensor &tensor,
   return result;
 }
 
+Expected<Tensor> gru::keras::emitMasked(LayerContext &context,
+                                        const Tensor &tensor,
+                                        const Tensor &mask, double number) {
+  if (mask.shape.size() + 1 != tensor.shape.size())
+    return context.error("the mask of an input is " + shapeText(mask.shape) +
+                         ", expected the dimensions of the input but the last, "
+                         "found " +
+                         shapeText(tensor.shape));
+  Operand values{tensor, {}}, flags{mask, {}};
+  for (int64_t dim = 0, e = tensor.shape.size(); dim < e; ++dim)
+    values.loops.push_back(dim);
+  flags.loops.assign(values.loops.begin(), values.loops.end() - 1);
+  return emitLoops(context, getSizes(tensor), 0, {values, flags}, tensor.type,
+                   0, [&](OpBuilder &b, Location loc, ValueRange args) {
+                     return mlir::arith::SelectOp::create(
+                                b, loc, args[1], args[0],
+                                numberLike(b, args[0], number))
+                         .getResult();
+                   });
+}
+
 Tensor gru::keras::emitExpandDims(LayerContext &context, const Tensor &tensor,
                                   int64_t dim) {
   SmallVector<Size> sizes = getSizes(tensor);

@@ -48,6 +48,11 @@ llvm::Expected<Tensor> emitElementwise(LayerContext &context,
                                        llvm::ArrayRef<Tensor> tensors,
                                        ElementType type, Body body);
 
+/// A tensor with a number where its mask, which has all dimensions but the
+/// last, is false.
+llvm::Expected<Tensor> emitMasked(LayerContext &context, const Tensor &tensor,
+                                  const Tensor &mask, double number);
+
 /// The products of floats, broadcast as in NumPy.
 llvm::Expected<Tensor> emitProduct(LayerContext &context, const Tensor &a,
                                    const Tensor &b);
