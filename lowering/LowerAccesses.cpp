@@ -311,8 +311,10 @@ private:
       return std::nullopt;
     if (Value descriptor = getDescriptor(memref))
       return ofDescriptor(descriptor, type);
-    return llvm::TypeSwitch<Operation *, std::optional<Buffer>>(
-               memref.getDefiningOp())
+    Operation *definition = memref.getDefiningOp();
+    if (!definition)
+      return std::nullopt;
+    return llvm::TypeSwitch<Operation *, std::optional<Buffer>>(definition)
         .Case<memref::ViewOp>([&](auto op) { return ofView(op); })
         .Case<memref::SubViewOp>([&](auto op) { return ofSubview(op); })
         .Case<memref::ExpandShapeOp, memref::CollapseShapeOp>(

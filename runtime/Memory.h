@@ -45,11 +45,13 @@ inline constexpr uint64_t kLargePage = uint64_t(1) << 21;
 inline void *allocatePages(uint64_t bytes) {
 #if defined(__linux__)
   if (bytes >= kLargePage) {
-    void *memory = std::aligned_alloc(kLargePage, bytes);
+    // Not aligned_alloc, which wants a size that is a multiple.
+    void *memory = nullptr;
+    if (posix_memalign(&memory, kLargePage, bytes) != 0)
+      return nullptr;
     // Only advice: without it, or on a system that has no large pages, the
     // memory is the same and slower.
-    if (memory)
-      (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
     return memory;
   }
 #endif

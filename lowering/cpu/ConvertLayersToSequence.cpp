@@ -133,8 +133,10 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
     // it wants narrower ones than the recurrence.
     constexpr int64_t kNearBytes = 32 << 10;
     int64_t inputWidth = width;
-    int64_t blockBytes = inputType.getDimSize(2) * 3 * width *
-                         element.getIntOrFloatBitWidth() / 8;
+    // Where it is dynamic the number is negative.
+    int64_t features = std::max<int64_t>(inputType.getDimSize(2), 0);
+    int64_t blockBytes =
+        features * 3 * width * element.getIntOrFloatBitWidth() / 8;
     if (inputType.getDimSize(op.getTimeDim()) != 1 && blockBytes > kNearBytes)
       inputWidth = choose(element, 3, units, /*batch=*/-1).width;
     if (width % inputWidth != 0)
@@ -155,7 +157,7 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
                  /*row_scale=*/Value(), /*kernel_scale=*/Value(), init,
                  linearAct(rewriter), op.getTimeMajorAttr(),
                  rewriter.getI64IntegerAttr(
-                     projectionRows(inputType, inputWidth)))
+                     projectionRows(element, features, inputWidth)))
           .getResult();
     };
     Value projection = init;
@@ -271,14 +273,14 @@ struct GRUToSequence : OpRewritePattern<GRUOp> {
 
   /// The projection runs over timesteps and batch rows alike, so it always has
   /// rows enough for a full register block.
-  int64_t projectionRows(RankedTensorType input, int64_t width) const {
+  int64_t projectionRows(Type element, int64_t features, int64_t width) const {
     if (choose.rows)
       return choose.rows;
-    int64_t bytes = input.getElementTypeBitWidth() / 8;
+    int64_t bytes = element.getIntOrFloatBitWidth() / 8;
     int64_t lanes = choose.target.getLanes(std::max<int64_t>(bytes, 4));
     return chooseRows(choose.target, /*gates=*/3,
                       llvm::divideCeil(width, lanes),
-                      input.getDimSize(2) * 3 * width * bytes);
+                      features * 3 * width * bytes);
   }
 
   const BlockingChoice &choose;

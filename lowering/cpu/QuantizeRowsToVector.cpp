@@ -38,9 +38,11 @@ public:
     // Of a matrix the rows are parts; a number takes about as long as so many
     // products.
     constexpr int64_t kProductsPerNumber = 8;
-    int64_t products = shape[0] * shape[1] * kProductsPerNumber, parts = 1;
-    if (shape.size() == 2)
+    int64_t products = 0, parts = 1;
+    if (shape.size() == 2 && llvm::none_of(shape, ShapedType::isDynamic)) {
+      products = shape[0] * shape[1] * kProductsPerNumber;
       parts = choosePartsOf(op, target, shape[0], products);
+    }
     if (parts > 1)
       forColumnBlocks(
           b, loc, shape[0], parts, products, /*turn=*/Value(),
