@@ -45,9 +45,22 @@ public:
 };
 } // namespace
 
-struct LoadedCode::Memory {
-  // One piece, so that code and constants are within reach of each other.
-  SectionMemoryManager manager{nullptr, /*ReserveAlloc=*/true};
+/// One piece, so that code and data are within reach of each other.
+struct LoadedCode::Memory final : SectionMemoryManager {
+  Memory() : SectionMemoryManager(nullptr, /*ReserveAlloc=*/true) {}
+
+  /// RuntimeDyld does not count the table of addresses through which code
+  /// calls functions. Without room here it would lie anywhere, and be missed
+  /// by addresses of 32 bits where that is far away.
+  void reserveAllocationSpace(uintptr_t codeSize, Align codeAlign,
+                              uintptr_t readOnlySize, Align readOnlyAlign,
+                              uintptr_t size, Align align) override {
+    constexpr uint64_t kEntry = sizeof(uint64_t);
+    size = alignTo(size, kEntry) + (getKernelSymbols().size() + 1) * kEntry;
+    SectionMemoryManager::reserveAllocationSpace(
+        codeSize, codeAlign, readOnlySize, readOnlyAlign, size,
+        std::max(align, Align(kEntry)));
+  }
 };
 
 LoadedCode::LoadedCode() : memory(std::make_unique<Memory>()) {}
@@ -59,7 +72,7 @@ Expected<std::shared_ptr<const LoadedCode>> LoadedCode::load(StringRef object) {
   if (!file)
     return file.takeError();
   std::shared_ptr<LoadedCode> code(new LoadedCode);
-  SectionMemoryManager &manager = code->memory->manager;
+  SectionMemoryManager &manager = *code->memory;
   Resolver resolver;
   RuntimeDyld linker(manager, resolver);
   linker.loadObject(**file);
